@@ -1,0 +1,1 @@
+"""Language models behind one protocol (`base.py`), opened by SPEC (`registry.py`)."""

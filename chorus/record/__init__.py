@@ -1,0 +1,1 @@
+"""What a debate leaves behind: its events as they happen, its record afterwards."""

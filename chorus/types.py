@@ -1,0 +1,234 @@
+"""The values that pass between the stages of a debate.
+
+They are frozen: a stage reads what came before and makes something new. They are pydantic models, so that one
+definition serves the Python API, `--json`, `--save`, the store and the wire (`schema: 1`), and so that a record read
+back from disk is checked as strictly as one just made.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+SCHEMA = 1
+"""Version of the debate record. It changes when a reader of the old one would go wrong."""
+
+MAX_QUESTION_CHARS = 20_000
+"""Longer questions are refused: they are documents, and a debate would repeat them to every voice."""
+
+AnswerKind = Literal["number", "expression", "choice", "yesno", "short", "list", "code", "text"]
+"""What sort of thing answers a question; `text` answers can't be compared, only read."""
+
+Mode = Literal["debate", "vote", "inner", "solo"]
+Layout = Literal["shared", "system"]
+Visibility = Literal["full", "answer", "summary"]
+TurnKind = Literal["speech", "ballot", "ruling", "synthesis"]
+TurnStatus = Literal["done", "failed", "cancelled"]
+DebateStatus = Literal["done", "cut", "failed"]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+QuestionText = Annotated[str, StringConstraints(max_length=MAX_QUESTION_CHARS)]
+
+
+class Frozen(BaseModel):
+    """A value that can't be changed after it is made, and has no fields but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Message(Frozen):
+    """One chat message, as every engine takes it."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Question(Frozen):
+    """What is asked. One line of a question file holds the same fields."""
+
+    id: str = Field(default="question", min_length=1, max_length=200)
+    """Names the question within its file; unique there."""
+    text: QuestionText = Field(alias="question")
+    """The question as asked."""
+    kind: AnswerKind | None = None
+    """What sort of answer is wanted; `None` lets the router judge by the wording."""
+    choices: tuple[str, ...] = ()
+    """The options of a multiple-choice question, in the order of their letters; empty for an open one."""
+    history: tuple[Message, ...] = ()
+    """Earlier messages of the conversation that the question continues."""
+    answer: str | None = None
+    """The right answer where it is known. No voice ever sees it."""
+
+
+class Usage(Frozen):
+    """What a turn or a debate cost."""
+
+    calls: int = 0
+    """Engine calls, retries counted."""
+    prompt_tokens: int = 0
+    """Tokens that the voices read, those found in the engine's prefix cache included."""
+    cached_tokens: int = 0
+    """The part of `prompt_tokens` that the engine did not compute again."""
+    completion_tokens: int = 0
+    """Tokens that the voices wrote."""
+    wall_s: float = 0.0
+    """Seconds from start to end, on the clock of the event loop."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum the counts. Seconds add up too; a debate, whose turns overlap, sets its own afterwards."""
+        return Usage.model_construct(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            wall_s=self.wall_s + other.wall_s,
+        )
+
+
+class Position(Frozen):
+    """The answer that a turn stands for."""
+
+    answer: str
+    """As the voice wrote it, trimmed; two spellings of one answer are made equal by `debate.grade`, not here."""
+    confidence: Probability | None = None
+    """How sure the voice is; `None` when neither the engine nor the voice says."""
+    ranking: tuple[str, ...] | None = None
+    """On a ballot: the answers on the table, best first."""
+
+
+class Turn(Frozen):
+    """One utterance, finished or not."""
+
+    id: str
+    """`ROUND.SEAT`, for instance `2.skeptic`."""
+    round: int
+    """1 for the first drafts. Ballots, rulings and syntheses stand in the round after the last."""
+    seat: str
+    """The place in the debate graph that speaks."""
+    persona: str
+    """The card that speaks from it."""
+    kind: TurnKind = "speech"
+    """What the turn is for; only speeches are put to the vote."""
+    status: TurnStatus = "done"
+    text: str = ""
+    """What was said; of a failed or cancelled turn, what had been said by then."""
+    position: Position | None = None
+    """`None` when no answer was found in the text."""
+    heard: tuple[str, ...] = ()
+    """Ids of the turns that this one read."""
+    flipped_from: str | None = None
+    """The answer that this seat gave a round earlier, when it now gives another."""
+    reason: str | None = None
+    """Why the turn failed or was cancelled."""
+    finish: str | None = None
+    """The engine's finish reason: `stop`, `length` …"""
+    seed: int | None = None
+    """The sampling seed sent to the engine."""
+    prompt_sha256: str | None = None
+    """Hash of the messages that the engine was sent."""
+    usage: Usage = Usage()
+
+
+class Support(Frozen):
+    """What one answer had behind it."""
+
+    answer: str
+    weight: float
+    """In the decision rule's own unit: votes, summed confidences, points."""
+    share: float
+    """`weight` over the sum of all weights; 0 when that sum is 0."""
+    seats: tuple[str, ...]
+    """The seats whose final position it is."""
+
+
+class Dissent(Frozen):
+    """The strongest losing position, in its own words."""
+
+    answer: str
+    share: float
+    """Its share of the support."""
+    seats: tuple[str, ...]
+    turn: str
+    """Id of the turn that the words come from."""
+    text: str
+
+
+class Decision(Frozen):
+    """The outcome over the final positions."""
+
+    rule: str
+    answer: str | None
+    """`None` when no voice took a position."""
+    confidence: Probability
+    """The winner's share of the support under the rule, times the share of seats that took a position at all."""
+    support: tuple[Support, ...] = ()
+    """Every distinct answer, best first."""
+    dissent: Dissent | None = None
+    tie: str | None = None
+    """How a tie was broken, in words; `None` when there was none."""
+    note: str | None = None
+    """What a reader should know about how the rule ran: fell back, stopped early …"""
+
+
+class SeatPlan(Frozen):
+    """One seat of the plan: which persona sits there and how its turns are sampled."""
+
+    seat: str
+    persona: str
+    temperature: float = Field(ge=0.0, le=2.0)
+    top_p: float = Field(gt=0.0, le=1.0)
+
+
+class Plan(Frozen):
+    """Everything that was settled before the first word: who, along which edges, how often, and how it is decided."""
+
+    mode: Mode
+    kind: AnswerKind
+    seats: tuple[SeatPlan, ...]
+    topology: str
+    """The SPEC that the edges came from."""
+    edges: tuple[tuple[str, str, Visibility], ...]
+    """`(u, v, visibility)`: v hears u."""
+    rounds: int
+    decision: str
+    layout: Layout
+    openness: Probability
+    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""
+    detail: Literal["brief", "full"]
+    """Whether voices read the one-line form of their method or all its steps."""
+    max_tokens: int
+    """Bound on one turn's length, in tokens."""
+    engine: str
+    """The engine's SPEC."""
+    checkpoint_sha256: str | None = None
+    """Hash of the local weights, where the engine has any."""
+    routed_by: str
+    """Which way of routing chose the cast: `fixed`, `expertise`, `written`; with the reason when it fell back."""
+
+
+class Answer(Frozen):
+    """A debate's record: the answer, how sure, what the dissent was, and everything that led there."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    id: str
+    """Names the debate: the question's id, then its hash with the seed."""
+    status: DebateStatus
+    """`done`; `cut` when a budget or an interruption ended it early; `failed` when nothing could be decided."""
+    reason: str | None = None
+    """Why it was cut or failed."""
+    question: Question
+    answer: str | None
+    confidence: Probability
+    dissent: Dissent | None
+    decision: Decision
+    turns: tuple[Turn, ...]
+    """By round, then by seat in the plan's order; failed and cancelled turns stay in the list."""
+    notes: tuple[str, ...] = ()
+    """What was shortened, retried or left out along the way."""
+    usage: Usage
+    plan: Plan
+    personas: dict[str, str]
+    """Of each persona in the plan, the sha256 of its card."""
+    seed: int
+    versions: dict[str, str]
+    """Of the packages that a result may depend on."""

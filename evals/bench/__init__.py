@@ -1,0 +1,1 @@
+"""Benchmarks. Each is a module that is run: `python -m evals.bench.NAME`."""
