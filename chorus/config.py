@@ -1,0 +1,110 @@
+"""Settings: defaults < TOML file < environment < arguments.
+
+The file is `chorus.toml` in the working folder, or the one that `CHORUS_CONFIG` names. Every setting can stand in it
+under its own name, and in the environment as `CHORUS_` and the name in capitals (`CHORUS_ENGINE`, `CHORUS_MAX_TOKENS`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from chorus.errors import ConfigError
+from chorus.types import Frozen, Layout, Mode, Probability
+
+FILE = "chorus.toml"
+PREFIX = "CHORUS_"
+OTHER_VARIABLES = {"CHORUS_CONFIG", "CHORUS_CACHE"}
+"""Variables with the prefix that are not settings."""
+
+
+class Settings(Frozen):
+    """How questions are answered. Every field can be set for one call, one process, or one folder."""
+
+    engine: str = Field(default="hf:smollm2-135m", min_length=1)
+    """Engine SPEC: `hf:NAME`, `openai:URL#MODEL`, `scripted:FILE`."""
+    engine_options: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the engine as it is opened: `device`, `dtype`, `max_batch` (hf); `timeout_s`, `context_window` (openai)."""
+    mode: Mode = "debate"
+    personas: str = Field(default="auto", min_length=1)
+    """Ids, packs or a folder, separated by commas; `auto` casts by expertise, `written` has the model write the cast."""
+    voices: int = Field(default=3, ge=1, le=64)
+    """How many seats `auto` and `written` fill."""
+    topology: str | None = None
+    """Topology SPEC; `None` is `complete`, with small models hearing each other's answers only."""
+    rounds: int | None = Field(default=None, ge=1, le=32)
+    """Rounds of a debate or of an inner chorus; `None` is 2. Votes and solos have one."""
+    decision: str | None = None
+    """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
+    layout: Layout = "shared"
+    openness: Probability = 0.4
+    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""
+    detail: Literal["brief", "full"] | None = None
+    """How much voices are told of their method; `None` is `brief` for models under a billion weights."""
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    """What personas' own temperature offsets are added to."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_tokens: int | None = Field(default=None, ge=1, le=65_536)
+    """Bound on one turn, in tokens; `None` is 64 for small models, else 512."""
+    max_calls: int | None = Field(default=None, ge=1)
+    max_total_tokens: int | None = Field(default=None, ge=1)
+    max_seconds: float | None = Field(default=None, gt=0.0, allow_inf_nan=False)
+    concurrency: int | None = Field(default=None, ge=1, le=4096)
+    """Turns of one debate in flight at once; `None` is what the engine serves well."""
+    attempts: int = Field(default=3, ge=1, le=10)
+    """Times a call is made before its turn has failed."""
+    quorum: Probability = 0.5
+    """Share of seats that must be able to speak for the debate to go on."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+def load(arguments: Mapping[str, Any] | None = None, file: str | Path | None = None) -> Settings:
+    """Return the settings in force.
+
+    Args:
+        arguments: settings by name; those that are None leave the others in force.
+        file: a TOML file to read instead of the usual one.
+
+    Raises:
+        ConfigError: a file that can't be read, an unknown setting, or a value that doesn't fit; names where it stood.
+    """
+    values: dict[str, tuple[str, Any]] = {}
+    values |= _from_file(file)
+    values |= _from_environment()
+    values |= {name: ("", value) for name, value in (arguments or {}).items() if value is not None}
+    try:
+        return Settings.model_validate({name: value for name, (_, value) in values.items()})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        where = values.get(name, ("", None))[0] or "arguments"
+        problem = "no such setting" if first["type"] == "extra_forbidden" else f"{first['msg']}, got {first['input']!r}"
+        raise ConfigError(f"{name.replace('_', '-')} ({where}): {problem}") from None
+
+
+def _from_file(file: str | Path | None) -> dict[str, tuple[str, Any]]:
+    chosen = file or os.environ.get("CHORUS_CONFIG")
+    path = Path(chosen or FILE)
+    if not chosen and not path.is_file():
+        return {}
+    try:
+        loaded = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"can't read the settings in {path}: {error}") from error
+    return {name: (str(path), value) for name, value in loaded.items()}
+
+
+def _from_environment() -> dict[str, tuple[str, Any]]:
+    found = {}
+    for name, value in os.environ.items():
+        if name.startswith(PREFIX) and name not in OTHER_VARIABLES and value:
+            field = name.removeprefix(PREFIX).lower()
+            # A dictionary can't be written in one variable; unknown names are somebody else's business here.
+            if field in Settings.model_fields and field != "engine_options":
+                found[field] = (name, value)
+    return found

@@ -1,0 +1,83 @@
+"""What has been said so far, and who hears which of it.
+
+The floor holds the debate graph unrolled over its rounds, and the turn that each node became. Turn `(r, v)` hears
+`(r-1, u)` for each edge `u -> v`, and its own `(r-1, v)`; what a seat heard in earlier rounds it still has before it,
+so that its prompts only ever grow at the end.
+"""
+
+from __future__ import annotations
+
+import networkx as nx
+
+from chorus.debate import grade, topology
+from chorus.debate.prompts import Heard
+from chorus.types import Plan, Question, Turn, Visibility
+
+Node = tuple[int, str]
+"""A turn's place: round and seat."""
+
+
+class Floor:
+    """The turns of one debate, by place. Turns are added once and never change."""
+
+    def __init__(self, plan: Plan, question: Question) -> None:
+        self._plan = plan
+        self._question = question
+        self._order = {seat.seat: index for index, seat in enumerate(plan.seats)}
+        self._edges: dict[tuple[str, str], Visibility] = {(u, v): seen for u, v, seen in plan.edges}
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self._order)
+        graph.add_edges_from(self._edges)
+        self.dag: nx.DiGraph[Node] = topology.unroll(graph, plan.rounds)
+        self._turns: dict[Node, Turn] = {}
+
+    def add(self, turn: Turn) -> None:
+        """Put a turn, done or not, in its place."""
+        self._turns[turn.round, turn.seat] = turn
+
+    def __contains__(self, node: Node) -> bool:
+        return node in self._turns
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """By round, then by seat in the plan's order."""
+        places = sorted(self._turns, key=lambda node: (node[0], self._order.get(node[1], len(self._order)), node[1]))
+        return tuple(self._turns[place] for place in places)
+
+    def speeches(self) -> list[Turn]:
+        """Return the turns that were spoken to their end and are put to the vote, oldest first."""
+        return [turn for turn in self.turns if turn.kind == "speech" and turn.status == "done"]
+
+    def heard(self, node: Node) -> list[Heard]:
+        """Return what lies before a seat when it speaks: all it heard, this round and earlier, oldest first."""
+        number, seat = node
+        heard = []
+        for earlier in range(1, number):
+            for speaker in self._order:
+                turn = self._turns.get((earlier, speaker))
+                visibility = "full" if speaker == seat else self._edges.get((speaker, seat))
+                if turn and turn.status == "done" and visibility:
+                    heard.append(Heard(turn, visibility))
+        return heard
+
+    def newly_heard(self, node: Node) -> tuple[str, ...]:
+        """Return the ids of the turns of the round before that reach this one along the graph."""
+        return tuple(one.turn.id for one in self.heard(node) if one.turn.round == node[0] - 1)
+
+    def previous_answer(self, node: Node) -> str | None:
+        """Return the answer that the seat stood for before this turn."""
+        number, seat = node
+        for earlier in range(number - 1, 0, -1):
+            turn = self._turns.get((earlier, seat))
+            if turn and turn.status == "done" and turn.position:
+                return turn.position.answer
+        return None
+
+    def answers(self) -> list[str]:
+        """Return the distinct answers that seats stand for now, in a fixed order that favours none."""
+        newest: dict[str, str] = {
+            turn.seat: turn.position.answer for turn in self.speeches() if turn.position is not None
+        }
+        said = list(newest.values())
+        groups = grade.classes(said, self._plan.kind, self._question.choices)
+        return sorted(min(said[index] for index in group) for group in groups)

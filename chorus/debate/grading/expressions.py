@@ -1,0 +1,251 @@
+r"""Whether two mathematical expressions are the same, by math-verify, on input that can't hurt.
+
+Answers are written by a model, so nothing of them is run and none may keep a thread busy. math-verify's own time limit
+is a signal, which only the main thread can use; three bounds stand in for it:
+
+- *Before parsing*, only short text of known characters, commands and function names passes. It goes to an ANTLR grammar,
+  never to `sympy.parse_expr`, which evaluates Python.
+- *Before comparing*, no number or power in the parsed tree may grow beyond `_MAX_WEIGHT` digits: `9^{9^{9}}` stops here.
+- *While parsing and comparing*, Python calls are counted, and the work is dropped when a budget of them is spent. The
+  grammar alone can take exponential time on forty characters. Calls, unlike seconds, don't depend on the machine's load.
+
+What a bound refuses is not refused an answer: it is compared as text by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from chorus.debate.grading.numerals import told_apart, value
+
+if TYPE_CHECKING:
+    from sympy import Basic
+
+MAX_EXPRESSION = 200
+"""Characters beyond which an expression is compared as text."""
+
+_PARSE_CALLS = 1_500_000
+_COMPARE_CALLS = 400_000
+"""Python calls that one parse and one comparison may take: about a second, and a third of one."""
+
+_MAX_WEIGHT = 1_000
+"""Digits that a number may have when worked out, and degree that a power of symbols may have."""
+
+_GREEK = (
+    "alpha beta delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau "
+    "upsilon phi varphi chi psi omega Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+).split()
+_FUNCTIONS = (
+    "sqrt sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh log ln exp".split()
+)
+_COMMANDS = frozenset(
+    [*_GREEK, *_FUNCTIONS]
+    + "frac dfrac tfrac cfrac times cdot div pm le leq leqslant ge geq geqslant lt gt ne neq approx infty".split()
+    + "left right cup cap in setminus emptyset varnothing lfloor rfloor lceil rceil lvert rvert".split()
+)
+_MATRIX = re.compile(r"\\(?:begin|end)\{[pb]?matrix\}")
+_OPENER = re.compile(r"(?:\\sqrt|\^)\s?\(")
+
+_SYMBOLS = str.maketrans(
+    {"−": "-", "–": "-", "×": r" \times ", "·": r" \cdot ", "⋅": r" \cdot ", "÷": "/", "∞": r" \infty ", "π": r" \pi "}
+    | {"≤": r" \le ", "≥": r" \ge ", "≠": r" \ne ", "±": r" \pm ", "∪": r" \cup ", "∩": r" \cap ", "∈": r" \in "}
+    | {"θ": r" \theta ", "α": r" \alpha ", "β": r" \beta ", "°": "", "√": r" sqrt"}
+)
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{1,6}"), lambda run: "^{" + run[0].translate(_RAISED) + "}"),
+    (re.compile(r"\^\s?\{?\\circ\}?"), ""),
+    (re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{\s?(?:and|or)\s?\}"), " , "),
+    (re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{[A-Za-z .]{0,30}\}(?:\^\{?[23]\}?)?"), " "),
+    (re.compile(r"\\(?:displaystyle|limits|q?quad)(?![a-z])"), " "),
+    (re.compile(r"\$|(?<!\\)\\[()\[\],;:! ]"), " "),
+    (re.compile(r"\\\\(?=[A-Za-z])"), r"\\\\ "),
+    (re.compile(r"\*\*"), "^"),
+    (re.compile(r"<=|=<"), r" \\le "),
+    (re.compile(r">="), r" \\ge "),
+    (re.compile(r"!="), r" \\ne "),
+    (re.compile(r"=="), "="),
+    # Plain text means all digits of an exponent, where LaTeX would take the first.
+    (re.compile(r"\^\s?(-?[0-9]{2,12}|-[0-9])"), r"^{\1}"),
+    (re.compile(r"\bsqrt\s?([0-9]{1,12}|[a-z]\b)"), r"sqrt(\1)"),
+    (re.compile(rf"(?<![\\A-Za-z])({'|'.join([*_FUNCTIONS, *_GREEK, 'infty'])})(?![a-z])"), r"\\\1 "),
+    (re.compile(r"(?<![\\a-z])(?:infinity|inf|oo)(?![a-z])"), r"\\infty "),
+)
+_ALLOWED = re.compile(r"[A-Za-z0-9+\-*/^=<>().,:;\[\]{}|!_&%\\ ]+")
+_NAMES = re.compile(r"\\?[A-Za-z]+")
+_TOO_MUCH = re.compile(r"[0-9]{31}|[0-9][eE][-+]?[0-9]{2}|__|\)!|!!|\}!|(?:[(\[{|]\s?){12}")
+
+
+class _Spent(BaseException):
+    """The budget of calls is used up. Not an `Exception`: math-verify swallows those and carries on."""
+
+
+class Reader:
+    """Parses and compares expressions within one budget of work, so that many answers together stay bounded too.
+
+    math-verify and sympy are imported on the first use that needs them, which takes about a second.
+    """
+
+    def __init__(self, calls: int = 5_000_000) -> None:
+        self._left = calls
+        self._read: dict[str, Basic | None] = {}
+
+    def same(self, a: str, b: str) -> bool:
+        """Say whether two expressions are equal. Symmetric; `False` for what can't be read within the bounds."""
+        left, right = value(a, bare=True), value(b, bare=True)
+        if left is not None and right is not None:
+            return told_apart(left) == told_apart(right)
+        one, other = self._tree(a), self._tree(b)
+        if one is None or other is None:
+            return False
+        return self._verify(one, other) or self._verify(other, one)
+
+    def _tree(self, text: str) -> Basic | None:
+        if text not in self._read:
+            latex = to_latex(text)
+            tree = None if latex is None else self._spend(_PARSE_CALLS, lambda: _parse(latex))
+            self._read[text] = tree if tree is not None and weight(tree) <= _MAX_WEIGHT else None
+        return self._read[text]
+
+    def _verify(self, gold: Basic, target: Basic) -> bool:
+        return bool(self._spend(_COMPARE_CALLS, lambda: _math_verify().verify(gold, target, timeout_seconds=None)))
+
+    def _spend(self, calls: int, work: Callable[[], Any]) -> Any:
+        """Do the work within the calls that are left; `None` when they don't suffice."""
+        _math_verify()
+        counter = _Counter(min(calls, self._left))
+        try:
+            with counter:
+                return work()
+        except _Spent:
+            return None
+        finally:
+            self._left = max(0, self._left - counter.used)
+
+
+class _Counter:
+    """Counts the Python calls of this thread, and raises `_Spent` in the one that is too many.
+
+    Where a profiler already listens, there is no room for a second one, and nothing is counted.
+    """
+
+    def __init__(self, calls: int) -> None:
+        self.used = 0
+        self._calls = calls
+        self._counts = False
+
+    def __enter__(self) -> None:
+        self._counts = sys.getprofile() is None
+        if self._counts:
+            sys.setprofile(self._on_event)
+
+    def __exit__(self, *_: object) -> None:
+        if self._counts:
+            sys.setprofile(None)
+
+    def _on_event(self, frame: FrameType, event: str, arg: object) -> None:
+        if event == "call":
+            self.used += 1
+            if self.used > self._calls:
+                raise _Spent
+
+
+def to_latex(text: str) -> str | None:
+    """Write an expression, plain or LaTeX, as the LaTeX that is safe to parse; `None` where it is not."""
+    if len(text) > MAX_EXPRESSION:
+        return None
+    number = value(text, bare=True)
+    if number is not None and "." not in text:
+        return f"\\frac{{{number.numerator}}}{{{number.denominator}}}" if number.denominator > 1 else str(number)
+    latex = text.translate(_SYMBOLS)
+    for pattern, instead in _REWRITES:
+        latex = pattern.sub(instead, latex)
+    latex = _braced(latex).strip(" .,;:*_`")
+    if not latex or len(latex) > 2 * MAX_EXPRESSION or not _ALLOWED.fullmatch(latex) or _TOO_MUCH.search(latex):
+        return None
+    return latex if _known_names(latex) else None
+
+
+def _known_names(latex: str) -> bool:
+    """Whether every command is on the list, and every bare word is short enough to be a product of letters."""
+    names = _NAMES.findall(_MATRIX.sub(" ", latex))
+    return all(name[1:] in _COMMANDS if name[0] == "\\" else len(name) <= 3 for name in names)
+
+
+def _braced(latex: str) -> str:
+    """Turn the parentheses of `^(…)` and `\\sqrt(…)` into braces."""
+    while opener := _OPENER.search(latex):
+        start = opener.end() - 1
+        end = _closing(latex, start)
+        if end is None:
+            break
+        latex = f"{latex[:start]}{{{latex[start + 1 : end]}}}{latex[end + 1 :]}"
+    return latex
+
+
+def _closing(latex: str, start: int) -> int | None:
+    depth = 0
+    for place in range(start, len(latex)):
+        depth += {"(": 1, ")": -1}.get(latex[place], 0)
+        if depth == 0:
+            return place
+    return None
+
+
+def weight(node: Any) -> float:
+    """Bound the digits of the largest number that working out a sympy tree can make, and the degree of its powers.
+
+    A sum or product weighs what its parts weigh together, a power its base times the exponent; an exponent that is
+    itself an expression counts as ten to its weight.
+    """
+    kind = type(node).__name__
+    parts = node.flat() if hasattr(node, "flat") else node.args
+    if getattr(node, "is_Rational", False):
+        return 1 + math.log10(max(abs(node.p), node.q))
+    if not parts:
+        return 16.0 if getattr(node, "is_Float", False) else 1.0
+    if kind == "factorial":
+        return 2.0 * float(node.args[0]) if _small(node.args[0]) else math.inf
+    if kind in ("Pow", "exp", "sinh", "cosh", "tanh"):
+        base, exponent = node.args if kind == "Pow" else (1, node.args[0])
+        return (weight(base) if kind == "Pow" else 1.0) * _growth(exponent)
+    return sum(weight(part) for part in parts)
+
+
+def _small(node: Any) -> bool:
+    return bool(getattr(node, "is_Integer", False)) and 0 <= int(node) <= 100
+
+
+def _growth(exponent: Any) -> float:
+    if getattr(exponent, "is_Rational", False):
+        return max(1.0, abs(float(exponent)))
+    heavy = weight(exponent)
+    if getattr(exponent, "free_symbols", None):
+        return heavy
+    return math.inf if heavy > 9 else 10.0**heavy
+
+
+def _parse(latex: str) -> Basic | None:
+    from math_verify import LatexExtractionConfig, parse
+
+    found = parse(
+        f"${latex}$",
+        extraction_config=[LatexExtractionConfig(boxed_match_priority=-1)],
+        fallback_mode="no_fallback",
+        parsing_timeout=None,
+    )
+    return found[0] if found else None
+
+
+def _math_verify() -> ModuleType:
+    import math_verify
+    from math_verify import grader, parser
+
+    # Both say once, on stderr, that whoever turns the time limit off must bound the work. `Reader` does.
+    parser.TIMEOUT_WARNING_SHOWN = grader.TIMEOUT_WARNING_SHOWN = True
+    return math_verify

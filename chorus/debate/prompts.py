@@ -1,0 +1,239 @@
+"""What a voice reads, and in which order.
+
+In the `shared` layout the parts come as charter, question, transcript in one append-only order, and last who is
+speaking: every seat's prompt then begins with the same tokens, and a round's prompts begin with those of the round
+before. The `system` layout puts the persona into the system message, first. Invariants:
+
+- what a persona said stands line by line behind `> `, with chat-template tokens broken, so it can't leave its quotation;
+- a seat reads the turns that it heard, in this round and before, ordered by round and then by seat in the plan;
+- nothing is cut silently: `fit` drops the oldest turns first, and says how many, in the prompt and to the caller.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import yaml
+
+from chorus.engines.base import Engine, estimate_tokens
+from chorus.errors import ContextTooLong
+from chorus.types import Message, Plan, Question, Turn, TurnKind, Visibility
+from personas.persona import Persona
+
+SUMMARY_CHARS = 200
+"""Length of each of the two sentences that the visibility `summary` shows, in characters."""
+
+MARGIN = 8
+"""Tokens of the context window that are left free."""
+
+# Markers by which chat templates tell roles and turns apart. Any of them inside quoted text is broken up.
+_TEMPLATE_TOKEN = re.compile(
+    r"<\|[^|>\n]{0,64}\|>|<\|?|\|>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|｜"
+)
+_TAG = re.compile(r"<(?=/?(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|start_of_image|tool_call|SYS|<SYS>)\b)", re.I)
+_LINE_BREAK = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One turn as a seat hears it."""
+
+    turn: Turn
+    visibility: Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Messages ready for an engine, and what was left out of them."""
+
+    messages: tuple[Message, ...]
+    dropped: int = 0
+    """How many of the oldest turns were left out to fit the context window."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the messages."""
+        digest = hashlib.sha256()
+        for message in self.messages:
+            digest.update(f"{message.role}\0{message.content}\0".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def plain(text: str) -> str:
+    """Return text in which no chat template finds a marker of its own, and every line break is a newline."""
+    text = _CONTROL.sub("", _LINE_BREAK.sub("\n", text))
+    if "<" in text or "|>" in text or "[" in text or "｜" in text:
+        text = _TEMPLATE_TOKEN.sub(_broken, text)
+        text = _TAG.sub("‹", text)
+    return text
+
+
+def quote(text: str) -> str:
+    """Return what a persona said, every line behind `> `."""
+    return "\n".join(f"> {line}" for line in plain(text).strip().split("\n"))
+
+
+@dataclass(frozen=True)
+class Prompter:
+    """Writes the prompts of one debate."""
+
+    plan: Plan
+    question: Question
+    personas: dict[str, Persona]
+    """By id."""
+
+    def speech(self, seat: str, persona: str, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
+        """Ask a seat for its turn: a first draft when nobody was heard yet, else to weigh what was said."""
+        key = "again" if heard or dropped else "draft"
+        task = self._words(key, cue=self.personas[persona].cue, **{"yield": _yield(self.plan.openness)})
+        return self._prompt(self._card(seat, persona), heard, task, dropped)
+
+    def ballot(
+        self, seat: str, persona: str, heard: Sequence[Heard], options: Sequence[str], *, dropped: int = 0
+    ) -> Prompt:
+        """Ask a seat to rank the answers on the table."""
+        listed = "\n".join(f"{letter(index)}. {plain(option)}" for index, option in enumerate(options))
+        return self._prompt(self._card(seat, persona), heard, self._words("ballot", options=listed), dropped)
+
+    def closing(self, kind: TurnKind, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
+        """Ask the judge for its ruling, or the coordinator for its synthesis."""
+        return self._prompt("", heard, self._words(kind), dropped)
+
+    def inner(self) -> Prompt:
+        """Ask one model for the whole conversation in one call."""
+        people = [self.personas[seat.persona] for seat in self.plan.seats]
+        brief = self.plan.detail == "brief"
+        cards = "\n".join(f"{p.name}: {p.cue if brief else p.summary + ' ' + ' '.join(p.method)}" for p in people)
+        names = ", ".join(p.name for p in people)
+        return self._prompt("", (), self._words("inner", cards=cards, names=names, rounds=str(self.plan.rounds)), 0)
+
+    def _prompt(self, card: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
+        charter = self._words("charter")
+        parts = [self._words("question", question=self._question())]
+        if heard or dropped:
+            parts.append(self._words("heard"))
+        if dropped:
+            parts.append(f"({dropped} earlier turns are left out here: the context is full.)")
+        parts += [self._block(one) for one in heard]
+        if self.plan.layout == "shared":
+            parts += [card] if card else []
+        else:
+            charter = f"{charter}\n\n{card}" if card else charter
+        parts.append(task)
+        history = tuple(
+            Message.model_construct(role=message.role, content=plain(message.content))
+            for message in self.question.history
+        )
+        return Prompt(
+            (
+                Message.model_construct(role="system", content=charter),
+                *history,
+                Message.model_construct(role="user", content="\n\n".join(parts)),
+            ),
+            dropped,
+        )
+
+    def _question(self) -> str:
+        text = plain(self.question.text).strip()
+        if self.question.choices and not all(choice in text for choice in self.question.choices):
+            listed = [f"{letter(index)}) {plain(choice)}" for index, choice in enumerate(self.question.choices)]
+            text = "\n".join([text, *listed])
+        return text
+
+    def _block(self, heard: Heard) -> str:
+        turn, answer = heard.turn, heard.turn.position.answer if heard.turn.position else None
+        mark = f"[{turn.id}]"
+        if heard.visibility == "answer":
+            return f"{mark} {plain(answer) if answer else '(no answer)'}".replace("\n", " ")
+        said = turn.text if heard.visibility == "full" else _summary(turn.text)
+        if heard.visibility == "summary" and answer:
+            said = f"{said}\nAnswer: {answer}"
+        return f"{mark}\n{quote(said) if said.strip() else '> (said nothing)'}"
+
+    def _card(self, seat: str, persona: str) -> str:
+        who = self.personas[persona]
+        method = "\n".join(f"{number}. {step}" for number, step in enumerate(who.method, 1))
+        return self._words("as", name=who.name, seat=seat, summary=who.summary, method=method, voice=who.voice)
+
+    def _words(self, key: str, **values: str) -> str:
+        return _fill(_prompts()[self.plan.detail][key], values)
+
+
+async def fit(
+    engine: Engine, write: Callable[[Sequence[Heard], int], Prompt], heard: Sequence[Heard], max_tokens: int
+) -> Prompt:
+    """Return the prompt with as many of the newest turns as the engine's context window holds.
+
+    Args:
+        engine: counts the tokens.
+        write: makes the prompt from the turns kept and the number dropped.
+        heard: all turns, oldest first.
+        max_tokens: room that the completion needs.
+
+    Raises:
+        ContextTooLong: not even a prompt without any turn fits.
+    """
+    room = engine.info.context_window - max_tokens - MARGIN
+    prompt = write(heard, 0)
+    # Bytes bound tokens from above, so most prompts need no counting.
+    if estimate_tokens(prompt.messages) <= room or await engine.count(prompt.messages) <= room:
+        return prompt
+    low, high, best = 1, len(heard), None
+    while low <= high:
+        dropped = (low + high) // 2
+        prompt = write(heard[dropped:], dropped)
+        if await engine.count(prompt.messages) <= room:
+            best, high = prompt, dropped - 1
+        else:
+            low = dropped + 1
+    if best is None:
+        needed = await engine.count(prompt.messages) + max_tokens
+        raise ContextTooLong(
+            f"the question alone needs about {needed} tokens with its answer, and the context window holds "
+            f"{engine.info.context_window}: shorten the question or its history, or lower --max-tokens"
+        )
+    return best
+
+
+def letter(index: int) -> str:
+    """Return A, B … Z, AA … for 0, 1 …."""
+    name = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        name = chr(ord("A") + rest) + name
+    return name
+
+
+def _broken(match: re.Match[str]) -> str:
+    return match.group().replace("<", "‹").replace(">", "›").replace("[", "(").replace("]", ")").replace("｜", "¦").replace("|", "¦")
+
+
+def _summary(text: str) -> str:
+    """Return the first and the last sentence."""
+    sentences = [part.strip() for part in re.split(r"(?<=[.!?])\s+|\n+", text.strip()) if part.strip()]
+    kept = sentences[:1] + sentences[-1:] if len(sentences) > 1 else sentences
+    return "\n".join(part[:SUMMARY_CHARS] for part in kept)
+
+
+def _yield(openness: float) -> str:
+    words = cast("list[str]", _prompts()["yield"])
+    return words[min(int(openness * len(words)), len(words) - 1)]
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    # Not str.format: a question with braces in it is text, not a template.
+    return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
+
+
+@functools.cache
+def _prompts() -> dict[str, Any]:
+    text = importlib.resources.files("chorus.debate").joinpath("prompts.yaml").read_text("utf-8")
+    return cast("dict[str, Any]", yaml.safe_load(text))

@@ -1,0 +1,268 @@
+"""One turn: what the seat reads, the engine's words, and the position they stand for.
+
+A `Draft` is a turn while it is being spoken. It becomes a frozen `Turn` once, finished or not, and then keeps whatever
+had been said by that time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import random
+from collections.abc import Callable, Sequence
+
+from chorus.debate import grade, inner, topology
+from chorus.debate.budget import Budget
+from chorus.debate.floor import Floor, Node
+from chorus.debate.prompts import Heard, Prompt, Prompter, fit
+from chorus.engines.base import Completion, Engine, Request, Sampling
+from chorus.errors import ChorusError, EngineError
+from chorus.record import events
+from chorus.record.events import Event
+from chorus.types import Plan, Position, Question, SeatPlan, Turn, TurnKind, TurnStatus, Usage
+
+JUDGE = "judge"
+COORDINATOR = "coordinator"
+
+BALLOT_TOKENS = 32
+"""Bound on a ballot's length: letters and commas."""
+
+MAX_BACKOFF_S = 30.0
+"""No wait between two attempts is longer than this, whatever the engine asks for."""
+
+
+class BudgetSpent(ChorusError):
+    """The call may not be made any more."""
+
+
+class Draft:
+    """A turn while it is being spoken."""
+
+    def __init__(self, node: Node, seat: SeatPlan, kind: TurnKind, heard: tuple[str, ...] = ()) -> None:
+        self.id = topology.turn_id(*node)
+        self.node = node
+        self.seat = seat
+        self.kind: TurnKind = kind
+        self.heard = heard
+        self.text = ""
+        self.seed: int | None = None
+        self.prompt_sha256: str | None = None
+        self.calls = 0
+
+    def finish(self, completion: Completion, position: Position | None, flipped_from: str | None) -> Turn:
+        """Return the turn as it was spoken to its end."""
+        usage = completion.usage.model_copy(update={"calls": self.calls})
+        return self._turn("done", completion.text, usage, position, flipped_from, None, completion.finish)
+
+    def close(self, status: TurnStatus, reason: str) -> Turn:
+        """Return the turn as far as it came."""
+        return self._turn(status, self.text, Usage(calls=self.calls), None, None, reason, None)
+
+    def _turn(
+        self,
+        status: TurnStatus,
+        text: str,
+        usage: Usage,
+        position: Position | None,
+        flipped_from: str | None,
+        reason: str | None,
+        finish: str | None,
+    ) -> Turn:
+        # Every value is checked where it is made; validating them again would double what a turn costs.
+        return Turn.model_construct(
+            id=self.id,
+            round=self.node[0],
+            seat=self.node[1],
+            persona=self.seat.persona,
+            kind=self.kind,
+            status=status,
+            text=text,
+            position=position,
+            heard=self.heard,
+            flipped_from=flipped_from,
+            reason=reason,
+            finish=finish,
+            seed=self.seed,
+            prompt_sha256=self.prompt_sha256,
+            usage=usage,
+        )
+
+
+class Speaker:
+    """Speaks the turns of one debate on an engine."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        question: Question,
+        prompter: Prompter,
+        floor: Floor,
+        engine: Engine,
+        budget: Budget,
+        seed: int,
+        emit: Callable[[Event], None],
+        note: Callable[[str], None],
+        now: Callable[[], float],
+    ) -> None:
+        self._plan = plan
+        self._question = question
+        self._prompter = prompter
+        self._floor = floor
+        self._engine = engine
+        self._budget = budget
+        self._seed = seed
+        self._emit = emit
+        self._note = note
+        self._now = now
+
+    async def speech(self, draft: Draft) -> Turn:
+        """Speak a seat's turn of a round."""
+        seat = draft.seat
+
+        def write(kept: Sequence[Heard], dropped: int) -> Prompt:
+            return self._prompter.speech(seat.seat, seat.persona, kept, dropped=dropped)
+
+        heard = self._floor.heard(draft.node)
+        completion = await self._say(draft, write, heard, self._plan.max_tokens)
+        position = self._position(completion)
+        return draft.finish(completion, position, self._flipped_from(draft.node, position))
+
+    async def ballot(self, draft: Draft, options: Sequence[str]) -> Turn:
+        """Ask a seat to rank the answers on the table."""
+        seat = draft.seat
+
+        def write(kept: Sequence[Heard], dropped: int) -> Prompt:
+            return self._prompter.ballot(seat.seat, seat.persona, kept, options, dropped=dropped)
+
+        completion = await self._say(draft, write, self._floor.heard(draft.node), BALLOT_TOKENS)
+        ranking = tuple(grade.ranking(completion.text, options))
+        position = Position(answer=ranking[0], ranking=ranking) if ranking else None
+        return draft.finish(completion, position, None)
+
+    async def close(self, draft: Draft) -> Turn:
+        """Speak the judge's ruling or the coordinator's synthesis, over everything that was said."""
+
+        def write(kept: Sequence[Heard], dropped: int) -> Prompt:
+            return self._prompter.closing(draft.kind, kept, dropped=dropped)
+
+        heard = [Heard(turn, "full") for turn in self._floor.speeches()]
+        completion = await self._say(draft, write, heard, self._plan.max_tokens)
+        position = self._position(completion)
+        if draft.kind == "synthesis":
+            position = _as_a_whole(completion, position)
+        return draft.finish(completion, position, None)
+
+    async def inner(self, draft: Draft) -> tuple[list[Turn], Turn]:
+        """Hold the whole debate in one call. Returns its voices as turns, and the call itself as the ruling."""
+
+        def write(kept: Sequence[Heard], dropped: int) -> Prompt:
+            return self._prompter.inner()
+
+        room = self._plan.max_tokens * len(self._plan.seats) * self._plan.rounds
+        completion = await self._say(draft, write, [], room)
+        ruling = draft.finish(completion, self._position(completion), None)
+        voices = inner.voices(completion.text, self._plan, self._prompter.personas)
+        turns: list[Turn] = []
+        for voice in voices:
+            part = Draft((voice.round, voice.seat.seat), voice.seat, "speech", tuple(turn.id for turn in turns))
+            answer = grade.extract(voice.text, self._plan.kind, self._question.choices)
+            position = Position(answer=answer) if answer else None
+            said = Completion(voice.text, "stop", Usage())
+            turn = part.finish(said, position, self._flipped_from(part.node, position))
+            self._floor.add(turn)
+            turns.append(turn)
+        if not turns:
+            self._note("no voices could be told apart in what the inner chorus wrote")
+        return turns, ruling
+
+    async def _say(
+        self,
+        draft: Draft,
+        write: Callable[[Sequence[Heard], int], Prompt],
+        heard: Sequence[Heard],
+        max_tokens: int,
+    ) -> Completion:
+        """Call the engine, and again after faults that may pass."""
+        prompt = await fit(self._engine, write, heard, max_tokens)
+        if prompt.dropped:
+            self._note(f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full")
+        seat = draft.seat
+        draft.prompt_sha256 = prompt.sha256
+        draft.seed = turn_seed(self._seed, draft.id) if seat.temperature > 0 else None
+        request = Request(prompt.messages, Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed), draft.id)
+        self._emit(
+            events.TurnStarted.model_construct(
+                at=self._now(),
+                turn=draft.id,
+                round=draft.node[0],
+                seat=seat.seat,
+                persona=seat.persona,
+                kind=draft.kind,
+                heard=draft.heard,
+            )
+        )
+
+        def hear(piece: str) -> None:
+            draft.text += piece
+            self._emit(events.TurnDelta.model_construct(at=self._now(), turn=draft.id, text=piece))
+
+        while True:
+            if refused := self._budget.begin_call():
+                raise BudgetSpent(refused)
+            draft.calls += 1
+            try:
+                completion = await self._engine.generate(request, hear)
+            except EngineError as error:
+                if not error.retryable or draft.calls >= self._budget.limits.attempts:
+                    raise
+                await self._wait_to_retry(draft, error)
+            else:
+                self._budget.end_call(completion.usage)
+                return completion
+
+    async def _wait_to_retry(self, draft: Draft, error: EngineError) -> None:
+        draft.text = ""
+        wait = error.retry_after_s
+        if wait is None:
+            # The jitter keeps turns that failed together from coming back together.
+            jitter = random.Random(f"{self._seed}/{draft.id}/{draft.calls}").random()
+            wait = self._budget.limits.backoff_s * 2 ** (draft.calls - 1) * (1 + jitter)
+        self._emit(
+            events.TurnRetried(at=self._now(), turn=draft.id, attempt=draft.calls, reason=str(error)),
+        )
+        await asyncio.sleep(min(wait, MAX_BACKOFF_S))
+
+    def _position(self, completion: Completion) -> Position | None:
+        answer = grade.extract(completion.text, self._plan.kind, self._question.choices)
+        if answer is None:
+            return None
+        sure = mean_probability(completion)
+        return Position(answer=answer, confidence=grade.stated_confidence(completion.text) if sure is None else sure)
+
+    def _flipped_from(self, node: Node, position: Position | None) -> str | None:
+        before = self._floor.previous_answer(node)
+        if before is None or position is None:
+            return None
+        same = grade.same(before, position.answer, self._plan.kind, self._question.choices)
+        return None if same else before
+
+
+def turn_seed(seed: int, turn: str) -> int:
+    """Return the sampling seed of a turn: 32 bits that differ from turn to turn and repeat from run to run."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{turn}".encode()).digest()[:4], "big")
+
+
+def mean_probability(completion: Completion) -> float | None:
+    """Return the mean probability of the completion's tokens, in [0, 1]; None without logprobs."""
+    if not completion.logprobs:
+        return None
+    return min(1.0, math.fsum(math.exp(min(0.0, token.logprob)) for token in completion.logprobs) / len(completion.logprobs))
+
+
+def _as_a_whole(completion: Completion, position: Position | None) -> Position | None:
+    """A synthesis stands for all it says, not for the one answer that could be found in it."""
+    text = completion.text.strip()
+    if not text:
+        return None
+    return Position(answer=text, confidence=position.confidence if position else mean_probability(completion))

@@ -1,0 +1,101 @@
+"""One streamed chat completion, read chunk by chunk.
+
+Servers differ in what they leave out, so nothing in a chunk is taken for granted but that it came. Thinking
+(`reasoning`, or `reasoning_content`) is counted and left out of the text. Token strings are made to fit the text
+exactly, or dropped: a confidence read off the wrong tokens is worse than none.
+"""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chorus.engines.base import TokenLogprob
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a stream has said so far."""
+
+    text: str = ""
+    reasoning: str = ""
+    """Thinking aloud; no part of the answer."""
+    finish: str | None = None
+    """`None` until the server says why it stopped."""
+    usage: Any = None
+    """The SDK's usage object, once it came."""
+    reasoned_tokens: int = 0
+    """Tokens of the thinking, where the server lists them."""
+    _entries: list[Any] = field(default_factory=list)
+
+    def take(self, chunk: Any) -> str:
+        """Read a chunk and return the new text in it."""
+        self.usage = getattr(chunk, "usage", None) or self.usage
+        choices = getattr(chunk, "choices", None)
+        return self._take_choice(choices[0]) if isinstance(choices, list) and choices else ""
+
+    def _take_choice(self, choice: Any) -> str:
+        self.finish = getattr(choice, "finish_reason", None) or self.finish
+        delta = getattr(choice, "delta", None)
+        said = _text(delta, "content")
+        thought = _text(delta, "reasoning") or _text(delta, "reasoning_content")
+        entries = getattr(getattr(choice, "logprobs", None), "content", None)
+        entries = entries if isinstance(entries, list) else []
+        if thought and not said:
+            self.reasoned_tokens += len(entries)
+        else:
+            self._entries.extend(entries)
+        self.text += said
+        self.reasoning += thought
+        return said
+
+    @property
+    def tokens_listed(self) -> int:
+        """Tokens that came with a log-probability, thinking included."""
+        return len(self._entries) + self.reasoned_tokens
+
+    def logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Return the tokens that joined give `text`; empty when they can't be made to."""
+        try:
+            # A probability is at most 1, whatever rounding or a faulty server makes of it.
+            values = [min(float(entry.logprob), 0.0) for entry in self._entries]
+            if any(map(math.isnan, values)):
+                return ()
+            return _fit(_spell(self._entries, lambda entry: entry.token), values, self.text) or _fit(
+                _spell_bytes(self._entries), values, self.text
+            )
+        except (AttributeError, TypeError, ValueError):
+            return ()
+
+
+def _text(delta: Any, name: str) -> str:
+    value = getattr(delta, name, None)
+    return value if isinstance(value, str) else ""
+
+
+def _spell(entries: list[Any], spell: Callable[[Any], str]) -> list[str]:
+    return [spell(entry) for entry in entries]
+
+
+def _spell_bytes(entries: list[Any]) -> list[str]:
+    """Spell the tokens by their bytes: a character cut in two goes to the token that completes it."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return _spell(entries, lambda entry: decoder.decode(bytes(entry.bytes)))
+
+
+def _fit(tokens: list[str], values: list[float], text: str) -> tuple[TokenLogprob, ...]:
+    """Cut the tokens to the text: servers list end and stop tokens that the text leaves out."""
+    start = "".join(tokens).find(text)
+    if not text or start < 0:
+        return ()
+    fitted: list[TokenLogprob] = []
+    at, end = 0, start + len(text)
+    for token, value in zip(tokens, values, strict=True):
+        part = token[max(0, start - at) : max(0, end - at)]
+        at += len(token)
+        if part:
+            fitted.append(TokenLogprob(part, value))
+    return tuple(fitted)

@@ -1,0 +1,82 @@
+"""Debates on disk: one JSON object a line, each a whole record (`schema: 1`).
+
+A file of one record is what `--save` writes, a file of many what `chorus debate` writes; both are read the same way. A
+last line that was cut off by a crash is not a record, and is told apart from a damaged file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from chorus.errors import RecordError
+from chorus.types import SCHEMA, Answer
+
+MAX_LINE_BYTES = 256 << 20
+"""A longer line is not a debate."""
+
+
+def dumps(answer: Answer) -> str:
+    """Return the record as one line of JSON, without a line break."""
+    # Lone surrogates can come out of a model's text; as escapes they survive any file.
+    return json.dumps(answer.model_dump(mode="python", by_alias=True), ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    ).decode("utf-8")
+
+
+def append(answer: Answer, path: str | Path) -> None:
+    """Add a record to a file, and return when it is on disk.
+
+    Raises:
+        RecordError: it could not be written (a full disk, a missing folder, a missing right).
+    """
+    try:
+        with open(path, "ab") as stream:
+            start = stream.tell()
+            try:
+                stream.write(dumps(answer).encode() + b"\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                # Half a line would make the next record unreadable.
+                stream.truncate(start)
+                raise
+    except OSError as error:
+        raise RecordError(f"can't save the debate to {path}: {error.strerror or error}") from error
+
+
+def read(path: str | Path) -> Iterator[Answer]:
+    """Yield the records of a file in order.
+
+    Raises:
+        RecordError: the file can't be read, or a line is not a record; names the line and the field.
+    """
+    try:
+        with open(path, "rb") as stream:
+            for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), 1):
+                if line.strip():
+                    yield loads(line, f"{path}, line {number}")
+    except OSError as error:
+        raise RecordError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def loads(line: str | bytes, where: str = "the record") -> Answer:
+    """Return the record that a line holds. Raises RecordError, saying where and why it is none."""
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError):
+        raise RecordError(f"{where}: not JSON; if the file was cut off there, remove that line") from None
+    if not isinstance(data, dict) or "schema" not in data:
+        raise RecordError(f"{where}: not a debate's record (no `schema`)")
+    if data["schema"] != SCHEMA:
+        raise RecordError(f"{where}: schema {data['schema']!r}; this version reads schema {SCHEMA}")
+    try:
+        return Answer.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise RecordError(f"{where}: {field}: {first['msg']}") from None

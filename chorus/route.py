@@ -1,0 +1,241 @@
+"""A question becomes a plan: who speaks, along which edges, how often, and how it is decided.
+
+The cast comes from one of three places: it is named (`fixed`), it is matched to the question by expertise (`expertise`),
+or the model writes it on the spot (`written`, after Solo Performance Prompting, arXiv:2307.05300). Whatever the model
+writes is validated like any card; if it is no use the cast falls back to a match by expertise, and the plan says so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from chorus.config import Settings
+from chorus.debate import decide, grade, topology
+from chorus.debate.prompts import plain
+from chorus.engines.base import Engine, Request, Sampling
+from chorus.errors import ConfigError, EngineError, QuestionError
+from chorus.types import AnswerKind, Message, Plan, Question, SeatPlan
+from personas import Library, Persona
+from personas.cast import diverse
+
+SMALL_MODEL = 1_000_000_000
+"""Models with fewer weights follow one short line better than a page of instructions."""
+
+PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
+"""The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
+
+TAGS_OF_KIND: Mapping[str, str] = {
+    "number": "math arithmetic calculation estimation",
+    "expression": "math algebra formal",
+    "choice": "logic knowledge",
+    "yesno": "logic",
+    "code": "code programming debugging testing",
+    "list": "planning",
+}
+"""Words that a question of this kind is about, whether it says so or not."""
+
+WRITE_CAST = """\
+Question: {question}
+
+Name {voices} different experts whose ways of thinking would help to answer it. Reply with a JSON list only, like
+[{{"name": "Ann, a surveyor", "cue": "Measure first, then compute.", "method": ["first step", "second step"]}}]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A plan, the question as it was understood, and the cards that the plan's seats refer to."""
+
+    plan: Plan
+    question: Question
+    cast: dict[str, Persona]
+
+
+async def route(
+    question: Question,
+    settings: Settings,
+    engine: Engine,
+    library: Library,
+    personas: Sequence[Persona] | None = None,
+) -> Routed:
+    """Return the plan for a question.
+
+    Args:
+        question: as asked.
+        settings: what was asked for; `None` values are settled here.
+        engine: what the debate will run on; only `written` casts call it.
+        library: where personas are looked up.
+        personas: a cast in hand, which goes before `settings.personas`.
+
+    Raises:
+        QuestionError: the question is empty.
+        ConfigError, TopologyError, PersonaError: something was asked for that isn't there or doesn't fit.
+    """
+    if not plain(question.text).strip():
+        raise QuestionError("the question is empty")
+    kind = grade.infer_kind(question)
+    if not question.choices and (choices := grade.infer_choices(question)):
+        question = question.model_copy(update={"choices": choices})
+    brief = settings.detail == "brief" or (
+        settings.detail is None and engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
+    )
+    cast, how = await _cast(question, kind, settings, engine, library, personas)
+    if settings.mode == "solo":
+        cast = cast[:1]
+    names = topology.seat_names([persona.id for persona in cast])
+    spec = _topology(settings, brief)
+    graph = topology.build(spec, names, seed=settings.seed)
+    rule = settings.decision or _decision(settings, kind)
+    _check(settings, rule)
+    plan = Plan(
+        mode=settings.mode,
+        kind=kind,
+        seats=tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True)),
+        topology=spec,
+        edges=tuple((u, v, data["visibility"]) for u, v, data in graph.edges(data=True)),
+        rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
+        decision=rule,
+        layout=settings.layout,
+        openness=settings.openness,
+        detail="brief" if brief else "full",
+        max_tokens=settings.max_tokens or (64 if brief else 512),
+        engine=engine.info.spec,
+        checkpoint_sha256=engine.info.checkpoint_sha256,
+        routed_by=how,
+    )
+    return Routed(plan, question, {persona.id: persona for persona in cast})
+
+
+async def _cast(
+    question: Question,
+    kind: AnswerKind,
+    settings: Settings,
+    engine: Engine,
+    library: Library,
+    personas: Sequence[Persona] | None,
+) -> tuple[list[Persona], str]:
+    if personas is not None:
+        if not personas:
+            raise ConfigError("the cast is empty: name at least one persona")
+        return list(personas), "fixed"
+    if settings.personas == "written":
+        try:
+            return await _written(question, settings, engine), "written"
+        except (EngineError, ValueError) as error:
+            return _matched(question, kind, settings, library), f"expertise, since no cast could be written: {error}"
+    if settings.personas != "auto":
+        return list(library.select(settings.personas)), "fixed"
+    if settings.topology and topology.is_file(settings.topology):
+        seats = topology.seats_in(Path(settings.topology))
+        return [library.get(persona or _persona_of(seat)) for seat, persona in seats], "fixed by the topology file"
+    return _matched(question, kind, settings, library), "expertise"
+
+
+def _matched(question: Question, kind: AnswerKind, settings: Settings, library: Library) -> list[Persona]:
+    """Pick the voices whose expertise the question touches, and whose methods differ."""
+    pool = library.packs[PACK_OF_KIND.get(kind, "reasoning")]
+    words = Counter(_words(f"{question.text} {TAGS_OF_KIND.get(kind, '')}"))
+    touched = {persona.id: sum(words[word] for tag in persona.expertise for word in _words(tag)) for persona in pool}
+    most = max(touched.values()) or 1
+    scores = {name: count / most for name, count in touched.items()}
+    wanted = 1 if settings.mode == "solo" else settings.voices
+    if wanted > len(pool):
+        # More seats than the pack has methods: the other packs lend theirs.
+        pool = pool + tuple(persona for persona in library.personas if persona not in pool)
+    if wanted > len(pool):
+        raise ConfigError(f"{wanted} voices are more than the {len(pool)} personas there are; name them to repeat some")
+    return list(diverse(pool, wanted, scores))
+
+
+async def _written(question: Question, settings: Settings, engine: Engine) -> list[Persona]:
+    """Have the model write the cast. Raises ValueError with the reason when what it wrote is no use."""
+    text = WRITE_CAST.format(question=plain(question.text).strip(), voices=settings.voices)
+    request = Request((Message(role="user", content=text),), Sampling(max_tokens=100 * settings.voices), id="0.cast")
+    completion = await engine.generate(request, lambda _: None)
+    match = re.search(r"\[.*\]", completion.text, re.S)
+    if not match:
+        raise ValueError("the model wrote no JSON list")
+    try:
+        entries = json.loads(match.group())
+    except (ValueError, RecursionError):
+        raise ValueError("the model's JSON can't be read") from None
+    cast: dict[str, Persona] = {}
+    for entry in entries[: settings.voices]:
+        persona = _persona(entry)
+        cast.setdefault(persona.id, persona)
+    if len(cast) < min(2, settings.voices):
+        raise ValueError(f"the model wrote {len(cast)} usable personas")
+    return list(cast.values())
+
+
+def _persona(entry: Any) -> Persona:
+    if not isinstance(entry, dict):
+        raise ValueError("the model's list holds something else than personas")
+    name = str(entry.get("name", ""))[:80]
+    method = [str(step)[:300] for step in entry.get("method") or ()][:8]
+    cue = str(entry.get("cue", ""))[:120]
+    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
+    try:
+        return Persona.model_validate(
+            {
+                "id": slug,
+                "name": name,
+                "summary": cue or name,
+                "method": method if len(method) > 1 else [*method, "State what follows for the question."],
+                "cue": cue,
+                "voice": "Plain and brief.",
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"a persona it wrote has a faulty {first['loc'][0]}: {first['msg']}") from None
+
+
+def _topology(settings: Settings, brief: bool) -> str:
+    if settings.mode in ("vote", "inner", "solo"):
+        if settings.topology not in (None, "none") and settings.mode != "inner":
+            raise ConfigError(f"mode {settings.mode} has no edges: leave the topology out")
+        return "none"
+    # Small models copy what they quote; told the answers alone they think for themselves (see the README's figures).
+    return settings.topology or ("complete:visibility=answer" if brief else "complete")
+
+
+def _decision(settings: Settings, kind: AnswerKind) -> str:
+    if settings.mode == "inner":
+        return "judge"
+    if grade.comparable(kind):
+        return "weighted"
+    return "plurality" if settings.mode == "solo" else "synthesis"
+
+
+def _check(settings: Settings, rule: str) -> None:
+    needs = decide.rule(rule).needs
+    if settings.mode == "inner" and needs == "ballot":
+        raise ConfigError(f"an inner chorus casts no ballots, so {rule} can't decide it")
+    if settings.mode in ("vote", "solo") and settings.rounds not in (None, 1):
+        raise ConfigError(f"mode {settings.mode} has one round: leave --rounds out")
+
+
+def _seat(name: str, persona: Persona, settings: Settings) -> SeatPlan:
+    return SeatPlan(
+        seat=name,
+        persona=persona.id,
+        temperature=min(2.0, max(0.0, settings.temperature + persona.sampling.temperature)),
+        top_p=min(1.0, max(0.05, settings.top_p + persona.sampling.top_p)),
+    )
+
+
+def _persona_of(seat: str) -> str:
+    """Return the persona that a seat of a topology file means when the file names none: `skeptic-2` is a skeptic."""
+    return re.sub(r"-\d+$", "", seat)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]{3,}", text.casefold())
