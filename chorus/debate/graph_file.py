@@ -36,7 +36,7 @@ _FAULTS = (
 """What the parsers raise on files that are not what they should be; ElementTree's ParseError is a SyntaxError."""
 
 
-def read(path: str) -> nx.Graph[Any]:
+def read(path: str | Path) -> nx.Graph[Any]:
     """Read a graph, directed or not, with its nodes and edges in file order.
 
     Raises:
@@ -44,10 +44,11 @@ def read(path: str) -> nx.Graph[Any]:
             multigraph.
     """
     data = _bytes(path)
+    xml = str(path).lower().endswith(".graphml")
     try:
-        graph = _graphml(data) if path.lower().endswith(".graphml") else _node_link(data)
+        graph = _graphml(data) if xml else _node_link(data)
     except _FAULTS as error:
-        kind = "GraphML" if path.lower().endswith(".graphml") else "node-link JSON"
+        kind = "GraphML" if xml else "node-link JSON"
         raise TopologyError(f"{path} can't be read as {kind}: {error!s:.200}") from error
     except TopologyError as error:
         raise TopologyError(f"{path}: {error}") from None
@@ -56,7 +57,7 @@ def read(path: str) -> nx.Graph[Any]:
     return graph
 
 
-def _bytes(path: str) -> bytes:
+def _bytes(path: str | Path) -> bytes:
     try:
         if not Path(path).is_file():
             raise TopologyError(f"topology file {path} is not there, or is no plain file")

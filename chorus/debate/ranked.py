@@ -33,11 +33,13 @@ def schulze(ballots: Sequence[Ballot], options: int) -> list[float]:
     """Return how many other options each one beats by its strongest path.
 
     An option that beats another beats all that the other beats, so the counts order the options as the method does; an
-    option that wins every pairwise vote (a Condorcet winner) beats all others.
+    option that wins every pairwise vote (a Condorcet winner) beats all others. A single option counts one.
 
     Source: Schulze, "A new monotonic, clone-independent, reversal symmetric, and condorcet-consistent single-winner
     election method", Social Choice and Welfare 36 (2011), section 2.3, path strength measured by winning votes.
     """
+    if options == 1:
+        return [1.0]
     votes = pairwise(ballots, options)
     strength = [[votes[i][j] if votes[i][j] > votes[j][i] else 0 for j in range(options)] for i in range(options)]
     for via in range(options):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import fsum
 
 from chorus.debate import grade
-from chorus.types import AnswerKind, Position, Question, Turn
+from chorus.types import AnswerKind, Position, Question, Turn, TurnKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Side:
         return tuple(turn.seat for turn in self.turns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Standing:
     """The state of a debate as its seats' newest positions make it."""
 
@@ -63,13 +63,10 @@ class Standing:
         """Tell whether two answers to this question are one."""
         return grade.same(a, b, self.kind, self.question.choices)
 
-    def newest(self, kind: str) -> dict[str, Turn]:
-        """Return each speaker's newest finished turn of a kind other than speech, by name of the seat."""
-        newest: dict[str, Turn] = {}
-        for turn in self.turns:
-            if turn.kind == kind and turn.status == "done":
-                newest[turn.seat] = max(newest.get(turn.seat, turn), turn, key=lambda one: one.round)
-        return newest
+    def done(self, kind: TurnKind) -> list[Turn]:
+        """Return the finished turns of a kind, oldest first, whoever spoke them."""
+        found = [turn for turn in self.turns if turn.kind == kind and turn.status == "done"]
+        return sorted(found, key=lambda turn: (turn.round, turn.id))
 
 
 def position_of(turn: Turn) -> Position | None:
@@ -89,7 +86,7 @@ def stand(question: Question, kind: AnswerKind, turns: Sequence[Turn], seats: Se
     for turn in turns:
         if turn.kind == "speech" and turn.seat in members and position_of(turn):
             before = held.get(turn.seat)
-            if before is None or turn.round > before.round:
+            if before is None or (turn.round, turn.id) > (before.round, before.id):
                 held[turn.seat] = turn
     spelled: dict[str, list[Turn]] = {}
     for seat in sorted(held):

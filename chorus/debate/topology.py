@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
@@ -171,7 +172,7 @@ def is_file(spec: str) -> bool:
     return spec.lower().endswith(graph_file.SUFFIXES)
 
 
-def seats_in(path: str) -> list[tuple[str, str | None]]:
+def seats_in(path: str | Path) -> list[tuple[str, str | None]]:
     """Read the cast that a topology file brings: each node's name and, where it has one, its `persona`, in file order.
 
     Raises:

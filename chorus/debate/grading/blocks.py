@@ -36,6 +36,11 @@ def plain_code(text: str) -> str:
     return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
+def is_bullet(line: str) -> bool:
+    """Say whether a line begins as an item of a bulleted or numbered list."""
+    return _BULLET.match(line.strip()) is not None
+
+
 def bullets(text: str) -> list[str]:
     """Return the items of the last run of bulleted or numbered lines; empty when no two lines are."""
     run: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from chorus.debate.grading.blocks import bullets, joined, last_fence
+from chorus.debate.grading.blocks import bullets, is_bullet, joined, last_fence
 from chorus.debate.grading.expressions import to_latex
 from chorus.debate.grading.markers import announced, heading
 
@@ -36,6 +36,8 @@ _SUPERLATIVE = re.compile(r"\b(?:most|first|last|only|largest|\w{2,12}[aeiou]?[b
 _SPAN = re.compile(r"\$\$?([^$\n]{1,400})\$\$?|\\\((.{1,400}?)\\\)|\\\[([^\]]{1,400}?)\\\]")
 _BEFORE_MATHS = re.compile(r"(?:\b(?:is|are|gives|get|equals|becomes|to|as)\b:?|:)\s")
 _LIST_BEGINS = re.compile(r"(?:\b(?:are|is|be|include)\b:?|:)\s")
+
+_ASIDE = re.compile(r" \([^()\n]{0,200}\)\.?$")
 
 
 def announced_short(said: str) -> str | None:
@@ -126,21 +128,17 @@ def concluded_expression(text: str) -> str | None:
 
 
 def read_list(text: str) -> str | None:
-    """Read a list, announced or not: bullets, else the items of a line, written with commas."""
+    """Read a list: what is announced, else the last bullets, else the last line with commas; on one line."""
     head = heading(text)
-    if head is None and (line := next(announced(text), None)):
-        return line.rstrip(".") or None
-    block = head or text
-    lines = block.split("\n")
-    if items := (bullets(block) if len(lines) > 1 and (head is None or not lines[0].strip(" .:") or _bulleted(block)) else []):
+    if head and bullets(head) and is_bullet(head):
+        return joined(bullets(head))
+    if announcement := head or next(announced(text), None):
+        return _ASIDE.sub("", announcement.partition("\n")[0].strip(_QUOTES)).rstrip(". ") or None
+    if items := bullets(text):
         return joined(items)
-    line = lines[0] if head else next((line for line in reversed(lines) if "," in line), lines[-1])
-    begins = [match.end() for match in _LIST_BEGINS.finditer(line)]
-    return line[begins[-1] if begins and not head else 0 :].strip(" *`").rstrip(".") or None
-
-
-def _bulleted(block: str) -> bool:
-    return bool(bullets(block.partition("\n\n")[0])) and bullets(block)[0] in block.partition("\n")[0]
+    lines = text.split("\n")
+    line = next((line for line in reversed(lines) if "," in line), lines[-1])
+    return _LIST_BEGINS.split(line)[-1].strip(_QUOTES).rstrip(". ") or None
 
 
 def read_code(text: str) -> str | None:

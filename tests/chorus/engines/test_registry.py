@@ -1,12 +1,14 @@
 """From SPECs to engines, built in or brought by other distributions."""
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from chorus.engines.registry import engine_names, open_engine, split_spec
+from chorus.engines.registry import engine_names, event_loop, open_engine, split_spec
+from chorus.engines.virtual_time import VirtualTimeLoop
 from chorus.errors import ConfigError, MissingExtra
 
 
@@ -123,3 +125,13 @@ def test_naming_engines_imports_none_of_them():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("clock", "virtual"), [("false", True), ("true", False)])
+def test_a_script_says_which_clock_its_loop_has(tmp_path: Path, clock, virtual):
+    path = tmp_path / "clock.yaml"
+    path.write_text(f"real_time: {clock}")
+    with asyncio.Runner(loop_factory=lambda: event_loop(f"scripted:{path}")) as runner:
+        assert isinstance(runner.get_loop(), VirtualTimeLoop) is virtual
+    with asyncio.Runner(loop_factory=lambda: event_loop("hf:smollm2-135m")) as runner:
+        assert not isinstance(runner.get_loop(), VirtualTimeLoop)
