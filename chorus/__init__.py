@@ -1,7 +1,7 @@
 """A chorus of personas debates your question on a graph, decides, and keeps the dissent.
 
-    from chorus import Chorus
-    print(Chorus().ask("What is 7 * 8?"))
+from chorus import Chorus
+print(Chorus().ask("What is 7 * 8?"))
 """
 
 from chorus.chorus import Chorus

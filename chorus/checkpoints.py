@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chorus.errors import CheckpointError, ConfigError, MissingExtra
 
@@ -145,7 +146,7 @@ def fingerprint(folder: Path) -> str:
     for file in _weights(folder):
         entry = known.get(file.name, {})
         fresh = entry.get("bytes") == file.stat().st_size and entry.get("mtime_ns") == file.stat().st_mtime_ns
-        total.update(bytes.fromhex(entry["sha256"] if fresh else _sha256(file)))
+        total.update(bytes.fromhex(str(entry["sha256"]) if fresh else _sha256(file)))
     return total.hexdigest()
 
 
@@ -158,6 +159,22 @@ def check(folder: Path) -> None:
                 f"the checkpoint in {folder} is damaged ({name} is missing or cut short): "
                 f"fetch it again with `chorus models pull {folder.name} --force`"
             )
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' own warnings and progress bars off the screen for a while."""
+    from transformers.utils import logging
+
+    settings: Any = logging
+    before = settings.get_verbosity()
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.set_verbosity(before)
+        settings.enable_progress_bar()
 
 
 def _repository(name: str) -> str:
@@ -260,22 +277,15 @@ def _convert(gguf: Path, target: Path) -> None:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
         raise MissingExtra("preparing the embedded model", "local") from None
-    from transformers.utils import logging
-
-    quiet_before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+    with quiet_transformers():
+        model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
         # The weights are plain now; these three would make save_pretrained look for a quantised format.
         del model.config.quantization_config
         model.hf_quantizer = None
         del model.quantization_method
         model.save_pretrained(target)
-        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(target)
-    finally:
-        logging.set_verbosity(quiet_before)
-        logging.enable_progress_bar()
+        tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer.save_pretrained(target)
 
 
 def _write_manifest(folder: Path, packaged: Packaged) -> None:

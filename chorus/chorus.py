@@ -13,7 +13,7 @@ import asyncio
 import functools
 import importlib.metadata
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
@@ -96,7 +96,7 @@ class Chorus:
         seed, ran_on = self.settings.seed, versions()
         return Debate(routed.plan, routed.question, routed.cast, engine, seed=seed, limits=limits, versions=ran_on)
 
-    async def stream(self, question: str | Question) -> AsyncIterator[Event]:
+    async def stream(self, question: str | Question) -> AsyncGenerator[Event]:
         """Hold a debate and give off its events; the last, `Decided`, holds the answer. Closing it cancels the debate."""
         debate = await self.convene(question)
         async with aclosing(debate.run()) as events:

@@ -7,6 +7,7 @@ floors add commands by the entry-point group `chorus.commands` (name -> click co
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable, Coroutine
@@ -49,8 +50,7 @@ class Commands(click.Group):
             return built_in
         for point in _plugins():
             if point.name == name:
-                loaded = point.load()
-                assert isinstance(loaded, click.Command)
+                loaded: click.Command = point.load()
                 return loaded
         return None
 
@@ -63,14 +63,20 @@ def chorus() -> None:
 
 def settings_options(command: F) -> F:
     """Add the options that say how a question is answered. Their names are those of `Settings`."""
-    options = [
+    options: list[Callable[[Any], Any]] = [
         click.option("--engine", metavar="SPEC", help="hf:NAME, openai:URL#MODEL or scripted:FILE.  [hf:smollm2-135m]"),
         click.option("--mode", type=MODES, help="debate along edges, vote apart, inner (one call), solo.  [debate]"),
-        click.option("--personas", metavar="IDS|PACK|FOLDER", help="Who speaks; auto matches, written has the model cast."),
+        click.option(
+            "--personas", metavar="IDS|PACK|FOLDER", help="Who speaks; auto matches, written has the model cast."
+        ),
         click.option("--voices", type=int, help="How many seats auto and written fill.  [3]"),
-        click.option("--topology", metavar="SPEC", help="complete, ring, star, chain, tree, layers:2,1 … or a graph file."),
+        click.option(
+            "--topology", metavar="SPEC", help="complete, ring, star, chain, tree, layers:2,1 … or a graph file."
+        ),
         click.option("--rounds", type=int, help="Rounds of the debate.  [2]"),
-        click.option("--decision", metavar="NAME", help="plurality, weighted, borda, schulze, unanimity, judge, synthesis."),
+        click.option(
+            "--decision", metavar="NAME", help="plurality, weighted, borda, schulze, unanimity, judge, synthesis."
+        ),
         click.option("--layout", type=LAYOUTS, help="Persona last, behind a shared prefix; or in the system message."),
         click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority.  [0.4]"),
         click.option("--detail", type=DETAILS, help="How much voices read of their method.  [by the model's size]"),
@@ -80,11 +86,12 @@ def settings_options(command: F) -> F:
         click.option("--max-total-tokens", type=int, help="Bound on all tokens for a question."),
         click.option("--max-seconds", type=float, help="Bound on wall-clock time for a question."),
         click.option("--seed", type=int, help="Repeats the draw where the engine can.  [0]"),
-        click.option("--config", "config_file", type=click.Path(path_type=Path), help="Settings file.  [./chorus.toml]"),
+        click.option(
+            "--config", "config_file", type=click.Path(path_type=Path), help="Settings file.  [./chorus.toml]"
+        ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    decorated: F = functools.reduce(lambda inner, option: option(inner), reversed(options), command)
+    return decorated
 
 
 @chorus.command()
@@ -93,7 +100,9 @@ def settings_options(command: F) -> F:
 @click.option("--json", "as_json", is_flag=True, help="Print the whole record as one JSON object.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the answer alone.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Add the record to a JSONL file.")
-@click.option("--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw who heard whom: .svg .html .graphml .dot")
+@click.option(
+    "--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw who heard whom: .svg .html .graphml .dot"
+)
 def ask(question: str, as_json: bool, quiet: bool, save: Path | None, draw: Path | None, **options: Any) -> int:
     """Put QUESTION to the chorus and watch it argue. QUESTION may be `-`, to read it from standard input."""
     from chorus.chorus import as_question
@@ -104,7 +113,7 @@ def ask(question: str, as_json: bool, quiet: bool, save: Path | None, draw: Path
     maker = _chorus(options)
     held: list[Answer] = []
     try:
-        with view(quiet=quiet, json=as_json) as shown:
+        with view(sys.stdout, quiet=quiet, json=as_json, names=_names()) as shown:
             _run(_hold(maker, asked, shown, held.append), maker.settings.engine)
     finally:
         # Also of a debate that was interrupted: what was said is kept and printed.
@@ -123,10 +132,10 @@ def ask(question: str, as_json: bool, quiet: bool, save: Path | None, draw: Path
 def debate(questions: Path, records: Path, concurrency: int, retry_failed: bool, **options: Any) -> int:
     """Put every question of IN.jsonl to the chorus, one record a question in OUT.jsonl. Resumes where it was ended."""
     from chorus.batch import debate_file
-    from chorus.terminal import progress
+    from chorus.terminal.progress import progress
 
     maker = _chorus(options)
-    with progress() as advance:
+    with progress(sys.stderr) as advance:
         work = debate_file(
             maker, questions, records, concurrency=concurrency, retry_failed=retry_failed, advance=advance
         )
@@ -141,24 +150,26 @@ def debate(questions: Path, records: Path, concurrency: int, retry_failed: bool,
 @click.option("--decision", metavar="NAME", help="Decide it again by this rule.")
 @click.option("--engine", metavar="SPEC", help="Asked for the ballots, ruling or synthesis that a rule needs.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
-@click.option("--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw who heard whom: .svg .html .graphml .dot")
+@click.option(
+    "--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw who heard whom: .svg .html .graphml .dot"
+)
 def replay(
     file: Path, chosen: str | None, decision: str | None, engine: str | None, as_json: bool, draw: Path | None
 ) -> int:
     """Show the debates saved in FILE again; with --decision, decide them by another rule."""
     from chorus.errors import RecordError
     from chorus.record import picture, transcript
-    from chorus.replay import redecide, replayed
+    from chorus.replay import replayed
     from chorus.terminal import view
 
+    wanted = (record for record in transcript.read(file) if not chosen or chosen in (record.id, record.question.id))
     found = False
-    for answer in transcript.read(file):
-        if chosen and chosen not in (answer.id, answer.question.id):
-            continue
+    for record in wanted:
+        if found and draw:
+            raise ConfigError(f"{file} holds several debates, and {draw} one picture: pick one with --id")
         found = True
-        if decision:
-            answer = _run(_redecide(redecide, answer, decision, engine), engine or "")
-        with view(quiet=False, json=as_json) as shown:
+        answer = _run(_redecide(record, decision, engine), engine or "") if decision else record
+        with view(sys.stdout, json=as_json, names=_names()) as shown:
             for event in replayed(answer):
                 shown.show(event)
         if as_json:
@@ -307,6 +318,12 @@ def _chorus(options: dict[str, Any]) -> Chorus:
     return Chorus(settings=config.load(options, file), report=_report)
 
 
+def _names() -> dict[str, str]:
+    from personas import Library
+
+    return {persona.id: persona.name for persona in Library.builtin().personas}
+
+
 def _report(step: str) -> None:
     if sys.stderr.isatty():
         click.echo(f"… {step}", err=True)
@@ -344,8 +361,9 @@ async def _hold(maker: Chorus, question: Question, shown: View, keep: Callable[[
             raise
 
 
-async def _redecide(redecide: Callable[..., Coroutine[Any, Any, Answer]], answer: Answer, rule: str, spec: str | None) -> Answer:
+async def _redecide(answer: Answer, rule: str, spec: str | None) -> Answer:
     from chorus.engines import registry
+    from chorus.replay import redecide
 
     engine = await registry.open_engine(spec, report=_report) if spec else None
     try:

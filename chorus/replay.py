@@ -24,9 +24,14 @@ def replayed(answer: Answer) -> Iterator[Event]:
     yield events.Convened(
         debate=answer.id, question=answer.question, plan=answer.plan, personas=answer.personas, seed=answer.seed
     )
-    kinds = {"done": events.TurnFinished, "failed": events.TurnFailed, "cancelled": events.TurnCancelled}
     for turn in answer.turns:
-        yield kinds[turn.status](at=0.0, turn=turn)
+        match turn.status:
+            case "done":
+                yield events.TurnFinished(at=0.0, turn=turn)
+            case "failed":
+                yield events.TurnFailed(at=0.0, turn=turn)
+            case "cancelled":
+                yield events.TurnCancelled(at=0.0, turn=turn)
     yield events.Decided(at=answer.usage.wall_s, answer=answer)
 
 

@@ -89,8 +89,8 @@ async def route(
     cast, how = await _cast(question, kind, settings, engine, library, personas)
     if settings.mode == "solo":
         cast = cast[:1]
-    names = topology.seat_names([persona.id for persona in cast])
     spec = _topology(settings, brief)
+    names = _seat_names(spec, cast)
     graph = topology.build(spec, names, seed=settings.seed)
     rule = settings.decision or _decision(settings, kind)
     _check(settings, rule)
@@ -99,7 +99,7 @@ async def route(
         kind=kind,
         seats=tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True)),
         topology=spec,
-        edges=tuple((u, v, data["visibility"]) for u, v, data in graph.edges(data=True)),
+        edges=topology.edges_of(graph),
         rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
         decision=rule,
         layout=settings.layout,
@@ -196,6 +196,15 @@ def _persona(entry: Any) -> Persona:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"a persona it wrote has a faulty {first['loc'][0]}: {first['msg']}") from None
+
+
+def _seat_names(spec: str, cast: Sequence[Persona]) -> list[str]:
+    """Name the seats after their personas; a topology file with a seat for everyone names them itself."""
+    if topology.is_file(spec):
+        named = topology.seats_in(Path(spec))
+        if [persona.id for persona in cast] == [persona or _persona_of(seat) for seat, persona in named]:
+            return [seat for seat, _ in named]
+    return topology.seat_names([persona.id for persona in cast])
 
 
 def _topology(settings: Settings, brief: bool) -> str:

@@ -232,3 +232,12 @@ class Answer(Frozen):
     seed: int
     versions: dict[str, str]
     """Of the packages that a result may depend on."""
+
+    def _repr_html_(self) -> str:
+        """Show the debate in a notebook: the graph, who flipped, the transcript folded."""
+        from chorus.record.picture import html  # the one import upwards: a value that shows itself
+
+        return html(self)
+
+    def __str__(self) -> str:
+        return self.answer if self.answer is not None else f"(no answer: {self.reason})"

@@ -249,7 +249,8 @@ def _ballots(standing: Standing) -> tuple[list[ranked.Ballot], str | None]:
     Entries that are nobody's position are passed over, and so is a second mention; what a ballot leaves out is tied
     below what it names. A seat without a usable ballot counts as ranking its own position first and the rest tied.
     """
-    cast = {turn.seat: turn.position.ranking or () for turn in standing.done("ballot") if turn.position}
+    done = standing.done("ballot")
+    cast = {turn.seat: turn.position.ranking for turn in done if turn.position and turn.position.ranking}
     own = {seat: place for place, side in enumerate(standing.sides) for seat in side.seats}
     ballots: list[ranked.Ballot] = []
     silent = 0
@@ -263,4 +264,4 @@ def _ballots(standing: Standing) -> tuple[list[ranked.Ballot], str | None]:
             rest = [place for place in range(len(standing.sides)) if place not in named]
             ballots.append([*([place] for place in named), *([rest] if rest else [])])
     note = f"{silent} of {len(ballots)} ballots are missing: those seats count for their own positions"
-    return ballots, note if silent else None
+    return ballots, note if silent and len(standing.sides) > 1 else None

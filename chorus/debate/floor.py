@@ -7,8 +7,6 @@ so that its prompts only ever grow at the end.
 
 from __future__ import annotations
 
-import networkx as nx
-
 from chorus.debate import grade, topology
 from chorus.debate.prompts import Heard
 from chorus.types import Plan, Question, Turn, Visibility
@@ -25,10 +23,11 @@ class Floor:
         self._question = question
         self._order = {seat.seat: index for index, seat in enumerate(plan.seats)}
         self._edges: dict[tuple[str, str], Visibility] = {(u, v): seen for u, v, seen in plan.edges}
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self._order)
-        graph.add_edges_from(self._edges)
-        self.dag: nx.DiGraph[Node] = topology.unroll(graph, plan.rounds)
+        # A seat sees its own earlier turns as fully as the fullest of the others': half a page of its own words
+        # between one-word answers would drown them.
+        self._own = {seat: self._fullest(seat) for seat in self._order}
+        graph = topology.from_edges(list(self._order), plan.edges)
+        self.dag: topology.TurnGraph = topology.unroll(graph, plan.rounds)
         self._turns: dict[Node, Turn] = {}
 
     def add(self, turn: Turn) -> None:
@@ -55,7 +54,7 @@ class Floor:
         for earlier in range(1, number):
             for speaker in self._order:
                 turn = self._turns.get((earlier, speaker))
-                visibility = "full" if speaker == seat else self._edges.get((speaker, seat))
+                visibility = self._own[seat] if speaker == seat else self._edges.get((speaker, seat))
                 if turn and turn.status == "done" and visibility:
                     heard.append(Heard(turn, visibility))
         return heard
@@ -81,3 +80,7 @@ class Floor:
         said = list(newest.values())
         groups = grade.classes(said, self._plan.kind, self._question.choices)
         return sorted(min(said[index] for index in group) for group in groups)
+
+    def _fullest(self, seat: str) -> Visibility:
+        heard = {visibility for (_, hearer), visibility in self._edges.items() if hearer == seat}
+        return next((visibility for visibility in ("full", "summary", "answer") if visibility in heard), "full")

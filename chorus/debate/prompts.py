@@ -36,7 +36,9 @@ MARGIN = 8
 _TEMPLATE_TOKEN = re.compile(
     r"<\|[^|>\n]{0,64}\|>|<\|?|\|>|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]|｜"
 )
-_TAG = re.compile(r"<(?=/?(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|start_of_image|tool_call|SYS|<SYS>)\b)", re.I)
+_TAG = re.compile(
+    r"<(?=/?(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|start_of_image|tool_call|SYS|<SYS>)\b)", re.I
+)
 _LINE_BREAK = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
@@ -213,7 +215,15 @@ def letter(index: int) -> str:
 
 
 def _broken(match: re.Match[str]) -> str:
-    return match.group().replace("<", "‹").replace(">", "›").replace("[", "(").replace("]", ")").replace("｜", "¦").replace("|", "¦")
+    return (
+        match.group()
+        .replace("<", "‹")
+        .replace(">", "›")
+        .replace("[", "(")
+        .replace("]", ")")
+        .replace("｜", "¦")
+        .replace("|", "¦")
+    )
 
 
 def _summary(text: str) -> str:

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from typing import Any
 
 from chorus.debate import decide
@@ -47,6 +47,7 @@ class Debate:
         versions: Mapping[str, str] | None = None,
         spoken: Iterable[Turn] = (),
     ) -> None:
+        self.id = _debate_id(plan, question, seed)
         self._plan = plan
         self._question = question
         self._cast = dict(cast)
@@ -65,6 +66,7 @@ class Debate:
             engine,
             Budget(self._limits),
             seed,
+            self.id,
             self._emit,
             self._note,
             self._now,
@@ -79,13 +81,7 @@ class Debate:
         self._settled: str | None = None
         """Why no further speech is needed; set once."""
 
-    @property
-    def id(self) -> str:
-        """Names the debate: the question's id, then a hash of all that shapes the debate."""
-        shape = f"{self._question.model_dump_json()}{self._plan.model_dump_json()}{self._seed}"
-        return f"{self._question.id}-{hashlib.sha256(shape.encode()).hexdigest()[:12]}"
-
-    async def run(self) -> AsyncIterator[Event]:
+    async def run(self) -> AsyncGenerator[Event]:
         """Hold the debate. Closing the iterator cancels whatever is in flight."""
         self._began = asyncio.get_running_loop().time()
         driver = asyncio.create_task(self._drive())
@@ -167,7 +163,11 @@ class Debate:
         failed = [turn for turn in turns if turn.round == node[0] and turn.status == "failed"]
         if len(self._seats) - len(failed) < needed:
             self._stop(f"{len(failed)} of {len(self._seats)} voices failed in round {node[0]}: {failed[-1].reason}")
-        elif node[0] == self._plan.rounds and self._running and not self._settled:
+        elif (
+            node[0] == self._plan.rounds
+            and not self._settled
+            and any(not task.done() for task in self._running.values())
+        ):
             names = list(self._seats)
             if decide.settled(self._plan.decision, self._question, self._plan.kind, turns, names, self._plan.rounds):
                 self._settled = "the outcome could no longer change"
@@ -321,3 +321,9 @@ class Debate:
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began
+
+
+def _debate_id(plan: Plan, question: Question, seed: int) -> str:
+    """Name a debate: its question's id, then a hash of all that shapes it."""
+    shape = repr((plan, question, seed)).encode("utf-8", "backslashreplace")
+    return f"{question.id}-{hashlib.sha256(shape).hexdigest()[:12]}"

@@ -114,7 +114,7 @@ def best_first(standing: Standing, weights: Sequence[float], unit: str) -> tuple
         The indexes of the sides, best first, and how a tie for the first place was broken, if there was one.
     """
     sides = standing.sides
-    level = len(set(weights)) < len(weights)
+    level = len({(weight, side.confidence) for weight, side in zip(weights, sides, strict=True)}) < len(sides)
     drafts = _first_drafts(standing) if level else [0] * len(sides)
     keys = [
         (-weight, -side.confidence, -count, _plain(side.answer), side.answer)
@@ -128,7 +128,7 @@ def best_first(standing: Standing, weights: Sequence[float], unit: str) -> tuple
     more = f" and {len(names) - 4} more" if len(names) > 4 else ""
     why = {1: "its voices are surer, taken together", 2: "more voices held it in their first drafts"}
     return order, (
-        f"{', '.join(names[:4])}{more} are level at {weights[order[0]]:.4g} {unit}; "
+        f"{', '.join(names[:4])}{more} are level ({unit}: {weights[order[0]]:.4g}); "
         f"{names[0]} goes first because {why.get(step, 'it comes first in the alphabet')}"
     )
 

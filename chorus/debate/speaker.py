@@ -101,6 +101,7 @@ class Speaker:
         engine: Engine,
         budget: Budget,
         seed: int,
+        debate: str,
         emit: Callable[[Event], None],
         note: Callable[[str], None],
         now: Callable[[], float],
@@ -112,6 +113,7 @@ class Speaker:
         self._engine = engine
         self._budget = budget
         self._seed = seed
+        self._debate = debate
         self._emit = emit
         self._note = note
         self._now = now
@@ -161,7 +163,6 @@ class Speaker:
 
         room = self._plan.max_tokens * len(self._plan.seats) * self._plan.rounds
         completion = await self._say(draft, write, [], room)
-        ruling = draft.finish(completion, self._position(completion), None)
         voices = inner.voices(completion.text, self._plan, self._prompter.personas)
         turns: list[Turn] = []
         for voice in voices:
@@ -174,7 +175,8 @@ class Speaker:
             turns.append(turn)
         if not turns:
             self._note("no voices could be told apart in what the inner chorus wrote")
-        return turns, ruling
+        draft.heard = tuple(turn.id for turn in turns)
+        return turns, draft.finish(completion, self._position(completion), None)
 
     async def _say(
         self,
@@ -186,11 +188,14 @@ class Speaker:
         """Call the engine, and again after faults that may pass."""
         prompt = await fit(self._engine, write, heard, max_tokens)
         if prompt.dropped:
-            self._note(f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full")
+            self._note(
+                f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full"
+            )
         seat = draft.seat
         draft.prompt_sha256 = prompt.sha256
         draft.seed = turn_seed(self._seed, draft.id) if seat.temperature > 0 else None
-        request = Request(prompt.messages, Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed), draft.id)
+        sampling = Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed)
+        request = Request(prompt.messages, sampling, draft.id, self._debate)
         self._emit(
             events.TurnStarted.model_construct(
                 at=self._now(),
@@ -257,7 +262,9 @@ def mean_probability(completion: Completion) -> float | None:
     """Return the mean probability of the completion's tokens, in [0, 1]; None without logprobs."""
     if not completion.logprobs:
         return None
-    return min(1.0, math.fsum(math.exp(min(0.0, token.logprob)) for token in completion.logprobs) / len(completion.logprobs))
+    return min(
+        1.0, math.fsum(math.exp(min(0.0, token.logprob)) for token in completion.logprobs) / len(completion.logprobs)
+    )
 
 
 def _as_a_whole(completion: Completion, position: Position | None) -> Position | None:

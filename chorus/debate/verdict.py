@@ -76,7 +76,7 @@ def unlike(standing: Standing, answer: str, support: Sequence[Support]) -> Suppo
 
 def clip(share: float) -> float:
     """Return a share as a probability, free of what rounding added."""
-    return min(1.0, max(0.0, share))
+    return round(min(1.0, max(0.0, share)), 12)
 
 
 def _row(side: Side, weight: float, total: float) -> Support:

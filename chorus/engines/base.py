@@ -44,6 +44,8 @@ class Request:
     sampling: Sampling = field(default_factory=Sampling)
     id: str = ""
     """Names the call in logs and to the scripted engine: a turn's id."""
+    debate: str = ""
+    """Names the debate that the call belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

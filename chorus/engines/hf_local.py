@@ -172,8 +172,8 @@ class HfEngine:
             if last:
                 break
         while not self._waiting.empty():
-            if row := self._waiting.get_nowait():
-                row.settle(EngineError("the engine was closed"))
+            if left := self._waiting.get_nowait():
+                left.settle(EngineError("the engine was closed"))
 
     def _gather(self, first: _Row) -> tuple[list[_Row], bool]:
         """Return the first call with those that come soon enough, and whether the engine is being closed."""
@@ -190,19 +190,20 @@ class HfEngine:
 
     def _run(self, rows: list[_Row]) -> None:
         import torch
-        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+        from transformers import LogitsProcessorList, StoppingCriteriaList
 
         pad = self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else min(self._ends)
         longest = max(row.request.sampling.max_tokens for row in rows)
-        config = GenerationConfig(
-            do_sample=False, max_new_tokens=longest, eos_token_id=sorted(self._ends), pad_token_id=pad, use_cache=True
-        )
         with torch.inference_mode():
             inputs = self._inputs(rows, pad)
             draw = _Draw(rows)
             self._model.generate(
                 **inputs,
-                generation_config=config,
+                max_new_tokens=longest,
+                do_sample=False,
+                eos_token_id=sorted(self._ends),
+                pad_token_id=pad,
+                use_cache=True,
                 logits_processor=LogitsProcessorList([draw]),
                 stopping_criteria=StoppingCriteriaList([_Watch(rows, draw, self._tokenizer, self._ends)]),
             )
@@ -224,10 +225,14 @@ class HfEngine:
             ids.append(shared + [pad] * gap + row.prompt[len(shared) :])
             mask.append([1] * len(shared) + [0] * gap + [1] * (rest - gap))
         device = self._model.device
-        inputs = {"input_ids": torch.tensor(ids, device=device), "attention_mask": torch.tensor(mask, device=device)}
+        inputs: dict[str, Any] = {
+            "input_ids": torch.tensor(ids, device=device),
+            "attention_mask": torch.tensor(mask, device=device),
+        }
         if shared:
-            inputs["past_key_values"], computed = self._prefix(shared)
-            inputs["past_key_values"].batch_repeat_interleave(len(rows))
+            cache, computed = self._prefix(shared)
+            cache.batch_repeat_interleave(len(rows))
+            inputs["past_key_values"] = cache
             for index, row in enumerate(rows):
                 row.cached = len(shared) - (computed if index == 0 else 0)
         return inputs
@@ -373,13 +378,18 @@ def _common_prefix(prompts: list[list[int]]) -> list[int]:
     return first[:size]
 
 
+def _greedy(config: Any) -> Any:
+    """Clear the checkpoint's sampling defaults: tokens are drawn by `_Draw`, and nothing may come before it."""
+    config.update(do_sample=False, temperature=None, top_p=None, top_k=None, repetition_penalty=None, min_p=None)
+    return config
+
+
 def _load(
     name: str, device: str | None, dtype: str | None, max_batch: int | None, report: checkpoints.Report
 ) -> HfEngine:
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging
     except ImportError:
         raise MissingExtra("the hf engine", "local") from None
     folder = checkpoints.resolve(name, report)
@@ -387,14 +397,14 @@ def _load(
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     wanted = dtype or ("float32" if where == "cpu" else "auto")
     report(f"loading {name}")
-    logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=wanted).to(where).eval()
+        with checkpoints.quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(folder, clean_up_tokenization_spaces=False)
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=wanted)
+            model.to(where).eval()
+            model.generation_config = _greedy(model.generation_config)
     except Exception as error:  # noqa: BLE001 - loaders raise whatever their formats raise
         raise CheckpointError(f"can't load the checkpoint in {folder}: {type(error).__name__}: {error}") from error
-    finally:
-        logging.enable_progress_bar()
     batch = max_batch or (16 if where == "cpu" else 64)
     info = EngineInfo(
         spec=f"hf:{name}",

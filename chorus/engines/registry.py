@@ -85,7 +85,7 @@ def event_loop(spec: str) -> asyncio.AbstractEventLoop:
     Raises:
         ConfigError: the SPEC names a script that can't be read.
     """
-    name, _, rest = spec.partition(":")
+    name, _, rest = spec.strip().partition(":")
     if name == "scripted" and not load_script(rest).real_time:
         return VirtualTimeLoop()
     return asyncio.new_event_loop()

@@ -55,7 +55,7 @@ class ScriptedEngine:
         self._speaker = None if isinstance(script, Script) else script
         self._script = script if isinstance(script, Script) else settings or Script()
         self._rules = [(re.compile(fnmatch.translate(rule.turn)).match, rule) for rule in self._script.turns]
-        self._struck: dict[tuple[int, str], int] = {}
+        self._struck: dict[tuple[int, str, str], int] = {}
         self._count_text = lru_cache(maxsize=1024)(count_tokens)
         self._tokens = lru_cache(maxsize=1024)(_with_logprobs)
         self._info = EngineInfo(
@@ -135,10 +135,10 @@ class ScriptedEngine:
         """Return the fault that strikes this call, if one does, and count it."""
         if reply.fail is None or reply.fail.times is None:
             return reply.fail
-        struck = self._struck.get((key, request.id), 0)
+        struck = self._struck.get((key, request.debate, request.id), 0)
         if struck >= reply.fail.times:
             return None
-        self._struck[key, request.id] = struck + 1
+        self._struck[key, request.debate, request.id] = struck + 1
         return reply.fail
 
     def _utter(self, reply: Reply, request: Request) -> tuple[tuple[TokenLogprob, ...], str]:

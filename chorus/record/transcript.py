@@ -23,9 +23,11 @@ MAX_LINE_BYTES = 256 << 20
 def dumps(answer: Answer) -> str:
     """Return the record as one line of JSON, without a line break."""
     # Lone surrogates can come out of a model's text; as escapes they survive any file.
-    return json.dumps(answer.model_dump(mode="python", by_alias=True), ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "backslashreplace"
-    ).decode("utf-8")
+    return (
+        json.dumps(answer.model_dump(mode="python", by_alias=True), ensure_ascii=False, separators=(",", ":"))
+        .encode("utf-8", "backslashreplace")
+        .decode("utf-8")
+    )
 
 
 def append(answer: Answer, path: str | Path) -> None:

@@ -41,6 +41,8 @@ _LEADING = (
     re.compile(r"([AI])\s(?=[A-Z0-9])"),
 )
 _MENTION = re.compile(r"\(([A-Za-z])\)|(?<![\w'’.-])([A-Z])(?![\w'’-]|\.\w)")
+_LETTERS_ONLY = re.compile(r"\s*(?:[0-9]{1,2}[.):])?(?:[\W_]{0,40}(?<![^\W_])[A-Za-z](?![^\W_]))+[\W_]*")
+_LETTER = re.compile(r"[A-Za-z]")
 _ARTICLE = re.compile(r" (?!(?:is|because|since|as|and|or)\b)[a-z]")
 _REJECTED = re.compile(r"\b(?:not|isn['’]t|than)\s(?:option\s|choice\s)?[(\"“*]{0,3}$", re.IGNORECASE)
 
@@ -69,7 +71,7 @@ def _run(text: str, marks: Sequence[re.Match[str]]) -> tuple[str, ...]:
         ends = [mark.start() for mark in run[1:]] + [len(text)]
         texts = [text[mark.end() : end].strip() for mark, end in zip(run, ends, strict=True)]
         # The last option ends with its line: instructions may follow.
-        texts[-1] = texts[-1].partition("\n")[0]
+        texts[-1] = texts[-1].partition("\n")[0].rstrip("?")
         options = tuple(_SEPARATOR.sub("", option).strip() for option in texts)
         if len(options) > 1 and all(0 < len(option) <= _MAX_CHOICE for option in options):
             return options
@@ -123,6 +125,31 @@ def last_choice(text: str, choices: Sequence[str]) -> str | None:
         if (at := _last_mention(lowered, choice.strip(_TRIM + ".").lower(), text)) >= 0:
             found.append((at + len(choice), LETTERS[place]))
     return max(found)[1] if found else None
+
+
+def ranked_choices(text: str, choices: Sequence[str]) -> list[str]:
+    """Return the letters that a ranking names, best first, each once.
+
+    A line of letters alone (`B, A, C`, `B > A`, one letter a line) counts before letters among words, and those before
+    the choices' own texts in the order in which they are first named. Choices may be missing.
+    """
+    allowed = LETTERS[: len(choices)]
+    lines = [line for line in text.split("\n") if _LETTERS_ONLY.fullmatch(line)]
+    said = [mark.upper() for line in lines for mark in _LETTER.findall(line)] or [
+        (mark[1] or mark[2]).upper() for mark in _MENTION.finditer(text) if not _article(text, mark)
+    ]
+    if found := list(dict.fromkeys(mark for mark in said if mark in allowed)):
+        return found
+    lowered = text.lower()
+    places = [
+        (_first_mention(lowered, choice.strip().lower()), mark) for mark, choice in zip(allowed, choices, strict=False)
+    ]
+    return [mark for at, mark in sorted(places) if at >= 0]
+
+
+def _first_mention(lowered: str, wanted: str) -> int:
+    match = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", lowered) if wanted else None
+    return match.start() if match else -1
 
 
 def _article(text: str, mark: re.Match[str]) -> bool:

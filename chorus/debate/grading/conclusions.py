@@ -29,6 +29,10 @@ _WINDOW = 48
 """Characters before a number in which a cue is looked for."""
 
 
+_MAX_LOOKED_AT = 256
+"""Numbers looked at, from the last backwards."""
+
+
 def announced_number(said: str) -> str | None:
     """Return the number that stands behind `Answer:`, or `None` when it is left as a sum."""
     text = rewrite(said)
@@ -47,7 +51,7 @@ def announced_number(said: str) -> str | None:
 def concluded_number(said: str) -> str | None:
     """Return the number that a text without announcement concludes with, or `None`."""
     text = _without_steps(rewrite(said))
-    free = [n for n in numerals(text) if not _operand(text, n)]
+    free = [n for n in numerals(text)[-_MAX_LOOKED_AT:] if not _operand(text, n)]
     concluding = [n for n in free if _CUE.search(_before(text, n)) or _alone(text, n)]
     subjects = [n for n in free if _SUBJECT.match(text, n.end)]
     best = concluding or subjects or free

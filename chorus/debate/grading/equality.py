@@ -85,8 +85,11 @@ def _number_key(answer: str) -> Key:
 
 
 def _item_key(answer: str) -> Key:
+    words = fold(answer)
     number = value(answer, bare=True)
-    return ("number", told_apart(number)) if number is not None else ("words", fold(answer))
+    if number is None:
+        number = value(words, bare=True)  # `in 1969`
+    return ("number", told_apart(number)) if number is not None else ("words", words)
 
 
 def _expression_key(answer: str) -> Key:

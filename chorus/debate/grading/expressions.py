@@ -3,50 +3,49 @@ r"""Whether two mathematical expressions are the same, by math-verify, on input 
 Answers are written by a model, so nothing of them is run and none may keep a thread busy. math-verify's own time limit
 is a signal, which only the main thread can use; three bounds stand in for it:
 
-- *Before parsing*, only short text of known characters, commands and function names passes. It goes to an ANTLR grammar,
-  never to `sympy.parse_expr`, which evaluates Python.
-- *Before comparing*, no number or power in the parsed tree may grow beyond `_MAX_WEIGHT` digits: `9^{9^{9}}` stops here.
+- *Before parsing*, only short text of known characters, commands and function names passes. It goes to an ANTLR
+  grammar and not to `sympy.parse_expr`, which evaluates Python: that sees single numbers only, which sympy makes so.
+- *Before comparing*, no number or power in the parsed tree may grow beyond `_MAX_WEIGHT` digits, as `9^{9^{9}}` would.
 - *While parsing and comparing*, Python calls are counted, and the work is dropped when a budget of them is spent. The
-  grammar alone can take exponential time on forty characters. Calls, unlike seconds, don't depend on the machine's load.
+  grammar alone can take exponential time on forty characters. Calls, unlike seconds, don't depend on the load.
 
 What a bound refuses is not refused an answer: it is compared as text by the caller.
 """
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import sys
 from collections.abc import Callable
-from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import Any, TypeAlias
 
 from chorus.debate.grading.numerals import told_apart, value
 
-if TYPE_CHECKING:
-    from sympy import Basic
+Tree: TypeAlias = Any
+"""What math-verify makes of an expression: a `sympy.Basic` or a matrix. sympy comes without types."""
 
 MAX_EXPRESSION = 200
 """Characters beyond which an expression is compared as text."""
 
-_PARSE_CALLS = 1_500_000
-_COMPARE_CALLS = 400_000
-"""Python calls that one parse and one comparison may take: about a second, and a third of one."""
+_PARSE_CALLS = 1_000_000
+_SAMPLE_CALLS = 100_000
+_COMPARE_CALLS = 300_000
+"""Python calls that a parse, an evaluation and a comparison may take. A million take about a second."""
 
 _MAX_WEIGHT = 1_000
 """Digits that a number may have when worked out, and degree that a power of symbols may have."""
 
 _GREEK = (
-    "alpha beta delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau "
-    "upsilon phi varphi chi psi omega Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
-).split()
-_FUNCTIONS = (
-    "sqrt sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh log ln exp".split()
+    r"(?:var)?epsilon|(?:var)?theta|(?:var)?phi|alpha|beta|[Dd]elta|zeta|eta|Theta|iota|kappa|[Ll]ambda|mu|nu|[Xx]i|[Pp]i"
+    r"|rho|[Ss]igma|tau|[Uu]psilon|Phi|chi|[Pp]si|[Oo]mega"
 )
-_COMMANDS = frozenset(
-    [*_GREEK, *_FUNCTIONS]
-    + "frac dfrac tfrac cfrac times cdot div pm le leq leqslant ge geq geqslant lt gt ne neq approx infty".split()
-    + "left right cup cap in setminus emptyset varnothing lfloor rfloor lceil rceil lvert rvert".split()
+_FUNCTIONS = r"sqrt|(?:arc)?(?:sin|cos|tan)h?|cot|sec|csc|log|ln|exp"
+_COMMAND = re.compile(
+    rf"\\(?:{_GREEK}|{_FUNCTIONS}|[dtc]?frac|times|cdot|div|pm|leq?|leqslant|geq?|geqslant|lt|gt|neq?|approx|infty|left"
+    r"|right|cup|cap|in|setminus|emptyset|varnothing|[lr](?:floor|ceil|vert))"
 )
 _MATRIX = re.compile(r"\\(?:begin|end)\{[pb]?matrix\}")
 _OPENER = re.compile(r"(?:\\sqrt|\^)\s?\(")
@@ -73,7 +72,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     # Plain text means all digits of an exponent, where LaTeX would take the first.
     (re.compile(r"\^\s?(-?[0-9]{2,12}|-[0-9])"), r"^{\1}"),
     (re.compile(r"\bsqrt\s?([0-9]{1,12}|[a-z]\b)"), r"sqrt(\1)"),
-    (re.compile(rf"(?<![\\A-Za-z])({'|'.join([*_FUNCTIONS, *_GREEK, 'infty'])})(?![a-z])"), r"\\\1 "),
+    (re.compile(rf"(?<![\\A-Za-z])({_FUNCTIONS}|{_GREEK}|infty)(?![a-z])"), r"\\\1 "),
     (re.compile(r"(?<![\\a-z])(?:infinity|inf|oo)(?![a-z])"), r"\\infty "),
 )
 _ALLOWED = re.compile(r"[A-Za-z0-9+\-*/^=<>().,:;\[\]{}|!_&%\\ ]+")
@@ -93,26 +92,27 @@ class Reader:
 
     def __init__(self, calls: int = 5_000_000) -> None:
         self._left = calls
-        self._read: dict[str, Basic | None] = {}
+        self._read: dict[str, tuple[Tree, complex | None] | None] = {}
 
     def same(self, a: str, b: str) -> bool:
         """Say whether two expressions are equal. Symmetric; `False` for what can't be read within the bounds."""
         left, right = value(a, bare=True), value(b, bare=True)
         if left is not None and right is not None:
             return told_apart(left) == told_apart(right)
-        one, other = self._tree(a), self._tree(b)
-        if one is None or other is None:
+        one, other = self._reading(a), self._reading(b)
+        if one is None or other is None or _far_apart(one[1], other[1]):
             return False
-        return self._verify(one, other) or self._verify(other, one)
+        return self._verify(one[0], other[0]) or self._verify(other[0], one[0])
 
-    def _tree(self, text: str) -> Basic | None:
+    def _reading(self, text: str) -> tuple[Tree, complex | None] | None:
         if text not in self._read:
             latex = to_latex(text)
             tree = None if latex is None else self._spend(_PARSE_CALLS, lambda: _parse(latex))
-            self._read[text] = tree if tree is not None and weight(tree) <= _MAX_WEIGHT else None
+            usable = tree is not None and weight(tree) <= _MAX_WEIGHT
+            self._read[text] = (tree, self._spend(_SAMPLE_CALLS, lambda: _sample(tree))) if usable else None
         return self._read[text]
 
-    def _verify(self, gold: Basic, target: Basic) -> bool:
+    def _verify(self, gold: Tree, target: Tree) -> bool:
         return bool(self._spend(_COMPARE_CALLS, lambda: _math_verify().verify(gold, target, timeout_seconds=None)))
 
     def _spend(self, calls: int, work: Callable[[], Any]) -> Any:
@@ -174,11 +174,11 @@ def to_latex(text: str) -> str | None:
 def _known_names(latex: str) -> bool:
     """Whether every command is on the list, and every bare word is short enough to be a product of letters."""
     names = _NAMES.findall(_MATRIX.sub(" ", latex))
-    return all(name[1:] in _COMMANDS if name[0] == "\\" else len(name) <= 3 for name in names)
+    return all(_COMMAND.fullmatch(name) if name[0] == "\\" else len(name) <= 3 for name in names)
 
 
 def _braced(latex: str) -> str:
-    """Turn the parentheses of `^(…)` and `\\sqrt(…)` into braces."""
+    r"""Turn the parentheses of `^(…)` and `\sqrt(…)` into braces."""
     while opener := _OPENER.search(latex):
         start = opener.end() - 1
         end = _closing(latex, start)
@@ -197,7 +197,7 @@ def _closing(latex: str, start: int) -> int | None:
     return None
 
 
-def weight(node: Any) -> float:
+def weight(node: Tree) -> float:
     """Bound the digits of the largest number that working out a sympy tree can make, and the degree of its powers.
 
     A sum or product weighs what its parts weigh together, a power its base times the exponent; an exponent that is
@@ -217,11 +217,11 @@ def weight(node: Any) -> float:
     return sum(weight(part) for part in parts)
 
 
-def _small(node: Any) -> bool:
+def _small(node: Tree) -> bool:
     return bool(getattr(node, "is_Integer", False)) and 0 <= int(node) <= 100
 
 
-def _growth(exponent: Any) -> float:
+def _growth(exponent: Tree) -> float:
     if getattr(exponent, "is_Rational", False):
         return max(1.0, abs(float(exponent)))
     heavy = weight(exponent)
@@ -230,22 +230,37 @@ def _growth(exponent: Any) -> float:
     return math.inf if heavy > 9 else 10.0**heavy
 
 
-def _parse(latex: str) -> Basic | None:
-    from math_verify import LatexExtractionConfig, parse
+def _sample(tree: Tree) -> complex | None:
+    """Evaluate a tree with a number between 1 and 2 for each symbol; `None` for sets, relations and what has no value.
 
-    found = parse(
+    Two expressions that are far apart here are not equal, and needn't be simplified to find out.
+    """
+    try:
+        point = {symbol: 1 + math.modf(sum(map(ord, symbol.name)) * 0.6180339887)[0] for symbol in tree.free_symbols}
+        found = complex(tree.subs(point).evalf(15))
+    except Exception:  # noqa: BLE001 sympy raises whatever it likes
+        return None
+    return found if math.isfinite(abs(found)) else None
+
+
+def _far_apart(one: complex | None, other: complex | None) -> bool:
+    return one is not None and other is not None and abs(one - other) > 1e-3 * (1 + abs(one) + abs(other))
+
+
+def _parse(latex: str) -> Tree | None:
+    library = _math_verify()
+    found = library.parse(
         f"${latex}$",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=-1)],
+        extraction_config=[library.LatexExtractionConfig(boxed_match_priority=-1)],
         fallback_mode="no_fallback",
         parsing_timeout=None,
     )
     return found[0] if found else None
 
 
-def _math_verify() -> ModuleType:
-    import math_verify
-    from math_verify import grader, parser
-
+def _math_verify() -> Any:
+    library = importlib.import_module("math_verify")
     # Both say once, on stderr, that whoever turns the time limit off must bound the work. `Reader` does.
-    parser.TIMEOUT_WARNING_SHOWN = grader.TIMEOUT_WARNING_SHOWN = True
-    return math_verify
+    for part in ("math_verify.parser", "math_verify.grader"):
+        setattr(importlib.import_module(part), "TIMEOUT_WARNING_SHOWN", True)  # noqa: B010
+    return library

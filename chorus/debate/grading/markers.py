@@ -35,7 +35,7 @@ _MARKER = re.compile(
       \banswer(?:\s{_IS})?[*_]{{0,3}}\s?(?::|=(?!=))
     | ^[>#*_ -]{{0,8}}answer\s{_IS}\b
     | (?<![’']s\s)(?<!their\s)(?<!your\s)
-      \b{_LEAD}\s(?:\w{{1,20}}\s){{0,2}}answer\s(?:[^.:?!\n]{{0,80}}?\s)?{_IS}\b
+      \b{_LEAD}\s(?:\w{{1,20}}\s){{0,2}}answer\s(?:[^.:?!\n]{{0,80}}?\s)??{_IS}\b
       (?!\s(?:not|n[’']t|correct|incorrect|wrong|based|because|clear|clearly\s(?:not|wrong)|given\sby|unknown)\b)
     """,
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
@@ -138,7 +138,7 @@ def heading(text: str) -> str | None:
 
 
 def _line(rest: str) -> str:
-    return rest.lstrip(" \n*:=`").partition("\n")[0].strip()
+    return rest.lstrip(" \n*:=`")[:MAX_ANSWER].partition("\n")[0].strip()
 
 
 def _boxed(text: str, start: int) -> str:

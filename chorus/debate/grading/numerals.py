@@ -8,6 +8,7 @@ not 50: if it were both, 1/2 and 50 would be one number. What is too long or too
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
@@ -18,16 +19,16 @@ MAX_DIGITS = 400
 _PLACES = 6
 """Decimal places (below 1: significant digits) to which numbers that are not whole are told apart."""
 
-_VULGAR = "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"
-_VULGAR_VALUES = "1/2 1/3 2/3 1/4 3/4 1/5 2/5 3/5 4/5 1/6 5/6 1/8 3/8 5/8 7/8".split()
+_VULGAR = {sign: str(Fraction(unicodedata.numeric(sign)).limit_denominator(8)) for sign in "½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+
 _Rewrite = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 _REWRITES: tuple[_Rewrite, ...] = (
     (re.compile(r"(?<=[0-9])(?=\s?\\[dtc]?frac\s?\{)"), " "),
     (re.compile(r"\\[dtc]?frac\s?\{\s?(-?[0-9]{1,30})\s?\}\s?\{\s?([0-9]{1,30})\s?\}"), r"\1/\2"),
     (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{1,6}"), lambda run: "^" + run[0].translate(_RAISED)),
-    (re.compile(rf"(?<=[0-9])(?=[{_VULGAR}])"), " "),
-    (re.compile(rf"[{_VULGAR}]"), lambda sign: _VULGAR_VALUES[_VULGAR.index(sign[0])]),
+    (re.compile(rf"(?<=[0-9])(?=[{''.join(_VULGAR)}])"), " "),
+    (re.compile(rf"[{''.join(_VULGAR)}]"), lambda sign: _VULGAR[sign[0]]),
     (re.compile(r"[−–‐‑]"), "-"),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\([$%])"), r"\1"),
@@ -55,17 +56,16 @@ _NUMBER = re.compile(
 )
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 
-_SMALL = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+_ONES = "one|two|three|four|five|six|seven|eight|nine"
+_TEENS = "ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+_TENS = "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety"
+_NAMES = [name for names in ("zero", _ONES, _TEENS) for name in names.split("|")]
 _WORD = re.compile(
     rf"""
     (?<!\w)(?<!-)(?<!hundred\s)(?<!thousand\s)(?<!million\s)(?<!point\s)
     (?P<minus>(?:minus|negative)\s)?
-    (?:(?P<hundred>(?:(?:one|a)\s)?hundred) | (?P<tens>{"|".join(_TENS)})(?:[-\s](?P<ones>{"|".join(_SMALL[1:10])}))?
-     | (?P<small>{"|".join(sorted(_SMALL, key=len, reverse=True))}))
+    (?:(?P<hundred>(?:(?:one|a)\s)?hundred) | (?P<tens>{_TENS})(?:[-\s](?P<ones>{_ONES}))?
+     | (?P<small>zero|{_TEENS}|{_ONES}))
     (?![-\w])(?!\s(?:and\s(?:a|one|two|three)\s|point|hundred|thousand|million|billion|trillion|halves|thirds?|quarters?))
     """,
     re.VERBOSE | re.IGNORECASE,
@@ -96,7 +96,7 @@ def rewrite(text: str) -> str:
 def numerals(text: str) -> list[Numeral]:
     """Find the numbers in a rewritten text, in order; number words only where there are no digits."""
     found = [
-        Numeral(m.start("core"), m.end(), _written(m), _within(_value(m)))
+        Numeral(m.start(), m.end(), _written(m), _within(_value(m)))
         for m in _NUMBER.finditer(text)
         if len(m[0]) <= MAX_DIGITS
     ]
@@ -184,8 +184,8 @@ def _word_value(match: re.Match[str]) -> Fraction:
     if match["hundred"]:
         size = 100
     elif match["small"]:
-        size = _SMALL.index(match["small"].lower())
+        size = _NAMES.index(match["small"].lower())
     else:
-        size = 20 + 10 * _TENS.index(match["tens"].lower())
-        size += _SMALL.index(match["ones"].lower()) if match["ones"] else 0
+        size = 20 + 10 * _TENS.split("|").index(match["tens"].lower())
+        size += _NAMES.index(match["ones"].lower()) if match["ones"] else 0
     return Fraction(-size if match["minus"] else size)

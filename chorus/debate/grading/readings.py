@@ -15,7 +15,7 @@ from chorus.debate.grading.markers import announced, heading
 MAX_SHORT = 60
 """Characters up to which a sentence that can't be taken apart is itself a short answer."""
 
-_QUOTES = " \t\n*`\"“”‘’"
+_QUOTES = ' \t\n*`"“”‘’'
 _REASON = re.compile(r",? (?:because|since|as it|as the|which|who|so that)\b|, (?:but|so|and it)\b| [(—–]| - |;")
 _END = re.compile(r"(\S{0,20})[.!?](?=\s|$|[*\"”])")
 _ABBREVIATION = re.compile(r"(?:^|\W)(?:[A-Za-z]|St|Mt|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs|etc|Inc|Ft|approx|U\.S)$")

@@ -14,7 +14,9 @@ _SMALL = re.compile(r"^(?:(?:a|an|the|in|on|at|by)\s)+|\bthe\s")
 _TRUE = frozenset({"yes", "y", "true", "t", "yeah", "yep", "correct", "right"})
 _FALSE = frozenset({"no", "n", "false", "f", "nope", "incorrect", "wrong"})
 
-_OPENING = re.compile(r"[\W_]{0,12}(?:well,?\s|so,?\s|therefore,?\s)?(yes|no|true|false|yeah|yep|nope)\b(?!\s?[-–]\s?\w)", re.I)
+_OPENING = re.compile(
+    r"[\W_]{0,12}(?:well,?\s|so,?\s|therefore,?\s)?(yes|no|true|false|yeah|yep|nope)\b(?!\s?[-–]\s?\w)", re.I
+)
 _CLEAR = re.compile(
     r"\b(?:is|says?|be|so|answer)[\s*:\"“]{1,4}(yes|no|true|false)\b(?=[\W_]{0,6}(?:[.,;:!?\n]|$))"
     r"|(?:^|[.!?\n]\s?)[*_\"“]{0,3}(yes|no|true|false)\b(?=[*_\"”]{0,3}\s?[.,;:!?\n]|[*_\"”]{0,3}$)"

@@ -1,0 +1,263 @@
+"""Many questions: a file of them in, one record each out, and no work done twice.
+
+The records are appended to the output as they come, each whole and on disk before the next; a run that was killed goes
+on where it ended, after dropping the half line that it may have left. One process writes an output at a time. A
+question whose debate failed has its record too, with the reason; only when the engine itself is gone (several debates
+in a row that heard no voice at all) does the run end early, leaving the rest for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+from pydantic import ValidationError
+
+from chorus.chorus import Chorus
+from chorus.errors import ConfigError, QuestionError, RecordError
+from chorus.record import transcript
+from chorus.record.events import Decided
+from chorus.types import Answer, Question
+
+Advance = Callable[[int, int, str], None]
+"""Is told how many questions have their record, of how many, and the newest id."""
+
+GIVE_UP_AFTER = 3
+"""Debates in a row in which every voice failed, after which the engine is taken to be gone."""
+
+
+@dataclass
+class Summary:
+    """How a run ended."""
+
+    total: int = 0
+    """Questions in the input."""
+    found: int = 0
+    """Of these, already answered by an earlier run."""
+    done: int = 0
+    failed: list[str] = field(default_factory=list)
+    """Ids of the questions whose debate came to nothing."""
+    gave_up: str | None = None
+    """Why the run ended before its end."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every question now has a record with an answer."""
+        return not self.failed and self.gave_up is None
+
+    def in_words(self) -> str:
+        """Return one line for people."""
+        words = f"{self.total} questions: {self.done} answered now, {self.found} before"
+        if self.failed:
+            words += f", {len(self.failed)} failed ({', '.join(self.failed[:3])}{' …' if len(self.failed) > 3 else ''})"
+        return words + (f". Ended early: {self.gave_up}" if self.gave_up else "")
+
+
+def read_questions(path: Path) -> Iterator[Question]:
+    """Yield the questions of a JSONL file.
+
+    Raises:
+        QuestionError: the file can't be read, a line is faulty (its number and field are named), or an id comes twice.
+    """
+    seen: dict[str, int] = {}
+    try:
+        with path.open("rb") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                question = _question(line, f"{path}, line {number}")
+                if question.id in seen:
+                    raise QuestionError(
+                        f"{path}, line {number}: the id {question.id!r} is that of line {seen[question.id]}"
+                    )
+                seen[question.id] = number
+                yield question
+    except OSError as error:
+        raise QuestionError(f"can't read {path}: {error.strerror or error}") from error
+    if not seen:
+        raise QuestionError(f"{path} holds no question")
+
+
+async def debate_file(
+    chorus: Chorus,
+    questions: Path,
+    records: Path,
+    *,
+    concurrency: int = 8,
+    retry_failed: bool = False,
+    advance: Advance = lambda done, total, newest: None,
+) -> Summary:
+    """Hold a debate over every question that has no record yet.
+
+    Args:
+        chorus: holds the debates. It is closed at the end.
+        questions: JSONL, see `Question`; each line needs an id of its own.
+        records: JSONL, appended to; made if it isn't there.
+        concurrency: debates at once.
+        retry_failed: drop the records of failed debates first, and hold these again.
+        advance: is told of progress.
+
+    Raises:
+        QuestionError, RecordError: a faulty input, an output that is no file of records or belongs to other questions.
+        ConfigError: another process writes this output.
+    """
+    if concurrency < 1:
+        raise ConfigError("--concurrency must be at least 1")
+    asked = list(read_questions(questions))
+    if questions.absolute() == records.absolute():
+        raise ConfigError("the records can't be written over the questions: name another file")
+    with _only_writer(records):
+        known = _recover(records, asked, retry_failed=retry_failed)
+        run = _Run(chorus, records, Summary(total=len(asked), found=len(known)), advance)
+        async with chorus:
+            await run.hold([question for question in asked if question.id not in known], concurrency)
+        return run.summary
+
+
+class _Run:
+    """The workers of one run and what they share."""
+
+    def __init__(self, chorus: Chorus, records: Path, summary: Summary, advance: Advance) -> None:
+        self.summary = summary
+        self._chorus = chorus
+        self._records = records
+        self._advance = advance
+        self._silent = 0
+        """Debates in a row in which no voice was heard."""
+
+    async def hold(self, questions: list[Question], concurrency: int) -> None:
+        waiting = iter(questions)
+        self._advance(self.summary.found, self.summary.total, "")
+
+        async def work() -> None:
+            # Workers share one iterator: each takes the next question as it comes free.
+            for question in waiting:
+                await self._one(question)
+                if self.summary.gave_up:
+                    return
+
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(concurrency, len(questions))):
+                    workers.create_task(work())
+        except BaseExceptionGroup as group:
+            # What stops one worker (a full disk, a persona that isn't there) would stop them all.
+            raise group.exceptions[0] from None
+
+    async def _one(self, question: Question) -> None:
+        answer = None
+        async with aclosing(self._chorus.stream(question)) as events:
+            async for event in events:
+                if isinstance(event, Decided):
+                    answer = event.answer
+        assert answer is not None
+        if self.summary.gave_up:
+            return
+        if _heard_nobody(answer):
+            self._silent += 1
+            if self._silent >= GIVE_UP_AFTER:
+                self.summary.gave_up = f"the engine has failed {self._silent} debates in a row: {answer.reason}"
+                return
+        else:
+            self._silent = 0
+        transcript.append(answer, self._records)
+        if answer.status == "failed":
+            self.summary.failed.append(question.id)
+        else:
+            self.summary.done += 1
+        settled = self.summary.found + self.summary.done + len(self.summary.failed)
+        self._advance(settled, self.summary.total, question.id)
+
+
+def _heard_nobody(answer: Answer) -> bool:
+    return answer.status == "failed" and all(turn.status != "done" for turn in answer.turns)
+
+
+def _question(line: bytes, where: str) -> Question:
+    try:
+        data: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        raise QuestionError(f"{where}: not JSON") from None
+    if not isinstance(data, dict):
+        raise QuestionError(f"{where}: not a JSON object")
+    for name in ("id", "question"):
+        if not data.get(name):
+            raise QuestionError(f"{where}: {name} is missing or empty")
+    try:
+        return Question.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise QuestionError(f"{where}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def _only_writer(records: Path) -> filelock.BaseFileLock:
+    """Hold the right to write an output, or say that another process does."""
+    if not records.absolute().parent.is_dir():
+        raise RecordError(f"can't write {records}: there is no folder {records.parent}")
+    lock = filelock.FileLock(records.with_name(f".{records.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise ConfigError(f"another process is writing {records}") from None
+    except OSError as error:
+        raise RecordError(f"can't write {records}: {error.strerror or error}") from error
+    return lock
+
+
+def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> set[str]:
+    """Return the ids that have their record, after mending what a killed run left behind."""
+    if not records.exists():
+        return set()
+    _drop_half_line(records)
+    by_id = {question.id: question for question in asked}
+    known: set[str] = set()
+    kept: list[Answer] = []
+    again = False
+    for answer in transcript.read(records):
+        name = answer.question.id
+        if name in by_id and by_id[name].text != answer.question.text:
+            raise RecordError(f"{records} answers another question under the id {name!r}: it belongs to another input")
+        if name in known:
+            raise RecordError(f"{records} holds two records of {name!r}")
+        if retry_failed and answer.status == "failed" and name in by_id:
+            again = True
+            continue
+        known.add(name)
+        if retry_failed:
+            kept.append(answer)
+    if again:
+        _rewrite(records, kept)
+    return known & by_id.keys()
+
+
+def _drop_half_line(records: Path) -> None:
+    """Cut off what stands behind the last line break: a record that was being written when the run died."""
+    with records.open("rb+") as stream:
+        end = position = stream.seek(0, os.SEEK_END)
+        while position > 0:
+            start = max(0, position - 65_536)
+            stream.seek(start)
+            at = stream.read(position - start).rfind(b"\n")
+            if at >= 0:
+                position = start + at + 1
+                break
+            position = start
+        if position < end:
+            stream.truncate(position)
+
+
+def _rewrite(records: Path, kept: list[Answer]) -> None:
+    """Replace the file as a whole, so that a crash leaves the old one or the new one."""
+    staging = records.with_name(f".{records.name}.partial")
+    try:
+        staging.write_bytes(b"".join(transcript.dumps(answer).encode() + b"\n" for answer in kept))
+        staging.replace(records)
+    except OSError as error:
+        raise RecordError(f"can't write {records}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""How a debate is drawn and laid out on a page."""
