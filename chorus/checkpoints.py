@@ -203,7 +203,7 @@ def _hub_snapshot(repository: str, *, fetch: bool) -> Path | None:
         if not fetch:
             return None
         raise CheckpointError(f"can't fetch {repository}: the hub can't be reached, and it isn't cached") from error
-    except Exception as error:  # noqa: BLE001 - the hub client raises its transport's errors, which change by release
+    except Exception as error:
         raise CheckpointError(f"can't fetch {repository} from the hub: {error}") from error
 
 

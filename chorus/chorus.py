@@ -18,8 +18,6 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from chorus import config
 from chorus.config import Settings
 from chorus.debate.budget import Limits
@@ -30,7 +28,7 @@ from chorus.engines.virtual_time import VirtualTimeLoop
 from chorus.errors import DebateFailed, QuestionError
 from chorus.record.events import Decided, Event
 from chorus.route import route
-from chorus.types import MAX_QUESTION_CHARS, Answer, Question
+from chorus.types import MAX_QUESTION_CHARS, Answer, Question, well_formed
 from personas import Library, Persona
 
 T = TypeVar("T")
@@ -169,12 +167,11 @@ def as_question(question: str | Question) -> Question:
         return question
     if not question.strip():
         raise QuestionError("the question is empty")
-    try:
-        return Question(text=question)
-    except ValidationError:
+    if len(question) > MAX_QUESTION_CHARS:
         raise QuestionError(
             f"the question has {len(question):,} characters; at most {MAX_QUESTION_CHARS:,} can be put to a chorus"
-        ) from None
+        )
+    return Question(text=well_formed(question))
 
 
 @functools.cache

@@ -7,7 +7,6 @@ floors add commands by the entry-point group `chorus.commands` (name -> click co
 from __future__ import annotations
 
 import asyncio
-import functools
 import importlib.metadata
 import sys
 from collections.abc import Callable, Coroutine
@@ -90,8 +89,9 @@ def settings_options(command: F) -> F:
             "--config", "config_file", type=click.Path(path_type=Path), help="Settings file.  [./chorus.toml]"
         ),
     ]
-    decorated: F = functools.reduce(lambda inner, option: option(inner), reversed(options), command)
-    return decorated
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @chorus.command()

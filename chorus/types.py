@@ -30,6 +30,11 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 QuestionText = Annotated[str, StringConstraints(max_length=MAX_QUESTION_CHARS)]
 
 
+def well_formed(text: str) -> str:
+    """Return text that every encoding of Unicode can hold: a lone surrogate becomes a question mark in a box."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 class Frozen(BaseModel):
     """A value that can't be changed after it is made, and has no fields but its own."""
 
@@ -76,7 +81,7 @@ class Usage(Frozen):
 
     def __add__(self, other: Usage) -> Usage:
         """Sum the counts. Seconds add up too; a debate, whose turns overlap, sets its own afterwards."""
-        return Usage.model_construct(
+        return Usage(
             calls=self.calls + other.calls,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             cached_tokens=self.cached_tokens + other.cached_tokens,

@@ -29,10 +29,12 @@ class Floor:
         graph = topology.from_edges(list(self._order), plan.edges)
         self.dag: topology.TurnGraph = topology.unroll(graph, plan.rounds)
         self._turns: dict[Node, Turn] = {}
+        self._sorted: tuple[Turn, ...] | None = None
 
     def add(self, turn: Turn) -> None:
         """Put a turn, done or not, in its place."""
         self._turns[turn.round, turn.seat] = turn
+        self._sorted = None
 
     def __contains__(self, node: Node) -> bool:
         return node in self._turns
@@ -40,8 +42,11 @@ class Floor:
     @property
     def turns(self) -> tuple[Turn, ...]:
         """By round, then by seat in the plan's order."""
-        places = sorted(self._turns, key=lambda node: (node[0], self._order.get(node[1], len(self._order)), node[1]))
-        return tuple(self._turns[place] for place in places)
+        if self._sorted is None:
+            last = len(self._order)
+            places = sorted(self._turns, key=lambda node: (node[0], self._order.get(node[1], last), node[1]))
+            self._sorted = tuple(self._turns[place] for place in places)
+        return self._sorted
 
     def speeches(self) -> list[Turn]:
         """Return the turns that were spoken to their end and are put to the vote, oldest first."""

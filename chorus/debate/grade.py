@@ -7,7 +7,7 @@ in its reward. The parts are in `grading`:
     markers      where a text announces its answer            numerals     numbers, and their exact values
     conclusions  which number a text comes to                 words        short answers, yes and no
     readings     the answer of each other kind                blocks       programs and lists
-    equality     when two answers are the same                expressions  mathematics, within bounds
+    equality     when two answers are the same                expressions  mathematics, within bounds (and latex)
 
 Invariants: any string may come in, and none raises; model text is never run; time is linear in the text, but for
 expressions, whose comparison has a budget; an answer is `None` or has 1 … `MAX_ANSWER` characters.
@@ -79,7 +79,7 @@ def comparable(kind: AnswerKind) -> bool:
 def extract(text: str, kind: AnswerKind, choices: Sequence[str] = ()) -> str | None:
     r"""Return the answer that a text stands for.
 
-    What the text announces last (`Answer: …`, `The answer is …`, `\\boxed{…}`, `#### …`) counts, if it can be read as
+    What the text announces last (`Answer: …`, `The answer is …`, `\boxed{…}`, `#### …`) counts, if it can be read as
     the kind wanted; then what it announces before that; then what it concludes with, by rules of each kind. What the
     text says of its own confidence is never part of the answer.
 

@@ -129,15 +129,12 @@ class Prompter:
         else:
             charter = f"{charter}\n\n{card}" if card else charter
         parts.append(task)
-        history = tuple(
-            Message.model_construct(role=message.role, content=plain(message.content))
-            for message in self.question.history
-        )
+        history = tuple(Message(role=message.role, content=plain(message.content)) for message in self.question.history)
         return Prompt(
             (
-                Message.model_construct(role="system", content=charter),
+                Message(role="system", content=charter),
                 *history,
-                Message.model_construct(role="user", content="\n\n".join(parts)),
+                Message(role="user", content="\n\n".join(parts)),
             ),
             dropped,
         )

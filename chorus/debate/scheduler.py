@@ -128,7 +128,7 @@ class Debate:
                 alarm.cancel()
             await self._cancel_running()
         answer = self._conclude()
-        self._emit(events.Decided.model_construct(at=self._now(), answer=answer))
+        self._emit(events.Decided(at=self._now(), answer=answer))
 
     async def _walk(self) -> None:
         """Release every turn as soon as the turns it hears are in, until none is left."""
@@ -256,11 +256,11 @@ class Debate:
             self._cancelled(draft, self._cut or self._settled or "")
         else:
             self._floor.add(turn)
-            self._emit(events.TurnFinished.model_construct(at=self._now(), turn=turn))
+            self._emit(events.TurnFinished(at=self._now(), turn=turn))
             if turn.kind == "speech" and turn.position:
                 pure = decide.rule(self._plan.decision).needs is None
                 moved = self._decide(self._plan.decision if pure else "plurality")
-                self._emit(events.SupportMoved.model_construct(at=self._now(), decision=moved))
+                self._emit(events.SupportMoved(at=self._now(), decision=moved))
 
     def _cancelled(self, draft: Draft, reason: str) -> None:
         turn = draft.close("cancelled", reason)

@@ -7,6 +7,7 @@ had been said by that time.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import math
 import random
@@ -20,7 +21,7 @@ from chorus.engines.base import Completion, Engine, Request, Sampling
 from chorus.errors import ChorusError, EngineError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Plan, Position, Question, SeatPlan, Turn, TurnKind, TurnStatus, Usage
+from chorus.types import Plan, Position, Question, SeatPlan, Turn, TurnKind, TurnStatus, Usage, well_formed
 
 JUDGE = "judge"
 COORDINATOR = "coordinator"
@@ -69,8 +70,7 @@ class Draft:
         reason: str | None,
         finish: str | None,
     ) -> Turn:
-        # Every value is checked where it is made; validating them again would double what a turn costs.
-        return Turn.model_construct(
+        return Turn(
             id=self.id,
             round=self.node[0],
             seat=self.node[1],
@@ -197,7 +197,7 @@ class Speaker:
         sampling = Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed)
         request = Request(prompt.messages, sampling, draft.id, self._debate)
         self._emit(
-            events.TurnStarted.model_construct(
+            events.TurnStarted(
                 at=self._now(),
                 turn=draft.id,
                 round=draft.node[0],
@@ -209,8 +209,9 @@ class Speaker:
         )
 
         def hear(piece: str) -> None:
+            piece = well_formed(piece)
             draft.text += piece
-            self._emit(events.TurnDelta.model_construct(at=self._now(), turn=draft.id, text=piece))
+            self._emit(events.TurnDelta(at=self._now(), turn=draft.id, text=piece))
 
         while True:
             if refused := self._budget.begin_call():
@@ -224,7 +225,7 @@ class Speaker:
                 await self._wait_to_retry(draft, error)
             else:
                 self._budget.end_call(completion.usage)
-                return completion
+                return dataclasses.replace(completion, text=well_formed(completion.text))
 
     async def _wait_to_retry(self, draft: Draft, error: EngineError) -> None:
         draft.text = ""

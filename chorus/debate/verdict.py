@@ -68,7 +68,8 @@ def unlike(standing: Standing, answer: str, support: Sequence[Support]) -> Suppo
     smallest share of its words in common with it (Jaccard index of the two sets of words).
     """
     if grade.comparable(standing.kind):
-        return next((row for row in support if not standing.same(row.answer, answer)), None)
+        told = grade.extract(answer, standing.kind, standing.question.choices) or answer
+        return next((row for row in support if not standing.same(row.answer, told)), None)
     words = _words(answer)
     unlike = [row for row in support if _words(row.answer) != words]
     return min(unlike, key=lambda row: _overlap(words, _words(row.answer)), default=None)

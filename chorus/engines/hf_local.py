@@ -403,7 +403,7 @@ def _load(
             model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=wanted)
             model.to(where).eval()
             model.generation_config = _greedy(model.generation_config)
-    except Exception as error:  # noqa: BLE001 - loaders raise whatever their formats raise
+    except Exception as error:
         raise CheckpointError(f"can't load the checkpoint in {folder}: {type(error).__name__}: {error}") from error
     batch = max_batch or (16 if where == "cpu" else 64)
     info = EngineInfo(

@@ -22,12 +22,7 @@ MAX_LINE_BYTES = 256 << 20
 
 def dumps(answer: Answer) -> str:
     """Return the record as one line of JSON, without a line break."""
-    # Lone surrogates can come out of a model's text; as escapes they survive any file.
-    return (
-        json.dumps(answer.model_dump(mode="python", by_alias=True), ensure_ascii=False, separators=(",", ":"))
-        .encode("utf-8", "backslashreplace")
-        .decode("utf-8")
-    )
+    return answer.model_dump_json(by_alias=True)
 
 
 def append(answer: Answer, path: str | Path) -> None:

@@ -28,7 +28,6 @@ _ENUMERATOR = re.compile(r"^(?:step )?([0-9]{1,3})[.):] (?=\S)|\bstep ([0-9]{1,3
 _WINDOW = 48
 """Characters before a number in which a cue is looked for."""
 
-
 _MAX_LOOKED_AT = 256
 """Numbers looked at, from the last backwards."""
 

@@ -20,6 +20,7 @@ What can't be read as its kind is compared as a short answer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Hashable, Sequence
 
 from chorus.debate.grading.blocks import items_of, plain_code
@@ -51,7 +52,8 @@ def classes(answers: Sequence[str], kind: AnswerKind, choices: Sequence[str] = (
         The classes as lists of indices into `answers`, both in order of first appearance. Which answers share a class
         doesn't depend on the order of `answers`.
     """
-    keys = [_key(answer, kind, choices) for answer in answers]
+    options = tuple(choices)
+    keys = [_key(answer, kind, options) for answer in answers]
     leaders = _equal_expressions(answers, keys) if kind == "expression" else {}
     found: dict[Key, list[int]] = {}
     for index, key in enumerate(keys):
@@ -59,7 +61,8 @@ def classes(answers: Sequence[str], kind: AnswerKind, choices: Sequence[str] = (
     return list(found.values())
 
 
-def _key(answer: str, kind: AnswerKind, choices: Sequence[str]) -> Key:
+@functools.lru_cache(maxsize=4096)  # the same few answers are compared again after every turn
+def _key(answer: str, kind: AnswerKind, choices: tuple[str, ...]) -> Key:
     if kind == "number":
         return _number_key(answer)
     if kind == "expression":

@@ -3,7 +3,7 @@ r"""Whether two mathematical expressions are the same, by math-verify, on input 
 Answers are written by a model, so nothing of them is run and none may keep a thread busy. math-verify's own time limit
 is a signal, which only the main thread can use; three bounds stand in for it:
 
-- *Before parsing*, only short text of known characters, commands and function names passes. It goes to an ANTLR
+- *Before parsing*, only short text of known characters, commands and words passes (`latex`). It goes to an ANTLR
   grammar and not to `sympy.parse_expr`, which evaluates Python: that sees single numbers only, which sympy makes so.
 - *Before comparing*, no number or power in the parsed tree may grow beyond `_MAX_WEIGHT` digits, as `9^{9^{9}}` would.
 - *While parsing and comparing*, Python calls are counted, and the work is dropped when a budget of them is spent. The
@@ -16,19 +16,16 @@ from __future__ import annotations
 
 import importlib
 import math
-import re
 import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeAlias
 
+from chorus.debate.grading.latex import to_latex
 from chorus.debate.grading.numerals import told_apart, value
 
 Tree: TypeAlias = Any
 """What math-verify makes of an expression: a `sympy.Basic` or a matrix. sympy comes without types."""
-
-MAX_EXPRESSION = 200
-"""Characters beyond which an expression is compared as text."""
 
 _PARSE_CALLS = 1_000_000
 _SAMPLE_CALLS = 100_000
@@ -37,47 +34,6 @@ _COMPARE_CALLS = 300_000
 
 _MAX_WEIGHT = 1_000
 """Digits that a number may have when worked out, and degree that a power of symbols may have."""
-
-_GREEK = (
-    r"(?:var)?epsilon|(?:var)?theta|(?:var)?phi|alpha|beta|[Dd]elta|zeta|eta|Theta|iota|kappa|[Ll]ambda|mu|nu|[Xx]i|[Pp]i"
-    r"|rho|[Ss]igma|tau|[Uu]psilon|Phi|chi|[Pp]si|[Oo]mega"
-)
-_FUNCTIONS = r"sqrt|(?:arc)?(?:sin|cos|tan)h?|cot|sec|csc|log|ln|exp"
-_COMMAND = re.compile(
-    rf"\\(?:{_GREEK}|{_FUNCTIONS}|[dtc]?frac|times|cdot|div|pm|leq?|leqslant|geq?|geqslant|lt|gt|neq?|approx|infty|left"
-    r"|right|cup|cap|in|setminus|emptyset|varnothing|[lr](?:floor|ceil|vert))"
-)
-_MATRIX = re.compile(r"\\(?:begin|end)\{[pb]?matrix\}")
-_OPENER = re.compile(r"(?:\\sqrt|\^)\s?\(")
-
-_SYMBOLS = str.maketrans(
-    {"−": "-", "–": "-", "×": r" \times ", "·": r" \cdot ", "⋅": r" \cdot ", "÷": "/", "∞": r" \infty ", "π": r" \pi "}
-    | {"≤": r" \le ", "≥": r" \ge ", "≠": r" \ne ", "±": r" \pm ", "∪": r" \cup ", "∩": r" \cap ", "∈": r" \in "}
-    | {"θ": r" \theta ", "α": r" \alpha ", "β": r" \beta ", "°": "", "√": r" sqrt"}
-)
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
-    (re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]{1,6}"), lambda run: "^{" + run[0].translate(_RAISED) + "}"),
-    (re.compile(r"\^\s?\{?\\circ\}?"), ""),
-    (re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{\s?(?:and|or)\s?\}"), " , "),
-    (re.compile(r"\\(?:text|mathrm|textbf|mbox)\s?\{[A-Za-z .]{0,30}\}(?:\^\{?[23]\}?)?"), " "),
-    (re.compile(r"\\(?:displaystyle|limits|q?quad)(?![a-z])"), " "),
-    (re.compile(r"\$|(?<!\\)\\[()\[\],;:! ]"), " "),
-    (re.compile(r"\\\\(?=[A-Za-z])"), r"\\\\ "),
-    (re.compile(r"\*\*"), "^"),
-    (re.compile(r"<=|=<"), r" \\le "),
-    (re.compile(r">="), r" \\ge "),
-    (re.compile(r"!="), r" \\ne "),
-    (re.compile(r"=="), "="),
-    # Plain text means all digits of an exponent, where LaTeX would take the first.
-    (re.compile(r"\^\s?(-?[0-9]{2,12}|-[0-9])"), r"^{\1}"),
-    (re.compile(r"\bsqrt\s?([0-9]{1,12}|[a-z]\b)"), r"sqrt(\1)"),
-    (re.compile(rf"(?<![\\A-Za-z])({_FUNCTIONS}|{_GREEK}|infty)(?![a-z])"), r"\\\1 "),
-    (re.compile(r"(?<![\\a-z])(?:infinity|inf|oo)(?![a-z])"), r"\\infty "),
-)
-_ALLOWED = re.compile(r"[A-Za-z0-9+\-*/^=<>().,:;\[\]{}|!_&%\\ ]+")
-_NAMES = re.compile(r"\\?[A-Za-z]+")
-_TOO_MUCH = re.compile(r"[0-9]{31}|[0-9][eE][-+]?[0-9]{2}|__|\)!|!!|\}!|(?:[(\[{|]\s?){12}")
 
 
 class _Spent(BaseException):
@@ -155,48 +111,6 @@ class _Counter:
                 raise _Spent
 
 
-def to_latex(text: str) -> str | None:
-    """Write an expression, plain or LaTeX, as the LaTeX that is safe to parse; `None` where it is not."""
-    if len(text) > MAX_EXPRESSION:
-        return None
-    number = value(text, bare=True)
-    if number is not None and "." not in text:
-        return f"\\frac{{{number.numerator}}}{{{number.denominator}}}" if number.denominator > 1 else str(number)
-    latex = text.translate(_SYMBOLS)
-    for pattern, instead in _REWRITES:
-        latex = pattern.sub(instead, latex)
-    latex = _braced(latex).strip(" .,;:*_`")
-    if not latex or len(latex) > 2 * MAX_EXPRESSION or not _ALLOWED.fullmatch(latex) or _TOO_MUCH.search(latex):
-        return None
-    return latex if _known_names(latex) else None
-
-
-def _known_names(latex: str) -> bool:
-    """Whether every command is on the list, and every bare word is short enough to be a product of letters."""
-    names = _NAMES.findall(_MATRIX.sub(" ", latex))
-    return all(_COMMAND.fullmatch(name) if name[0] == "\\" else len(name) <= 3 for name in names)
-
-
-def _braced(latex: str) -> str:
-    r"""Turn the parentheses of `^(…)` and `\sqrt(…)` into braces."""
-    while opener := _OPENER.search(latex):
-        start = opener.end() - 1
-        end = _closing(latex, start)
-        if end is None:
-            break
-        latex = f"{latex[:start]}{{{latex[start + 1 : end]}}}{latex[end + 1 :]}"
-    return latex
-
-
-def _closing(latex: str, start: int) -> int | None:
-    depth = 0
-    for place in range(start, len(latex)):
-        depth += {"(": 1, ")": -1}.get(latex[place], 0)
-        if depth == 0:
-            return place
-    return None
-
-
 def weight(node: Tree) -> float:
     """Bound the digits of the largest number that working out a sympy tree can make, and the degree of its powers.
 
@@ -204,7 +118,7 @@ def weight(node: Tree) -> float:
     itself an expression counts as ten to its weight.
     """
     kind = type(node).__name__
-    parts = node.flat() if hasattr(node, "flat") else node.args
+    parts = node.flat() if hasattr(node, "flat") else getattr(node, "args", ())
     if getattr(node, "is_Rational", False):
         return 1 + math.log10(max(abs(node.p), node.q))
     if not parts:
@@ -222,7 +136,7 @@ def _small(node: Tree) -> bool:
 
 
 def _growth(exponent: Tree) -> float:
-    if getattr(exponent, "is_Rational", False):
+    if getattr(exponent, "is_Number", False):
         return max(1.0, abs(float(exponent)))
     heavy = weight(exponent)
     if getattr(exponent, "free_symbols", None):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from chorus.debate.grading.blocks import bullets, is_bullet, joined, last_fence
-from chorus.debate.grading.expressions import to_latex
+from chorus.debate.grading.latex import to_latex
 from chorus.debate.grading.markers import announced, heading
 
 MAX_SHORT = 60
@@ -36,7 +36,6 @@ _SUPERLATIVE = re.compile(r"\b(?:most|first|last|only|largest|\w{2,12}[aeiou]?[b
 _SPAN = re.compile(r"\$\$?([^$\n]{1,400})\$\$?|\\\((.{1,400}?)\\\)|\\\[([^\]]{1,400}?)\\\]")
 _BEFORE_MATHS = re.compile(r"(?:\b(?:is|are|gives|get|equals|becomes|to|as)\b:?|:)\s")
 _LIST_BEGINS = re.compile(r"(?:\b(?:are|is|be|include)\b:?|:)\s")
-
 _ASIDE = re.compile(r" \([^()\n]{0,200}\)\.?$")
 
 

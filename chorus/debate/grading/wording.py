@@ -28,6 +28,7 @@ _FEW = r"(?:two|three|four|five|six|seven|eight|nine|ten|[0-9]{1,3})"
 _AUXILIARY = (
     r"(?:is|are|was|were|am|do|does|did|can|could|has|have|had|will|would|may|might|must)(?:n['’]t)?|can['’]t|won['’]t"
 )
+_GIVE = r"what(?: is| was| are|['’]s)?|find|determine|give"
 _OPEN_NOUNS = (
     r"meanings?|purposes?|roles?|impacts?|effects?|importance|point|themes?|moral|reasons?|differences?|benefits?|causes?"
     r"|significance|relationships?|plot|implications?|consequences|challenges|(?:main|key) \w{1,20}|similarities"
@@ -76,7 +77,7 @@ _RULES = (
         r"^what is [a-z] (?:if|when|given)\b",
         r"^(?:calculate|compute|evaluate|count|round|convert|add|subtract|multiply|divide)\b",
         r"\b(?:what|which) (?:year|number|percent(?:age)?|fraction)\b",
-        rf"^(?:what(?: is| was| are|['’]s)?|find|determine|give) (?:the )?(?:\w{{1,20}} ){{0,2}}(?:{_MATHS_NOUNS})\b",
+        rf"(?:^|[,:] )(?:{_GIVE}) (?:the )?(?:\w{{1,20}} ){{0,2}}(?:{_MATHS_NOUNS})\b",
         r"^(?:what is|find|determine) the (?:value|difference|cost)\b.*[0-9]",
     ),
     _rule("short", rf"^(?:{_AUXILIARY}) .*\bor\b"),

@@ -20,7 +20,8 @@ _OPENING = re.compile(
 _CLEAR = re.compile(
     r"\b(?:is|says?|be|so|answer)[\s*:\"“]{1,4}(yes|no|true|false)\b(?=[\W_]{0,6}(?:[.,;:!?\n]|$))"
     r"|(?:^|[.!?\n]\s?)[*_\"“]{0,3}(yes|no|true|false)\b(?=[*_\"”]{0,3}\s?[.,;:!?\n]|[*_\"”]{0,3}$)"
-    r"|\b(?:is|are)\s(?:indeed\s)?(true|false|correct|incorrect)\b",
+    r"|\b(?:is|are)\s(?:indeed\s)?(true|false|correct|incorrect)\b"
+    r"|\b(?:is|are)(?:\snot|n['’]t)\s(?P<denied>true|correct)\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[a-z]{1,10}", re.I)
@@ -56,8 +57,10 @@ def clear_truth(text: str) -> bool | None:
     Clear is one that stands as a sentence or opens one before a comma (`Yes, …`), one that is said of something
     (`… is false`), and one that opens the whole text. The `no` of `there is no doubt` is not.
     """
-    said = [group for match in _CLEAR.finditer(text) for group in match.groups() if group]
+    last = None
+    for match in _CLEAR.finditer(text):
+        last = match
+    if last:
+        return False if last["denied"] else truth(next(group for group in last.groups() if group))
     opening = _OPENING.match(text)
-    if said:
-        return truth(said[-1])
     return truth(opening[1]) if opening else None

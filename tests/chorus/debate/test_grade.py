@@ -124,6 +124,7 @@ def test_without_known_choices_any_letter_will_do():
         ("**Yes**", "yes"),
         ("Answer: True", "yes"),
         ("The statement is false.", "no"),
+        ("The statement is not true.", "no"),
         ("At first I said yes. But the answer is no.", "no"),
         ("There is no doubt.\nAnswer: yes", "yes"),
         ("There is no evidence for that", None),
@@ -262,6 +263,7 @@ KINDS = {
         "In what year did the war end?",
         "What is x if 2x + 3 = 7?",
         "Convert 5 km to miles.",
+        "If a shirt costs $20 and is 25% off, what is the sale price?",
     ],
     "choice": [
         "Which is it? (A) one (B) two",

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from chorus.debate import grade
-from chorus.debate.grading.expressions import Reader, to_latex
+from chorus.debate.grading.expressions import Reader
+from chorus.debate.grading.latex import to_latex
 
 BOMBS = [
     "9**9**9**9",

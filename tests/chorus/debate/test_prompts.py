@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus.debate.prompts import Heard, Prompter, fit, plain, quote
-from chorus.engines.scripted import ScriptedEngine
 from chorus.engines.script import Script
+from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ContextTooLong
 from chorus.types import Message, Plan, Position, Question, SeatPlan, Turn
 from personas import Library
