@@ -7,7 +7,10 @@ floors add commands by the entry-point group `chorus.commands` (name -> click co
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from chorus.chorus import Chorus
     from chorus.terminal import View
     from chorus.types import Answer, Question
+    from personas import Persona
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -30,6 +34,9 @@ INTERRUPTED = 130
 UNFINISHED = 3
 OURS = 1
 USAGE = 2
+
+MAX_STDIN_BYTES = 1 << 20
+"""Longer than any question may be, short enough to be held."""
 
 MODES = click.Choice(["debate", "vote", "inner", "solo"])
 LAYOUTS = click.Choice(["shared", "system"])
@@ -77,7 +84,7 @@ def settings_options(command: F) -> F:
             "--decision", metavar="NAME", help="plurality, weighted, borda, schulze, unanimity, judge, synthesis."
         ),
         click.option("--layout", type=LAYOUTS, help="Persona last, behind a shared prefix; or in the system message."),
-        click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority.  [0.4]"),
+        click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority."),
         click.option("--detail", type=DETAILS, help="How much voices read of their method.  [by the model's size]"),
         click.option("--temperature", type=float, help="What the personas' own offsets are added to.  [0]"),
         click.option("--max-tokens", type=int, help="Bound on one turn's length.  [64 for small models, else 512]"),
@@ -108,18 +115,18 @@ def ask(question: str, as_json: bool, quiet: bool, save: Path | None, draw: Path
     from chorus.chorus import as_question
     from chorus.terminal import view
 
-    asked = as_question(click.get_text_stream("stdin").read() if question == "-" else question)
-    _check_writable(save, draw)
+    asked = as_question(_standard_input() if question == "-" else question)
+    _check_writable(save)
+    _check_drawable(draw)
     maker = _chorus(options)
     held: list[Answer] = []
     try:
-        with view(sys.stdout, quiet=quiet, json=as_json, names=_names()) as shown:
-            _run(_hold(maker, asked, shown, held.append), maker.settings.engine)
+        with view(sys.stdout, quiet=quiet, json=as_json, names=_names(maker.settings.personas)) as shown:
+            _run(_hold(maker, asked, shown, held), maker.settings.engine)
     finally:
         # Also of a debate that was interrupted: what was said is kept and printed.
         for answer in held:
-            _print(answer, as_json=as_json, quiet=quiet)
-            _keep(answer, save, draw)
+            _hand_over(answer, as_json=as_json, quiet=quiet, save=save, draw=draw)
     return 0 if held[-1].status == "done" else UNFINISHED
 
 
@@ -149,12 +156,19 @@ def debate(questions: Path, records: Path, concurrency: int, retry_failed: bool,
 @click.option("--id", "chosen", metavar="ID", help="Replay the record of this debate or question only.")
 @click.option("--decision", metavar="NAME", help="Decide it again by this rule.")
 @click.option("--engine", metavar="SPEC", help="Asked for the ballots, ruling or synthesis that a rule needs.")
+@click.option("--personas", "folder", metavar="FOLDER", help="Where the voices' cards lie, if they are your own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option(
     "--draw", type=click.Path(path_type=Path, dir_okay=False), help="Draw who heard whom: .svg .html .graphml .dot"
 )
 def replay(
-    file: Path, chosen: str | None, decision: str | None, engine: str | None, as_json: bool, draw: Path | None
+    file: Path,
+    chosen: str | None,
+    decision: str | None,
+    engine: str | None,
+    folder: str | None,
+    as_json: bool,
+    draw: Path | None,
 ) -> int:
     """Show the debates saved in FILE again; with --decision, decide them by another rule."""
     from chorus.errors import RecordError
@@ -162,14 +176,17 @@ def replay(
     from chorus.replay import replayed
     from chorus.terminal import view
 
+    if engine and not decision:
+        raise click.UsageError("--engine is asked for a decision: name its rule with --decision")
+    _check_drawable(draw)
     wanted = (record for record in transcript.read(file) if not chosen or chosen in (record.id, record.question.id))
     found = False
     for record in wanted:
         if found and draw:
             raise ConfigError(f"{file} holds several debates, and {draw} one picture: pick one with --id")
         found = True
-        answer = _run(_redecide(record, decision, engine), engine or "") if decision else record
-        with view(sys.stdout, json=as_json, names=_names()) as shown:
+        answer = _run(_redecide(record, decision, engine, folder), engine or "") if decision else record
+        with view(sys.stdout, json=as_json, names=_names(folder)) as shown:
             for event in replayed(answer):
                 shown.show(event)
         if as_json:
@@ -207,8 +224,7 @@ def show_persona(persona_id: str) -> int:
     from personas import Library
     from personas.cardfile import dump_card
 
-    for persona in Library.builtin().select(persona_id):
-        click.echo(dump_card(persona), nl=False)
+    click.echo("---\n".join(dump_card(persona) for persona in Library.builtin().select(persona_id)), nl=False)
     return 0
 
 
@@ -259,9 +275,7 @@ def pull_model(name: str, force: bool) -> int:
     """Fetch NAME, so that later runs need no network."""
     from chorus import checkpoints
 
-    if force:
-        checkpoints.remove(name)
-    folder = checkpoints.resolve(name, _report)
+    folder = checkpoints.resolve(name, _report, anew=force)
     checkpoints.check(folder)
     click.echo(folder)
     return 0
@@ -292,14 +306,13 @@ def main() -> None:
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        code = INTERRUPTED
+        # Nobody waits for a thread that may still be fetching or loading a model.
+        os._exit(INTERRUPTED)
     except (ChorusError, PersonaError) as error:
         click.echo(f"error: {error}", err=True)
         code = error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
-        sys.stderr.close()
-        code = OURS
+    except OSError as error:
+        code = _output_failed(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -318,10 +331,20 @@ def _chorus(options: dict[str, Any]) -> Chorus:
     return Chorus(settings=config.load(options, file), report=_report)
 
 
-def _names() -> dict[str, str]:
-    from personas import Library
+def _names(spec: str | None = None) -> dict[str, str]:
+    """Return the names to show, by persona: the built-in ones', and those of the user's own that the SPEC names."""
+    from personas import Library, PersonaError
 
-    return {persona.id: persona.name for persona in Library.builtin().personas}
+    library = Library.builtin()
+    own: tuple[Persona, ...] = ()
+    with contextlib.suppress(PersonaError):
+        own = library.select(spec or "")
+    return {persona.id: persona.name for persona in (*library.personas, *own)}
+
+
+def _standard_input() -> str:
+    """Read a question, and not much more than one may be long."""
+    return click.get_binary_stream("stdin").read(MAX_STDIN_BYTES).decode("utf-8", "replace")
 
 
 def _report(step: str) -> None:
@@ -340,8 +363,8 @@ def _run(work: Coroutine[Any, Any, T], engine: str) -> T:
         work.close()
 
 
-async def _hold(maker: Chorus, question: Question, shown: View, keep: Callable[[Answer], None]) -> None:
-    """Hold one debate, and hand on its record whichever way it ends."""
+async def _hold(maker: Chorus, question: Question, shown: View, held: list[Answer]) -> None:
+    """Hold one debate, and leave its record in `held` whichever way it ends."""
     from contextlib import aclosing
 
     from chorus.record.events import Decided
@@ -351,42 +374,66 @@ async def _hold(maker: Chorus, question: Question, shown: View, keep: Callable[[
         try:
             async with aclosing(debate.run()) as events:
                 async for event in events:
-                    shown.show(event)
                     if isinstance(event, Decided):
-                        keep(event.answer)
-        except asyncio.CancelledError:
-            answer = debate.record("interrupted")
-            keep(answer)
-            shown.show(Decided(at=answer.usage.wall_s, answer=answer))
+                        held.append(event.answer)
+                    shown.show(event)
+        except BaseException as error:
+            # Ctrl-C, an output that takes no more, a fault of ours: what was said until then is not lost.
+            if not held:
+                interrupted = isinstance(error, asyncio.CancelledError)
+                held.append(debate.record("interrupted" if interrupted else str(error) or type(error).__name__))
+                if interrupted:
+                    shown.show(Decided(at=held[0].usage.wall_s, answer=held[0]))
             raise
 
 
-async def _redecide(answer: Answer, rule: str, spec: str | None) -> Answer:
+async def _redecide(answer: Answer, rule: str, spec: str | None, folder: str | None) -> Answer:
+    from chorus import config
     from chorus.engines import registry
     from chorus.replay import redecide
+    from personas import Library
 
-    engine = await registry.open_engine(spec, report=_report) if spec else None
+    library = Library.from_folder(folder) if folder else None
+    if spec is None:
+        return await redecide(answer, rule, None, library)
+    options = config.load({"engine": spec}).engine_options
+    engine = await registry.open_engine(spec, report=_report, **options)
     try:
-        return await redecide(answer, rule, engine)
+        return await redecide(answer, rule, engine, library)
     finally:
-        if engine:
-            await engine.aclose()
+        await engine.aclose()
 
 
-def _check_writable(*files: Path | None) -> None:
+def _check_writable(file: Path | None) -> None:
     """Refuse a place that can't be written to before a debate is held, not after."""
-    for file in files:
-        if file and not file.absolute().parent.is_dir():
-            raise ConfigError(f"can't write {file}: there is no folder {file.parent}")
+    if file is None:
+        return
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"can't write {file}: there is no folder {file.parent}")
+    if not os.access(file if file.exists() else folder, os.W_OK):
+        raise ConfigError(f"can't write {file}: permission denied")
 
 
-def _keep(answer: Answer, save: Path | None, draw: Path | None) -> None:
+def _check_drawable(file: Path | None) -> None:
+    """Refuse a picture that can't be made or written."""
+    from chorus.record import picture
+
+    if file and file.suffix.lower() not in picture.SUFFIXES:
+        raise ConfigError(f"can't draw a debate as {str(file)!r}: its name should end in {', '.join(picture.SUFFIXES)}")
+    _check_writable(file)
+
+
+def _hand_over(answer: Answer, *, as_json: bool, quiet: bool, save: Path | None, draw: Path | None) -> None:
+    """Save, draw and print a record; what fails keeps nothing else from being done."""
     from chorus.record import picture, transcript
 
-    if save:
-        transcript.append(answer, save)
-    if draw:
-        picture.draw(answer, draw)
+    with contextlib.ExitStack() as last_first:
+        last_first.callback(_print, answer, as_json=as_json, quiet=quiet)
+        if draw:
+            last_first.callback(picture.draw, answer, draw)
+        if save:
+            last_first.callback(transcript.append, answer, save)
 
 
 def _print(answer: Answer, *, as_json: bool, quiet: bool) -> None:
@@ -398,3 +445,18 @@ def _print(answer: Answer, *, as_json: bool, quiet: bool) -> None:
         click.echo(answer.answer)
     if answer.status == "failed":
         click.echo(f"error: no answer: {answer.reason}", err=True)
+
+
+def _output_failed(error: OSError) -> int:
+    """Say that standard output takes no more, and return the exit code. Other faults are raised as they are."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+    if not full and not isinstance(error, BrokenPipeError):
+        raise error
+    with contextlib.suppress(OSError, ValueError):
+        # What is still held back for it would be tried, and complained of, once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not full:
+        # Whoever read our output has gone, and wants to hear no more.
+        return OURS
+    click.echo(f"error: can't write the output: {error.strerror}", err=True)
+    return UNFINISHED

@@ -42,8 +42,9 @@ class Settings(Frozen):
     decision: str | None = None
     """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
     layout: Layout = "shared"
-    openness: Probability = 0.4
-    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""
+    openness: Probability | None = None
+    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority; `None` is 0.4, or with
+    `brief` prompts nothing said about it."""
     detail: Literal["brief", "full"] | None = None
     """How much voices are told of their method; `None` is `brief` for models under a billion weights."""
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)

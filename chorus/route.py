@@ -26,6 +26,9 @@ from chorus.types import AnswerKind, Message, Plan, Question, SeatPlan
 from personas import Library, Persona
 from personas.cast import diverse
 
+OPENNESS = 0.4
+"""How readily voices yield unless told otherwise. Small models are told nothing: it made their second drafts worse."""
+
 SMALL_MODEL = 1_000_000_000
 """Models with fewer weights follow one short line better than a page of instructions."""
 
@@ -103,7 +106,7 @@ async def route(
         rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
         decision=rule,
         layout=settings.layout,
-        openness=settings.openness,
+        openness=OPENNESS if settings.openness is None and not brief else settings.openness,
         detail="brief" if brief else "full",
         max_tokens=settings.max_tokens or (64 if brief else 512),
         engine=engine.info.spec,

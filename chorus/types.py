@@ -197,8 +197,8 @@ class Plan(Frozen):
     rounds: int
     decision: str
     layout: Layout
-    openness: Probability
-    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""
+    openness: Probability | None
+    """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority; `None`: it isn't told."""
     detail: Literal["brief", "full"]
     """Whether voices read the one-line form of their method or all its steps."""
     max_tokens: int

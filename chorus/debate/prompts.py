@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.resources
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from personas.persona import Persona
 
 SUMMARY_CHARS = 200
 """Length of each of the two sentences that the visibility `summary` shows, in characters."""
+
+STOPS = ("\nQuestion:", "\n[1.", "\n[2.", "\n[3.")
+"""Where a voice begins to speak for others, it has said what it had to say. Servers take at most four."""
 
 MARGIN = 8
 """Tokens of the context window that are left free."""
@@ -94,7 +98,9 @@ class Prompter:
     def speech(self, seat: str, persona: str, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
         """Ask a seat for its turn: a first draft when nobody was heard yet, else to weigh what was said."""
         key = "again" if heard or dropped else "draft"
-        task = self._words(key, cue=self.personas[persona].cue, **{"yield": _yield(self.plan.openness)})
+        dial = self.plan.openness
+        words = {"cue": self.personas[persona].cue, "yield": "" if dial is None else f" {_yield(dial)}"}
+        task = self._words(key, **words)
         return self._prompt(self._card(seat, persona), heard, task, dropped)
 
     def ballot(
@@ -119,11 +125,14 @@ class Prompter:
     def _prompt(self, card: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
         charter = self._words("charter")
         parts = [self._words("question", question=self._question())]
-        if heard or dropped:
+        if self.plan.detail == "brief" and heard and all(one.visibility == "answer" for one in heard):
+            # Small models take marks and empty lines for something to go on writing; a sentence they take as told.
+            task = f"{self._words('answers', answers=_answers(heard))} {task}"
+        elif heard or dropped:
             parts.append(self._words("heard"))
-        if dropped:
-            parts.append(f"({dropped} earlier turns are left out here: the context is full.)")
-        parts += [self._block(one) for one in heard]
+            if dropped:
+                parts.append(f"({dropped} earlier turns are left out here: the context is full.)")
+            parts += [self._block(one) for one in heard]
         if self.plan.layout == "shared":
             parts += [card] if card else []
         else:
@@ -150,7 +159,7 @@ class Prompter:
         turn, answer = heard.turn, heard.turn.position.answer if heard.turn.position else None
         mark = f"[{turn.id}]"
         if heard.visibility == "answer":
-            return f"{mark} {plain(answer) if answer else '(no answer)'}".replace("\n", " ")
+            return f"{mark} {_answer(turn)}"
         said = turn.text if heard.visibility == "full" else _summary(turn.text)
         if heard.visibility == "summary" and answer:
             said = f"{said}\nAnswer: {answer}"
@@ -209,6 +218,16 @@ def letter(index: int) -> str:
         index, rest = divmod(index - 1, 26)
         name = chr(ord("A") + rest) + name
     return name
+
+
+def _answers(heard: Sequence[Heard]) -> str:
+    """Return the answers of the turns in one line, round after round."""
+    rounds = itertools.groupby(heard, key=lambda one: one.turn.round)
+    return ", then ".join("; ".join(_answer(one.turn) for one in said) for _, said in rounds)
+
+
+def _answer(turn: Turn) -> str:
+    return plain(turn.position.answer).replace("\n", " ") if turn.position else "(no answer)"
 
 
 def _broken(match: re.Match[str]) -> str:

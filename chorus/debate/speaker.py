@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from chorus.debate import grade, inner, topology
 from chorus.debate.budget import Budget
 from chorus.debate.floor import Floor, Node
-from chorus.debate.prompts import Heard, Prompt, Prompter, fit
+from chorus.debate.prompts import STOPS, Heard, Prompt, Prompter, fit
 from chorus.engines.base import Completion, Engine, Request, Sampling
 from chorus.errors import ChorusError, EngineError
 from chorus.record import events
@@ -194,7 +194,7 @@ class Speaker:
         seat = draft.seat
         draft.prompt_sha256 = prompt.sha256
         draft.seed = turn_seed(self._seed, draft.id) if seat.temperature > 0 else None
-        sampling = Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed)
+        sampling = Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed, STOPS)
         request = Request(prompt.messages, sampling, draft.id, self._debate)
         self._emit(
             events.TurnStarted(

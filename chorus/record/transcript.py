@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -20,6 +22,12 @@ MAX_LINE_BYTES = 256 << 20
 """A longer line is not a debate."""
 
 
+class NotSaved(RecordError):
+    """A record could not be written; the file holds what it held before."""
+
+    exit_code = 3
+
+
 def dumps(answer: Answer) -> str:
     """Return the record as one line of JSON, without a line break."""
     return answer.model_dump_json(by_alias=True)
@@ -29,21 +37,13 @@ def append(answer: Answer, path: str | Path) -> None:
     """Add a record to a file, and return when it is on disk.
 
     Raises:
-        RecordError: it could not be written (a full disk, a missing folder, a missing right).
+        NotSaved: it could not be written (a full disk, a missing folder, a missing right). Nothing of it was.
     """
     try:
-        with open(path, "ab") as stream:
-            start = stream.tell()
-            try:
-                stream.write(dumps(answer).encode() + b"\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            except OSError:
-                # Half a line would make the next record unreadable.
-                stream.truncate(start)
-                raise
+        with FileIO(path, "a") as file:
+            _write(file, _line_break_owed(path) + dumps(answer).encode() + b"\n")
     except OSError as error:
-        raise RecordError(f"can't save the debate to {path}: {error.strerror or error}") from error
+        raise NotSaved(f"can't save the debate to {path}: {error.strerror or error}") from error
 
 
 def read(path: str | Path) -> Iterator[Answer]:
@@ -77,3 +77,28 @@ def loads(line: str | bytes, where: str = "the record") -> Answer:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise RecordError(f"{where}: {field}: {first['msg']}") from None
+
+
+def _write(file: FileIO, line: bytes) -> None:
+    """Write the whole line or none of it: half a line would make the next record unreadable."""
+    on_disk = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    start = file.tell() if on_disk else 0
+    rest = memoryview(line)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+        if on_disk:
+            os.fsync(file.fileno())
+    except BaseException:
+        if on_disk:
+            file.truncate(start)
+        raise
+
+
+def _line_break_owed(path: str | Path) -> bytes:
+    """Return the line break that a file's last line lacks, if a crash or a person left it without one."""
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        return b""
+    with open(path, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return b"" if file.read() == b"\n" else b"\n"

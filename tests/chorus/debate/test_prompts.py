@@ -193,17 +193,35 @@ async def test_what_fits_is_left_alone():
 
 
 async def test_the_oldest_turns_go_first_and_the_prompt_says_so():
-    prompter, engine = a_prompter(), engine_with(1200)
+    prompter, engine = a_prompter(), engine_with(700)
     turns = heard(*(said(round_, seat, f"words {round_} {seat} " * 40) for round_ in (1, 2) for seat in SEATS))
     prompt = await fit(engine, lambda h, d: prompter.speech("skeptic", "skeptic", h, dropped=d), turns, 64)
     assert 0 < prompt.dropped < len(turns)
     assert f"({prompt.dropped} earlier turns are left out here: the context is full.)" in user_text(prompt)
     assert "[1.skeptic]" not in user_text(prompt)
     assert "[2.formalist]" in user_text(prompt)
-    assert await engine.count(prompt.messages) + 64 <= 1200
+    assert await engine.count(prompt.messages) + 64 <= 700
 
 
 async def test_a_question_that_cannot_fit_is_a_named_error_with_the_remedy():
     prompter = a_prompter("why? " * 2000)
     with pytest.raises(ContextTooLong, match="shorten the question"):
         await fit(engine_with(600), lambda h, d: prompter.speech("skeptic", "skeptic", h, dropped=d), [], 64)
+
+
+# ---- small models ------------------------------------------------------------------------------------------------
+
+
+def test_a_small_model_is_told_the_answers_in_one_sentence():
+    turns = [said(1, "skeptic", "…", "54"), said(1, "estimator", "…", "56"), said(2, "skeptic", "…", "56")]
+    brief = a_prompter(detail="brief", openness=None)
+    text = user_text(brief.speech("formalist", "formalist", heard(*turns, visibility="answer")))
+    assert "Other voices answered: 54; 56, then 56. Some are wrong." in text
+    assert "[1.skeptic]" not in text
+
+
+def test_a_small_model_hears_of_openness_only_when_it_was_asked_for():
+    told = user_text(a_prompter(detail="brief", openness=1.0).speech("s", "skeptic", heard(said(1, "skeptic"))))
+    assert "Follow the answer that most voices gave." in told
+    plain_ = user_text(a_prompter(detail="brief", openness=None).speech("s", "skeptic", heard(said(1, "skeptic"))))
+    assert "ollow the" not in plain_
