@@ -3,7 +3,7 @@
 The records are appended to the output as they come, each whole and on disk before the next; a run that was killed goes
 on where it ended, after dropping the half line that it may have left. One process writes an output at a time. A
 question whose debate failed has its record too, with the reason; only when the engine itself is gone (several debates
-in a row that heard no voice at all) does the run end early, leaving the rest for the next start.
+in a row whose every call failed) does the run end early, leaving these and the rest for the next start.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 from pydantic import ValidationError
 
 from chorus.chorus import Chorus
+from chorus.debate.prompts import plain
 from chorus.errors import ConfigError, QuestionError, RecordError
 from chorus.record import transcript
 from chorus.record.events import Decided
-from chorus.types import Answer, Question
+from chorus.types import SCHEMA, Answer, Question
 
 Advance = Callable[[int, int, str], None]
 """Is told how many questions have their record, of how many, and the newest id."""
 
 GIVE_UP_AFTER = 3
-"""Debates in a row in which every voice failed, after which the engine is taken to be gone."""
+"""Debates in a row in which every call failed, after which the engine is taken to be gone."""
+
+HEAD = f'{{"schema":{SCHEMA},"id":"'.encode()
+"""How every record begins."""
 
 
 @dataclass
@@ -42,8 +46,9 @@ class Summary:
     found: int = 0
     """Of these, already answered by an earlier run."""
     done: int = 0
+    """Answered by this one."""
     failed: list[str] = field(default_factory=list)
-    """Ids of the questions whose debate came to nothing."""
+    """Ids of the questions whose debate came to nothing, in this run or an earlier one."""
     gave_up: str | None = None
     """Why the run ended before its end."""
 
@@ -56,7 +61,8 @@ class Summary:
         """Return one line for people."""
         words = f"{self.total} questions: {self.done} answered now, {self.found} before"
         if self.failed:
-            words += f", {len(self.failed)} failed ({', '.join(self.failed[:3])}{' …' if len(self.failed) > 3 else ''})"
+            names = ", ".join(self.failed[:3]) + (" …" if len(self.failed) > 3 else "")
+            words += f", {len(self.failed)} failed ({names}; --retry-failed holds them again)"
         return words + (f". Ended early: {self.gave_up}" if self.gave_up else "")
 
 
@@ -105,20 +111,23 @@ async def debate_file(
         advance: is told of progress.
 
     Raises:
-        QuestionError, RecordError: a faulty input, an output that is no file of records or belongs to other questions.
+        QuestionError: a faulty input.
+        RecordError: an output that is no file of records, belongs to other questions, or can't be written.
         ConfigError: another process writes this output.
     """
     if concurrency < 1:
         raise ConfigError("--concurrency must be at least 1")
     asked = list(read_questions(questions))
-    if questions.absolute() == records.absolute():
+    if records.exists() and questions.samefile(records):
         raise ConfigError("the records can't be written over the questions: name another file")
     with _only_writer(records):
         known = _recover(records, asked, retry_failed=retry_failed)
-        run = _Run(chorus, records, Summary(total=len(asked), found=len(known)), advance)
+        failed = [name for name, came_to_nothing in known.items() if came_to_nothing]
+        summary = Summary(total=len(asked), found=len(known) - len(failed), failed=failed)
+        run = _Run(chorus, records, summary, advance)
         async with chorus:
             await run.hold([question for question in asked if question.id not in known], concurrency)
-        return run.summary
+        return summary
 
 
 class _Run:
@@ -129,12 +138,12 @@ class _Run:
         self._chorus = chorus
         self._records = records
         self._advance = advance
-        self._silent = 0
-        """Debates in a row in which no voice was heard."""
+        self._unheard: list[Answer] = []
+        """The newest debates if every call of theirs failed: not on record until the engine is known to be there."""
 
     async def hold(self, questions: list[Question], concurrency: int) -> None:
         waiting = iter(questions)
-        self._advance(self.summary.found, self.summary.total, "")
+        self._advance(self._settled(), self.summary.total, "")
 
         async def work() -> None:
             # Workers share one iterator: each takes the next question as it comes free.
@@ -150,6 +159,8 @@ class _Run:
         except BaseExceptionGroup as group:
             # What stops one worker (a full disk, a persona that isn't there) would stop them all.
             raise group.exceptions[0] from None
+        if not self.summary.gave_up:
+            self._record(self._unheard)
 
     async def _one(self, question: Question) -> None:
         answer = None
@@ -158,26 +169,32 @@ class _Run:
                 if isinstance(event, Decided):
                     answer = event.answer
         assert answer is not None
-        if self.summary.gave_up:
+        if not _every_call_failed(answer):
+            self._record([*self._unheard, answer])
+            self._unheard = []
             return
-        if _heard_nobody(answer):
-            self._silent += 1
-            if self._silent >= GIVE_UP_AFTER:
-                self.summary.gave_up = f"the engine has failed {self._silent} debates in a row: {answer.reason}"
-                return
-        else:
-            self._silent = 0
-        transcript.append(answer, self._records)
-        if answer.status == "failed":
-            self.summary.failed.append(question.id)
-        else:
-            self.summary.done += 1
-        settled = self.summary.found + self.summary.done + len(self.summary.failed)
-        self._advance(settled, self.summary.total, question.id)
+        self._unheard.append(answer)
+        if len(self._unheard) >= GIVE_UP_AFTER:
+            failures = f"the engine has failed {len(self._unheard)} debates in a row: {answer.reason}"
+            self.summary.gave_up = self.summary.gave_up or failures
+
+    def _record(self, answers: Iterable[Answer]) -> None:
+        for answer in answers:
+            transcript.append(answer, self._records)
+            if answer.status == "failed":
+                self.summary.failed.append(answer.question.id)
+            else:
+                self.summary.done += 1
+            self._advance(self._settled(), self.summary.total, answer.question.id)
+
+    def _settled(self) -> int:
+        return self.summary.found + self.summary.done + len(self.summary.failed)
 
 
-def _heard_nobody(answer: Answer) -> bool:
-    return answer.status == "failed" and all(turn.status != "done" for turn in answer.turns)
+def _every_call_failed(answer: Answer) -> bool:
+    """Tell a debate that an engine which is gone would leave, from one that failed by its question or its budget."""
+    statuses = {turn.status for turn in answer.turns}
+    return answer.status == "failed" and answer.usage.calls > 0 and "failed" in statuses and "done" not in statuses
 
 
 def _question(line: bytes, where: str) -> Question:
@@ -188,7 +205,7 @@ def _question(line: bytes, where: str) -> Question:
     if not isinstance(data, dict):
         raise QuestionError(f"{where}: not a JSON object")
     for name in ("id", "question"):
-        if not data.get(name):
+        if not plain(str(data.get(name) or "")).strip():
             raise QuestionError(f"{where}: {name} is missing or empty")
     try:
         return Question.model_validate(data)
@@ -197,10 +214,13 @@ def _question(line: bytes, where: str) -> Question:
         raise QuestionError(f"{where}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
-def _only_writer(records: Path) -> filelock.BaseFileLock:
+@contextmanager
+def _only_writer(records: Path) -> Iterator[None]:
     """Hold the right to write an output, or say that another process does."""
     if not records.absolute().parent.is_dir():
         raise RecordError(f"can't write {records}: there is no folder {records.parent}")
+    if records.exists() and not records.is_file():
+        raise RecordError(f"can't write {records}: not a plain file, which a run could go on with")
     lock = filelock.FileLock(records.with_name(f".{records.name}.lock"), timeout=0)
     try:
         lock.acquire()
@@ -208,16 +228,19 @@ def _only_writer(records: Path) -> filelock.BaseFileLock:
         raise ConfigError(f"another process is writing {records}") from None
     except OSError as error:
         raise RecordError(f"can't write {records}: {error.strerror or error}") from error
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> set[str]:
-    """Return the ids that have their record, after mending what a killed run left behind."""
+def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> dict[str, bool]:
+    """Return which of the ids have their record, and whether it says failed, after mending what a killed run left."""
     if not records.exists():
-        return set()
+        return {}
     _drop_half_line(records)
     by_id = {question.id: question for question in asked}
-    known: set[str] = set()
+    known: dict[str, bool] = {}
     kept: list[Answer] = []
     again = False
     for answer in transcript.read(records):
@@ -229,28 +252,40 @@ def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> set
         if retry_failed and answer.status == "failed" and name in by_id:
             again = True
             continue
-        known.add(name)
+        known[name] = answer.status == "failed"
         if retry_failed:
             kept.append(answer)
     if again:
         _rewrite(records, kept)
-    return known & by_id.keys()
+    return {name: failed for name, failed in known.items() if name in by_id}
 
 
 def _drop_half_line(records: Path) -> None:
     """Cut off what stands behind the last line break: a record that was being written when the run died."""
-    with records.open("rb+") as stream:
-        end = position = stream.seek(0, os.SEEK_END)
-        while position > 0:
-            start = max(0, position - 65_536)
+    try:
+        with records.open("rb+") as stream:
+            start = _last_line(stream)
             stream.seek(start)
-            at = stream.read(position - start).rfind(b"\n")
-            if at >= 0:
-                position = start + at + 1
-                break
-            position = start
-        if position < end:
-            stream.truncate(position)
+            begins = stream.read(len(HEAD))
+            if not HEAD.startswith(begins):
+                raise RecordError(f"{records} ends with something else than a record: name another file")
+            if begins:
+                stream.truncate(start)
+    except OSError as error:
+        raise RecordError(f"can't write {records}: {error.strerror or error}") from error
+
+
+def _last_line(stream: BinaryIO) -> int:
+    """Return where the bytes behind the last line break begin: the end of the file, if there are none."""
+    position = stream.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - 65_536)
+        stream.seek(start)
+        at = stream.read(position - start).rfind(b"\n")
+        if at >= 0:
+            return start + at + 1
+        position = start
+    return 0
 
 
 def _rewrite(records: Path, kept: list[Answer]) -> None:
@@ -260,4 +295,5 @@ def _rewrite(records: Path, kept: list[Answer]) -> None:
         staging.write_bytes(b"".join(transcript.dumps(answer).encode() + b"\n" for answer in kept))
         staging.replace(records)
     except OSError as error:
+        staging.unlink(missing_ok=True)
         raise RecordError(f"can't write {records}: {error.strerror or error}") from error

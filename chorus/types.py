@@ -122,7 +122,7 @@ class Turn(Frozen):
     heard: tuple[str, ...] = ()
     """Ids of the turns that this one read."""
     flipped_from: str | None = None
-    """The answer that this seat gave a round earlier, when it now gives another."""
+    """The answer that this seat gave before, when it now gives another; never set where answers can't be compared."""
     reason: str | None = None
     """Why the turn failed or was cancelled."""
     finish: str | None = None

@@ -28,12 +28,15 @@ class Limits:
 
 
 class Budget:
-    """What one debate has spent so far."""
+    """What one debate has spent so far; `spent` is what went before it, such as the writing of its cast."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, spent: Usage | None = None) -> None:
         self.limits = limits
         self.calls = 0
         self.tokens = 0
+        if spent:
+            self.calls = spent.calls
+            self.end_call(spent)
 
     def begin_call(self) -> str | None:
         """Count a call about to be made, or return in words why it may not be."""

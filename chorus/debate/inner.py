@@ -1,4 +1,8 @@
-"""The inner chorus: one model writes all voices in one context, in one call; here its text is taken apart again."""
+"""The inner chorus: one model writes all voices in one context, in one call; here its text is taken apart again.
+
+Any text may come in, and none raises. A voice's words go to its seat: the first time it speaks is its turn of round 1,
+the next of round 2; what it says after the plan's last round is part of its last turn.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ from personas.persona import Persona
 MAX_VOICES = 256
 """Turns beyond this many are left in the text and not taken apart."""
 
+_CLOSING = re.compile(
+    r"^[ \t>*_#-]{0,8}(?:final[ \t]{1,4})?answer[*_]{0,3}[ \t]{0,4}[:：]", re.IGNORECASE | re.MULTILINE
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One voice's turn in the dialogue. A seat's first is of round 1, its next of round 2 …"""
+    """One voice's turn in the dialogue."""
 
     seat: SeatPlan
     round: int
@@ -24,31 +32,62 @@ class Voice:
 
 
 def voices(text: str, plan: Plan, personas: Mapping[str, Persona]) -> list[Voice]:
-    """Return the turns of a dialogue written as `Name: …` lines, in the order in which they were spoken.
+    """Return the turns of a dialogue written as `Name: …` lines, in the order in which they were begun.
 
-    A voice is known by its persona's name, its id or its seat, in any case, with or without Markdown stars, a bullet
-    or a mark such as `[1.skeptic]`. Text before the first voice belongs to nobody; the closing `Answer:` line does not
-    belong to the voice before it.
+    A voice is known by its persona's name, its id or its seat, in any case, with or without Markdown stars, a bullet,
+    a heading's marks, a number, a remark in parentheses, or as a mark such as `[1.skeptic]`. Seats that share a name
+    take turns. Text before the first voice belongs to nobody; the closing `Answer:` line does not belong to the voice
+    before it.
     """
-    seats = {}
-    for seat in reversed(plan.seats):
-        for name in (personas[seat.persona].name, seat.persona, seat.seat):
-            seats[name.casefold()] = seat
-    names = "|".join(re.escape(name) for name in sorted(seats, key=len, reverse=True))
-    opening = re.compile(
-        rf"^[ \t>*_#-]{{0,8}}(?:\d{{1,3}}\.[ \t]?)?\[?(?:\d{{1,3}}\.)?(?P<name>{names})\]?[*_]{{0,2}}[ \t]?:[*_]{{0,2}}",
-        re.IGNORECASE | re.MULTILINE,
-    )
-    found = list(opening.finditer(text))[:MAX_VOICES]
+    named = _named(plan, personas)
+    found = list(_opening([name for name, _ in named]).finditer(text))[:MAX_VOICES]
     ends = [match.start() for match in found[1:]] + [len(text)]
     count: Counter[str] = Counter()
-    spoken = []
+    spoken: dict[tuple[int, str], Voice] = {}
     for match, end in zip(found, ends, strict=True):
-        seat = seats[match["name"].casefold()]
         said = text[match.end() : end]
-        if end == len(text):
-            said = re.split(r"^[ \t*_#]{0,8}(?:final )?answer[*_]{0,2}[ \t]?:", said, flags=re.I | re.M)[0]
-        if said.strip():
+        said = (_without_closing(said) if end == len(text) else said).strip()
+        if said:
+            seat = min(_seats(match["mark"] or match["name"], named), key=lambda seat: count[seat.seat])
             count[seat.seat] += 1
-            spoken.append(Voice(seat, count[seat.seat], said.strip()))
-    return spoken
+            place = min(count[seat.seat], plan.rounds), seat.seat
+            before = f"{spoken[place].text}\n" if place in spoken else ""
+            spoken[place] = Voice(seat, place[0], before + said)
+    return list(spoken.values())
+
+
+def _named(plan: Plan, personas: Mapping[str, Persona]) -> list[tuple[str, SeatPlan]]:
+    """Return what each seat may be called, long names first: `skeptic-2` is not `skeptic`."""
+    named = [(name, seat) for seat in plan.seats for name in {personas[seat.persona].name, seat.persona, seat.seat}]
+    return sorted(named, key=lambda one: (-len(one[0]), one[0]))
+
+
+def _seats(found: str, named: list[tuple[str, SeatPlan]]) -> list[SeatPlan]:
+    # Asked of the regex again: it knows more spellings of a letter than `casefold` does.
+    return [seat for name, seat in named if re.fullmatch(re.escape(name), found, re.IGNORECASE)]
+
+
+def _opening(names: list[str]) -> re.Pattern[str]:
+    """Return what begins a voice's turn, at the start of a line."""
+    anyone = "|".join(dict.fromkeys(re.escape(name) for name in names))
+    return re.compile(
+        rf"""
+        ^[ \t>*_\#-]{{0,8}}                          # quotation, bullet, heading, stars
+        (?:\d{{1,3}}[.)][ \t]?)?[*_]{{0,3}}           # a number, and stars again
+        (?:
+            \[(?:\d{{1,3}}\.)?(?P<mark>{anyone})\]   # [1.skeptic], with or without a colon
+            [*_]{{0,3}}[ \t]{{0,4}}[:：]?
+          | (?P<name>{anyone})
+            [*_]{{0,3}}(?:[ \t]?\([^()\n]{{1,40}}\))?[*_]{{0,3}}
+            [ \t]{{0,4}}(?:[:：—]|$)                   # a colon, or the name alone on its line
+        )
+        [*_]{{0,3}}
+        """,
+        re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+    )
+
+
+def _without_closing(said: str) -> str:
+    """Return the last voice's words without the answer that closes the conversation."""
+    closings = list(_CLOSING.finditer(said))
+    return said[: closings[-1].start()] if closings else said

@@ -58,7 +58,7 @@ class Draft:
 
     def close(self, status: TurnStatus, reason: str) -> Turn:
         """Return the turn as far as it came."""
-        return self._turn(status, self.text, Usage(calls=self.calls), None, None, reason, None)
+        return self._turn(status, self.text, Usage(calls=self.calls), None, None, well_formed(reason), None)
 
     def _turn(
         self,
@@ -161,22 +161,27 @@ class Speaker:
         def write(kept: Sequence[Heard], dropped: int) -> Prompt:
             return self._prompter.inner()
 
+        # A large cast may talk for long, but no longer than half of what the model can hold.
         room = self._plan.max_tokens * len(self._plan.seats) * self._plan.rounds
-        completion = await self._say(draft, write, [], room)
-        voices = inner.voices(completion.text, self._plan, self._prompter.personas)
-        turns: list[Turn] = []
-        for voice in voices:
-            part = Draft((voice.round, voice.seat.seat), voice.seat, "speech", tuple(turn.id for turn in turns))
-            answer = grade.extract(voice.text, self._plan.kind, self._question.choices)
-            position = Position(answer=answer) if answer else None
-            said = Completion(voice.text, "stop", Usage())
-            turn = part.finish(said, position, self._flipped_from(part.node, position))
-            self._floor.add(turn)
-            turns.append(turn)
+        room = max(self._plan.max_tokens, min(room, self._engine.info.context_window // 2))
+        completion = await self._say(draft, write, [], room, stop=())
+        turns = self._taken_apart(completion.text)
         if not turns:
             self._note("no voices could be told apart in what the inner chorus wrote")
         draft.heard = tuple(turn.id for turn in turns)
         return turns, draft.finish(completion, self._position(completion), None)
+
+    def _taken_apart(self, text: str) -> list[Turn]:
+        """Put what each inner voice said on the floor. Each heard all that was said before it."""
+        turns: list[Turn] = []
+        for voice in inner.voices(text, self._plan, self._prompter.personas):
+            part = Draft((voice.round, voice.seat.seat), voice.seat, "speech", tuple(turn.id for turn in turns))
+            said = Completion(voice.text, "stop", Usage())
+            position = self._position(said)
+            turn = part.finish(said, position, self._flipped_from(part.node, position))
+            self._floor.add(turn)
+            turns.append(turn)
+        return turns
 
     async def _say(
         self,
@@ -184,48 +189,69 @@ class Speaker:
         write: Callable[[Sequence[Heard], int], Prompt],
         heard: Sequence[Heard],
         max_tokens: int,
+        stop: tuple[str, ...] = STOPS,
     ) -> Completion:
         """Call the engine, and again after faults that may pass."""
-        prompt = await fit(self._engine, write, heard, max_tokens)
-        if prompt.dropped:
-            self._note(
-                f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full"
-            )
-        seat = draft.seat
-        draft.prompt_sha256 = prompt.sha256
-        draft.seed = turn_seed(self._seed, draft.id) if seat.temperature > 0 else None
-        sampling = Sampling(max_tokens, seat.temperature, seat.top_p, draft.seed, STOPS)
+        prompt = await self._fit(draft, write, heard, max_tokens)
+        draft.seed = turn_seed(self._seed, draft.id) if draft.seat.temperature > 0 else None
+        sampling = Sampling(max_tokens, draft.seat.temperature, draft.seat.top_p, draft.seed, stop)
         request = Request(prompt.messages, sampling, draft.id, self._debate)
-        self._emit(
-            events.TurnStarted(
-                at=self._now(),
-                turn=draft.id,
-                round=draft.node[0],
-                seat=seat.seat,
-                persona=seat.persona,
-                kind=draft.kind,
-                heard=draft.heard,
-            )
-        )
 
         def hear(piece: str) -> None:
             piece = well_formed(piece)
             draft.text += piece
             self._emit(events.TurnDelta(at=self._now(), turn=draft.id, text=piece))
 
+        self._begin_call(draft)
+        self._emit_started(draft)
         while True:
-            if refused := self._budget.begin_call():
-                raise BudgetSpent(refused)
-            draft.calls += 1
             try:
                 completion = await self._engine.generate(request, hear)
             except EngineError as error:
                 if not error.retryable or draft.calls >= self._budget.limits.attempts:
                     raise
                 await self._wait_to_retry(draft, error)
+                self._begin_call(draft)
             else:
                 self._budget.end_call(completion.usage)
-                return dataclasses.replace(completion, text=well_formed(completion.text))
+                text, finish = well_formed(completion.text), well_formed(completion.finish)
+                return dataclasses.replace(completion, text=text, finish=finish)
+
+    async def _fit(
+        self,
+        draft: Draft,
+        write: Callable[[Sequence[Heard], int], Prompt],
+        heard: Sequence[Heard],
+        max_tokens: int,
+    ) -> Prompt:
+        """Return the prompt. What it has no room for was not heard."""
+        prompt = await fit(self._engine, write, heard, max_tokens)
+        draft.prompt_sha256 = prompt.sha256
+        if prompt.dropped:
+            left_out = {one.turn.id for one in heard[: prompt.dropped]}
+            draft.heard = tuple(turn for turn in draft.heard if turn not in left_out)
+            self._note(
+                f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full"
+            )
+        return prompt
+
+    def _begin_call(self, draft: Draft) -> None:
+        if refused := self._budget.begin_call():
+            raise BudgetSpent(refused)
+        draft.calls += 1
+
+    def _emit_started(self, draft: Draft) -> None:
+        self._emit(
+            events.TurnStarted(
+                at=self._now(),
+                turn=draft.id,
+                round=draft.node[0],
+                seat=draft.seat.seat,
+                persona=draft.seat.persona,
+                kind=draft.kind,
+                heard=draft.heard,
+            )
+        )
 
     async def _wait_to_retry(self, draft: Draft, error: EngineError) -> None:
         draft.text = ""
@@ -234,9 +260,8 @@ class Speaker:
             # The jitter keeps turns that failed together from coming back together.
             jitter = random.Random(f"{self._seed}/{draft.id}/{draft.calls}").random()
             wait = self._budget.limits.backoff_s * 2 ** (draft.calls - 1) * (1 + jitter)
-        self._emit(
-            events.TurnRetried(at=self._now(), turn=draft.id, attempt=draft.calls, reason=str(error)),
-        )
+        reason = well_formed(str(error))
+        self._emit(events.TurnRetried(at=self._now(), turn=draft.id, attempt=draft.calls, reason=reason))
         await asyncio.sleep(min(wait, MAX_BACKOFF_S))
 
     def _position(self, completion: Completion) -> Position | None:
@@ -248,7 +273,7 @@ class Speaker:
 
     def _flipped_from(self, node: Node, position: Position | None) -> str | None:
         before = self._floor.previous_answer(node)
-        if before is None or position is None:
+        if before is None or position is None or not grade.comparable(self._plan.kind):
             return None
         same = grade.same(before, position.answer, self._plan.kind, self._question.choices)
         return None if same else before

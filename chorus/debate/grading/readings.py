@@ -36,11 +36,15 @@ _SUPERLATIVE = re.compile(r"\b(?:most|first|last|only|largest|\w{2,12}[aeiou]?[b
 _SPAN = re.compile(r"\$\$?([^$\n]{1,400})\$\$?|\\\((.{1,400}?)\\\)|\\\[([^\]]{1,400}?)\\\]")
 _BEFORE_MATHS = re.compile(r"(?:\b(?:is|are|gives|get|equals|becomes|to|as)\b:?|:)\s")
 _LIST_BEGINS = re.compile(r"(?:\b(?:are|is|be|include)\b:?|:)\s")
+_QUOTED = re.compile(r"""\s{0,8}["“]([^"“”\n]{1,200})["”]""")
+"""A quotation that a line begins with: whatever is said after it is said about it."""
 _ASIDE = re.compile(r" \([^()\n]{0,200}\)\.?$")
 
 
 def announced_short(said: str) -> str | None:
     """Read a short answer at the head of a line: without reasons, quotes, or the sentence built around it."""
+    if (quoted := _QUOTED.match(said)) and quoted[1].strip(_QUOTES):
+        said = quoted[1]
     sentence = _first_sentence(said)
     return _clean(_stated(sentence) or sentence)
 

@@ -153,6 +153,8 @@ def test_yes_and_no_are_read_where_they_are_clear(text, answer):
         ("The chemical symbol for gold is Au.", "Au"),
         ("I recall the map.\nSo, the capital of France is Paris.", "Paris"),
         ("This can be looked at in very many ways, and every one of them has something going for it", None),
+        ('The answer is "Tokyo" and the solution is "Tokyo".', "Tokyo"),
+        ('Answer: "The Old Man and the Sea" by Hemingway', "The Old Man and the Sea"),
     ],
 )
 def test_a_short_answer_is_taken_out_of_its_sentence(text, answer):
