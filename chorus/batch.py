@@ -194,7 +194,8 @@ class _Run:
 def _every_call_failed(answer: Answer) -> bool:
     """Tell a debate that an engine which is gone would leave, from one that failed by its question or its budget."""
     statuses = {turn.status for turn in answer.turns}
-    return answer.status == "failed" and answer.usage.calls > 0 and "failed" in statuses and "done" not in statuses
+    asked = any(turn.usage.calls for turn in answer.turns)
+    return answer.status == "failed" and asked and "failed" in statuses and "done" not in statuses
 
 
 def _question(line: bytes, where: str) -> Question:

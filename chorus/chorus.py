@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.metadata
+import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -63,8 +64,7 @@ class Chorus:
             overrides["engine"] = engine
         if isinstance(personas, str):
             overrides["personas"] = personas
-        base = settings.model_dump(exclude_unset=True) if settings else {}
-        self.settings = config.load({**base, **overrides})
+        self.settings = config.load(overrides, base=settings)
         self._library = library or Library.builtin()
         self._cast = None if personas is None or isinstance(personas, str) else list(personas)
         self._engine: Engine | None = None if engine is None or isinstance(engine, str) else engine
@@ -91,8 +91,16 @@ class Chorus:
             attempts=self.settings.attempts,
             quorum=self.settings.quorum,
         )
-        seed, ran_on = self.settings.seed, versions()
-        return Debate(routed.plan, routed.question, routed.cast, engine, seed=seed, limits=limits, versions=ran_on)
+        return Debate(
+            routed.plan,
+            routed.question,
+            routed.cast,
+            engine,
+            seed=self.settings.seed,
+            limits=limits,
+            versions=versions(),
+            spent=routed.spent,
+        )
 
     async def stream(self, question: str | Question) -> AsyncGenerator[Event]:
         """Hold a debate and give off its events; the last, `Decided`, holds the answer. Closing it cancels the debate."""
@@ -127,9 +135,10 @@ class Chorus:
 
     async def aclose(self) -> None:
         """Close the engine, if this chorus opened it."""
+        self._opening = None
         if self._engine and self._owns_engine:
-            await self._engine.aclose()
-            self._engine = None
+            engine, self._engine = self._engine, None
+            await engine.aclose()
 
     def close(self) -> None:
         """Close what `ask` opened."""
@@ -164,7 +173,10 @@ class Chorus:
 def as_question(question: str | Question) -> Question:
     """Return a question made from its text. Raises QuestionError when it is empty or too long."""
     if isinstance(question, Question):
-        return question
+        # JSON can spell lone surrogates, and a record that repeats them could not be saved.
+        text = json.dumps(question.model_dump(), ensure_ascii=False)
+        mended = well_formed(text)
+        return question if mended == text else Question.model_validate(json.loads(mended))
     if not question.strip():
         raise QuestionError("the question is empty")
     if len(question) > MAX_QUESTION_CHARS:
@@ -203,6 +215,16 @@ class _LoopThread:
             raise
 
     def stop(self) -> None:
+        self.run(self._wind_down())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _wind_down(self) -> None:
+        """Let go of what may still be running: a question whose asker was interrupted, a stream left half read."""
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()

@@ -6,6 +6,7 @@ under its own name, and in the environment as `CHORUS_` and the name in capitals
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
@@ -64,19 +65,25 @@ class Settings(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
-def load(arguments: Mapping[str, Any] | None = None, file: str | Path | None = None) -> Settings:
+def load(
+    arguments: Mapping[str, Any] | None = None, file: str | Path | None = None, *, base: Settings | None = None
+) -> Settings:
     """Return the settings in force.
 
     Args:
         arguments: settings by name; those that are None leave the others in force.
         file: a TOML file to read instead of the usual one.
+        base: settings already in force; neither a file nor the environment is read then.
 
     Raises:
         ConfigError: a file that can't be read, an unknown setting, or a value that doesn't fit; names where it stood.
     """
     values: dict[str, tuple[str, Any]] = {}
-    values |= _from_file(file)
-    values |= _from_environment()
+    if base is not None:
+        values |= {name: ("", value) for name, value in base.model_dump(exclude_unset=True).items()}
+    else:
+        values |= _from_file(file)
+        values |= _from_environment()
     values |= {name: ("", value) for name, value in (arguments or {}).items() if value is not None}
     try:
         return Settings.model_validate({name: value for name, (_, value) in values.items()})
@@ -84,8 +91,11 @@ def load(arguments: Mapping[str, Any] | None = None, file: str | Path | None = N
         first = error.errors()[0]
         name = str(first["loc"][0])
         where = values.get(name, ("", None))[0] or "arguments"
-        problem = "no such setting" if first["type"] == "extra_forbidden" else f"{first['msg']}, got {first['input']!r}"
-        raise ConfigError(f"{name.replace('_', '-')} ({where}): {problem}") from None
+        problem = f"{first['msg']}, got {first['input']!r:.100}"
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(name.replace("-", "_"), Settings.model_fields, n=2)
+            problem = "no such setting" + (f"; did you mean {' or '.join(near)}?" if near else "")
+        raise ConfigError(f"{name:.80} ({where}): {problem}") from None
 
 
 def _from_file(file: str | Path | None) -> dict[str, tuple[str, Any]]:
@@ -95,7 +105,7 @@ def _from_file(file: str | Path | None) -> dict[str, tuple[str, Any]]:
         return {}
     try:
         loaded = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"can't read the settings in {path}: {error}") from error
     return {name: (str(path), value) for name, value in loaded.items()}
 

@@ -15,8 +15,8 @@ from chorus.engines.base import Engine
 from chorus.errors import ConfigError, RecordError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Answer, Plan
-from personas import Library
+from chorus.types import Answer, TurnKind
+from personas import Library, Persona
 
 
 def replayed(answer: Answer) -> Iterator[Event]:
@@ -42,49 +42,95 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
         answer: the record.
         rule: the decision rule's name.
         engine: asked for ballots, a ruling or a synthesis that the record lacks.
-        library: where the cards are looked up that an engine's prompt needs.
+        library: where the cards are looked up that ballots need.
 
     Raises:
         ConfigError: the rule needs an engine and none was given, or there is no such rule.
-        RecordError: the record was cut short, so that another rule might have heard more.
-        PersonaError: a card that is needed is gone or has changed.
+        RecordError: the record was cut short, so that another rule might have heard more; or a card that a ballot
+            needs has changed.
+        PersonaError: a card that a ballot needs is gone.
     """
-    needs = decide.rule(rule).needs
-    stopped = [turn.id for turn in answer.turns if turn.kind == "speech" and turn.status == "cancelled"]
-    if rule != answer.decision.rule and (answer.status == "cut" or stopped):
-        why = answer.reason or f"{', '.join(stopped)} never spoke"
+    decide.rule(rule)  # whether there is one
+    if rule != answer.decision.rule and (why := _cut_short(answer)):
         raise RecordError(f"{answer.id} was cut short ({why}): it can't be decided by another rule than its own")
-    plan = answer.plan.model_copy(update={"decision": rule})
-    if needs is None or any(turn.kind == needs and turn.status == "done" for turn in answer.turns):
-        seats = [seat.seat for seat in plan.seats]
-        decision = decide.decide(rule, answer.question, plan.kind, answer.turns, seats)
-        return answer.model_copy(
-            update={
-                "plan": plan,
-                "decision": decision,
-                "answer": decision.answer,
-                "confidence": decision.confidence,
-                "dissent": decision.dissent,
-            }
-        )
+    again = answer.model_copy(update={"plan": answer.plan.model_copy(update={"decision": rule})})
+    needs = _lacking(again)
+    if needs is None or (engine is None and rule == answer.decision.rule):
+        return _decided(again)
     if engine is None:
         raise ConfigError(f"{rule} needs a {needs} that the record lacks: name an engine to ask for it (--engine SPEC)")
-    return await _ask_again(answer, plan, engine, library or Library.builtin())
+    return await _ask_again(again, engine, library or Library.builtin())
 
 
-async def _ask_again(answer: Answer, plan: Plan, engine: Engine, library: Library) -> Answer:
-    cast = {}
-    for name, sha256 in answer.personas.items():
-        cast[name] = library.get(name)
-        if cast[name].sha256 != sha256:
-            raise RecordError(f"the card {name} has changed since {answer.id} was held: its voice can't be asked again")
-    debate = Debate(
-        plan, answer.question, cast, engine, seed=answer.seed, versions=answer.versions, spoken=answer.turns
-    )
+def _decided(answer: Answer) -> Answer:
+    """Return the record with the outcome that its plan's rule makes of its turns."""
+    seats = [seat.seat for seat in answer.plan.seats]
+    decision = decide.decide(answer.plan.decision, answer.question, answer.plan.kind, answer.turns, seats)
+    outcome = {
+        "decision": decision,
+        "answer": decision.answer,
+        "confidence": decision.confidence,
+        "dissent": decision.dissent,
+    }
+    if decision.answer is None:
+        outcome |= {"status": "failed", "reason": answer.reason or "no voice gave an answer"}
+    return answer.model_copy(update=outcome)
+
+
+def _lacking(answer: Answer) -> TurnKind | None:
+    """Return the kind of turn that the plan's rule needs and the record lacks; nobody votes where all agree."""
+    needs = decide.rule(answer.plan.decision).needs
+    if any(turn.kind == needs and turn.status == "done" for turn in answer.turns):
+        return None
+    seats = [seat.seat for seat in answer.plan.seats]
+    held = decide.decide("plurality", answer.question, answer.plan.kind, answer.turns, seats).support
+    return None if needs == "ballot" and len(held) < 2 else needs
+
+
+def _cut_short(answer: Answer) -> str | None:
+    """Return why voices that the plan had room for were not heard; `None` when all were."""
+    if answer.status == "cut":
+        return answer.reason
+    stopped = [turn.id for turn in answer.turns if turn.kind == "speech" and turn.status == "cancelled"]
+    if stopped:
+        return answer.reason or f"{', '.join(stopped)} never spoke"
+    held = max((turn.round for turn in answer.turns if turn.kind == "speech"), default=0)
+    if answer.plan.mode != "inner" and held < answer.plan.rounds:
+        return f"it ended after round {held} of {answer.plan.rounds}"
+    return None
+
+
+async def _ask_again(answer: Answer, engine: Engine, library: Library) -> Answer:
+    """Have an engine speak the one turn that is missing; of a voice's card, ballots alone have need."""
+    rule = decide.rule(answer.plan.decision)
+    cast = _cards(answer, library) if rule.needs == "ballot" else {}
+    debate = Debate(answer.plan, answer.question, cast, engine, seed=answer.seed, spoken=answer.turns)
     ended = None
     async with aclosing(debate.run()) as stream:
         async for event in stream:
             if isinstance(event, events.Decided):
                 ended = event.answer
     assert ended is not None
-    return ended.model_copy(update={"id": answer.id, "notes": (*answer.notes, *ended.notes)})
+    known = {turn.id for turn in answer.turns}
+    usage = sum((turn.usage for turn in ended.turns if turn.id not in known), answer.usage)
+    asked = f"decided again by {rule.name}, which asked {engine.info.spec}"
+    return ended.model_copy(
+        update={
+            "id": answer.id,
+            "status": "cut" if (answer.status, ended.status) == ("cut", "done") else ended.status,
+            "reason": ended.reason or answer.reason,
+            "notes": (*answer.notes, *ended.notes, asked),
+            "usage": usage.model_copy(update={"wall_s": round(answer.usage.wall_s + ended.usage.wall_s, 6)}),
+            "personas": answer.personas,
+            "versions": answer.versions,
+        }
+    )
+
+
+def _cards(answer: Answer, library: Library) -> dict[str, Persona]:
+    cast = {}
+    for name, sha256 in answer.personas.items():
+        cast[name] = library.get(name)
+        if cast[name].sha256 != sha256:
+            raise RecordError(f"the card {name} has changed since {answer.id} was held: its voice can't be asked again")
+    return cast

@@ -22,7 +22,7 @@ from chorus.debate import decide, grade, topology
 from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError, QuestionError
-from chorus.types import AnswerKind, Message, Plan, Question, SeatPlan
+from chorus.types import AnswerKind, Message, Plan, Question, SeatPlan, Usage, well_formed
 from personas import Library, Persona
 from personas.cast import diverse
 
@@ -45,6 +45,9 @@ TAGS_OF_KIND: Mapping[str, str] = {
 }
 """Words that a question of this kind is about, whether it says so or not."""
 
+_LENGTHS = (("name", 80), ("cue", 120))
+"""What a written persona says of itself, and how many characters of it are kept."""
+
 WRITE_CAST = """\
 Question: {question}
 
@@ -59,6 +62,8 @@ class Routed:
     plan: Plan
     question: Question
     cast: dict[str, Persona]
+    spent: Usage
+    """What it took to have the cast written."""
 
 
 async def route(
@@ -89,7 +94,7 @@ async def route(
     brief = settings.detail == "brief" or (
         settings.detail is None and engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
     )
-    cast, how = await _cast(question, kind, settings, engine, library, personas)
+    cast, how, spent = await _cast(question, kind, settings, engine, library, personas)
     if settings.mode == "solo":
         cast = cast[:1]
     spec = _topology(settings, brief)
@@ -101,7 +106,7 @@ async def route(
         mode=settings.mode,
         kind=kind,
         seats=tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True)),
-        topology=spec,
+        topology=well_formed(spec),
         edges=topology.edges_of(graph),
         rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
         decision=rule,
@@ -109,11 +114,11 @@ async def route(
         openness=OPENNESS if settings.openness is None and not brief else settings.openness,
         detail="brief" if brief else "full",
         max_tokens=settings.max_tokens or (64 if brief else 512),
-        engine=engine.info.spec,
+        engine=well_formed(engine.info.spec),
         checkpoint_sha256=engine.info.checkpoint_sha256,
-        routed_by=how,
+        routed_by=well_formed(how),
     )
-    return Routed(plan, question, {persona.id: persona for persona in cast})
+    return Routed(plan, question, {persona.id: persona for persona in cast}, spent)
 
 
 async def _cast(
@@ -123,22 +128,21 @@ async def _cast(
     engine: Engine,
     library: Library,
     personas: Sequence[Persona] | None,
-) -> tuple[list[Persona], str]:
+) -> tuple[list[Persona], str, Usage]:
+    """Return the cast, which way it was chosen, and what that cost."""
     if personas is not None:
         if not personas:
             raise ConfigError("the cast is empty: name at least one persona")
-        return list(personas), "fixed"
+        return list(personas), "fixed", Usage()
     if settings.personas == "written":
-        try:
-            return await _written(question, settings, engine), "written"
-        except (EngineError, ValueError) as error:
-            return _matched(question, kind, settings, library), f"expertise, since no cast could be written: {error}"
+        return await _written(question, kind, settings, engine, library)
     if settings.personas != "auto":
-        return list(library.select(settings.personas)), "fixed"
+        return list(library.select(settings.personas)), "fixed", Usage()
     if settings.topology and topology.is_file(settings.topology):
         seats = topology.seats_in(Path(settings.topology))
-        return [library.get(persona or _persona_of(seat)) for seat, persona in seats], "fixed by the topology file"
-    return _matched(question, kind, settings, library), "expertise"
+        cast = [library.get(persona or _persona_of(seat)) for seat, persona in seats]
+        return cast, "fixed by the topology file", Usage()
+    return _matched(question, kind, settings, library), "expertise", Usage()
 
 
 def _matched(question: Question, kind: AnswerKind, settings: Settings, library: Library) -> list[Persona]:
@@ -157,12 +161,25 @@ def _matched(question: Question, kind: AnswerKind, settings: Settings, library: 
     return list(diverse(pool, wanted, scores))
 
 
-async def _written(question: Question, settings: Settings, engine: Engine) -> list[Persona]:
-    """Have the model write the cast. Raises ValueError with the reason when what it wrote is no use."""
+async def _written(
+    question: Question, kind: AnswerKind, settings: Settings, engine: Engine, library: Library
+) -> tuple[list[Persona], str, Usage]:
+    """Have the model write the cast, or fall back."""
     text = WRITE_CAST.format(question=plain(question.text).strip(), voices=settings.voices)
     request = Request((Message(role="user", content=text),), Sampling(max_tokens=100 * settings.voices), id="0.cast")
-    completion = await engine.generate(request, lambda _: None)
-    match = re.search(r"\[.*\]", completion.text, re.S)
+    spent = Usage(calls=1)
+    try:
+        completion = await engine.generate(request, lambda _: None)
+        spent = completion.usage
+        return _read_cast(completion.text, settings.voices), "written", spent
+    except (EngineError, ValueError) as error:
+        how = f"expertise, since no cast could be written: {error}"
+        return _matched(question, kind, settings, library), how, spent
+
+
+def _read_cast(text: str, voices: int) -> list[Persona]:
+    """Return the personas in what the model wrote. Raises ValueError with the reason when it is no use."""
+    match = re.search(r"\[.*\]", text, re.S)
     if not match:
         raise ValueError("the model wrote no JSON list")
     try:
@@ -170,25 +187,26 @@ async def _written(question: Question, settings: Settings, engine: Engine) -> li
     except (ValueError, RecursionError):
         raise ValueError("the model's JSON can't be read") from None
     cast: dict[str, Persona] = {}
-    for entry in entries[: settings.voices]:
-        persona = _persona(entry)
+    for number, entry in enumerate(entries[:voices], 1):
+        persona = _persona(entry, number)
         cast.setdefault(persona.id, persona)
-    if len(cast) < min(2, settings.voices):
+    if len(cast) < min(2, voices):
         raise ValueError(f"the model wrote {len(cast)} usable personas")
     return list(cast.values())
 
 
-def _persona(entry: Any) -> Persona:
+def _persona(entry: Any, number: int) -> Persona:
     if not isinstance(entry, dict):
         raise ValueError("the model's list holds something else than personas")
-    name = str(entry.get("name", ""))[:80]
-    method = [str(step)[:300] for step in entry.get("method") or ()][:8]
-    cue = str(entry.get("cue", ""))[:120]
-    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:40].strip("-")
+    name, cue = (said[:most] if isinstance(said := entry.get(key), str) else "" for key, most in _LENGTHS)
+    steps = entry.get("method")
+    method = (
+        [step[:300] for step in steps if isinstance(step, str) and step.strip()][:8] if isinstance(steps, list) else []
+    )
     try:
         return Persona.model_validate(
             {
-                "id": slug,
+                "id": _slug(name) or f"voice-{number}",
                 "name": name,
                 "summary": cue or name,
                 "method": method if len(method) > 1 else [*method, "State what follows for the question."],
@@ -199,6 +217,11 @@ def _persona(entry: Any) -> Persona:
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"a persona it wrote has a faulty {first['loc'][0]}: {first['msg']}") from None
+
+
+def _slug(name: str) -> str:
+    """Return a persona's id made from its name; empty when the name has no Latin letter to begin with."""
+    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).lstrip("-0123456789")[:40].strip("-")
 
 
 def _seat_names(spec: str, cast: Sequence[Persona]) -> list[str]:
@@ -212,7 +235,7 @@ def _seat_names(spec: str, cast: Sequence[Persona]) -> list[str]:
 
 def _topology(settings: Settings, brief: bool) -> str:
     if settings.mode in ("vote", "inner", "solo"):
-        if settings.topology not in (None, "none") and settings.mode != "inner":
+        if settings.topology not in (None, "none"):
             raise ConfigError(f"mode {settings.mode} has no edges: leave the topology out")
         return "none"
     # Small models copy what they quote; told the answers alone they think for themselves (see the README's figures).

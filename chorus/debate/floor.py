@@ -68,6 +68,13 @@ class Floor:
         """Return the ids of the turns of the round before that reach this one along the graph."""
         return tuple(one.turn.id for one in self.heard(node) if one.turn.round == node[0] - 1)
 
+    def place_after(self, last: int, seat: str) -> Node:
+        """Return the place of a turn after the last round: the first one that is still free."""
+        number = last + 1
+        while (number, seat) in self._turns:
+            number += 1
+        return number, seat
+
     def previous_answer(self, node: Node) -> str | None:
         """Return the answer that the seat stood for before this turn."""
         number, seat = node

@@ -41,7 +41,7 @@ def voices(text: str, plan: Plan, personas: Mapping[str, Persona]) -> list[Voice
     """
     named = _named(plan, personas)
     found = list(_opening([name for name, _ in named]).finditer(text))[:MAX_VOICES]
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     count: Counter[str] = Counter()
     spoken: dict[tuple[int, str], Voice] = {}
     for match, end in zip(found, ends, strict=True):

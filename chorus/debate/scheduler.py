@@ -14,26 +14,42 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
+import functools
 import math
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 
 from chorus.debate import decide
 from chorus.debate.budget import Budget, Limits
+from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
+from chorus.debate.minutes import Minutes
 from chorus.debate.prompts import Prompter
-from chorus.debate.speaker import COORDINATOR, JUDGE, BudgetSpent, Draft, Speaker
+from chorus.debate.speaker import COORDINATOR, JUDGE, BudgetSpent, Speaker
 from chorus.engines.base import Engine
 from chorus.errors import ChorusError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Answer, DebateStatus, Decision, Plan, Question, SeatPlan, Turn, Usage
+from chorus.types import Answer, Plan, Question, SeatPlan, Turn, TurnKind, Usage
 from personas.persona import Persona
+
+AGREED = "all voices agreed"
+"""Why a debate ends after a round under the rule `unanimity`; there is nothing left that its places could be for."""
 
 
 class Debate:
-    """One debate, from its plan to its answer. Used once. Turns already `spoken` are not spoken again."""
+    """One debate, from its plan to its answer. Used once.
+
+    Args:
+        plan: who speaks, along which edges, how often.
+        question: what is asked.
+        cast: the personas of the plan's seats, by id.
+        engine: speaks for all of them.
+        seed: makes sampling repeatable.
+        limits: what it may spend.
+        versions: of the packages that a result may depend on, for the record.
+        spoken: turns that are not spoken again.
+        spent: what was used before it began.
+    """
 
     def __init__(
         self,
@@ -46,48 +62,39 @@ class Debate:
         limits: Limits | None = None,
         versions: Mapping[str, str] | None = None,
         spoken: Iterable[Turn] = (),
+        spent: Usage | None = None,
     ) -> None:
-        self.id = _debate_id(plan, question, seed)
         self._plan = plan
         self._question = question
-        self._cast = dict(cast)
-        self._seed = seed
-        self._versions = dict(versions or {})
         self._limits = limits or Limits()
         self._seats = {seat.seat: seat for seat in plan.seats}
         self._floor = Floor(plan, question)
         for turn in spoken:
             self._floor.add(turn)
-        self._speaker = Speaker(
-            plan,
-            question,
-            Prompter(plan, question, self._cast),
-            self._floor,
-            engine,
-            Budget(self._limits),
-            seed,
-            self.id,
-            self._emit,
-            self._note,
-            self._now,
-        )
+        cards = {name: card.sha256 for name, card in cast.items()}
+        self._minutes = Minutes(plan, question, cards, seed, self._floor, versions or {}, spent or Usage())
+        prompter, budget = Prompter(plan, question, dict(cast)), Budget(self._limits, spent)
+        self._speaker = Speaker(plan, question, prompter, self._floor, engine, budget, seed, self._minutes)
         self._slots = asyncio.Semaphore(self._limits.concurrency)
-        self._events: asyncio.Queue[Event | None] = asyncio.Queue()
         self._running: dict[Node, asyncio.Task[None]] = {}
-        self._notes: list[str] = []
-        self._began = 0.0
         self._cut: str | None = None
         """Why the debate ends before its plan does; set once."""
         self._settled: str | None = None
         """Why no further speech is needed; set once."""
+        self._concluded: Answer | None = None
+
+    @property
+    def id(self) -> str:
+        """Names the debate: its question's id, then a hash of all that shapes it."""
+        return self._minutes.debate
 
     async def run(self) -> AsyncGenerator[Event]:
         """Hold the debate. Closing the iterator cancels whatever is in flight."""
-        self._began = asyncio.get_running_loop().time()
+        self._minutes.begin(asyncio.get_running_loop().time)
         driver = asyncio.create_task(self._drive())
-        driver.add_done_callback(lambda _: self._events.put_nowait(None))
+        driver.add_done_callback(lambda _: self._minutes.end())
         try:
-            while (event := await self._events.get()) is not None:
+            while (event := await self._minutes.events.get()) is not None:
                 yield event
             await driver
         finally:
@@ -96,22 +103,16 @@ class Debate:
                 await driver
 
     def record(self, reason: str) -> Answer:
-        """Return the record as it stands, of a debate that is being abandoned; decided without the engine."""
-        self._cut = self._cut or reason
-        return self._conclude()
+        """Return the record as it stands, of a debate that was abandoned; decided without the engine."""
+        if self._concluded is None:
+            self._cut = self._cut or reason
+            self._concluded = self._conclude()
+        return self._concluded
 
     # ---- the course of a debate ----------------------------------------------------------------------------------
 
     async def _drive(self) -> None:
-        self._emit(
-            events.Convened(
-                debate=self.id,
-                question=self._question,
-                plan=self._plan,
-                personas={name: card.sha256 for name, card in self._cast.items()},
-                seed=self._seed,
-            )
-        )
+        self._minutes.open()
         alarm = None
         if self._limits.max_seconds is not None:
             ran_out = f"the budget of {self._limits.max_seconds:g} seconds is spent"
@@ -127,8 +128,8 @@ class Debate:
             if alarm:
                 alarm.cancel()
             await self._cancel_running()
-        answer = self._conclude()
-        self._emit(events.Decided(at=self._now(), answer=answer))
+        self._concluded = self._conclude()
+        self._minutes.emit(events.Decided(at=self._minutes.now(), answer=self._concluded))
 
     async def _walk(self) -> None:
         """Release every turn as soon as the turns it hears are in, until none is left."""
@@ -140,11 +141,10 @@ class Debate:
         held: list[Node] = []
         while ready or self._running:
             for node in ready:
-                self._start(node, Draft(node, self._seats[node[1]], "speech", self._floor.newly_heard(node)))
+                draft = Draft(node, self._seats[node[1]], "speech", self._floor.newly_heard(node))
+                self._start(draft, self._speaker.speech)
             ready = []
-            done, _ = await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
-            for node in [node for node, task in self._running.items() if task in done]:
-                self._running.pop(node).result()
+            for node in await self._next_to_end():
                 for follower in dag.successors(node):
                     missing[follower] -= 1
                     if not missing[follower]:
@@ -158,114 +158,118 @@ class Debate:
 
     def _look_around(self, node: Node) -> None:
         """After a turn: is there still a quorum, and can the outcome still change?"""
-        turns = self._floor.turns
-        needed = math.ceil(self._limits.quorum * len(self._seats))
+        if self._cut or self._settled:
+            return
+        turns, last = self._floor.turns, self._plan.rounds
+        needed = math.ceil(self._limits.quorum * len(self._seats) - 1e-9)  # 0.07 * 100 is a little more than 7
         failed = [turn for turn in turns if turn.round == node[0] and turn.status == "failed"]
         if len(self._seats) - len(failed) < needed:
             self._stop(f"{len(failed)} of {len(self._seats)} voices failed in round {node[0]}: {failed[-1].reason}")
         elif (
-            node[0] == self._plan.rounds
-            and not self._settled
+            node[0] == last
             and any(not task.done() for task in self._running.values())
+            and decide.settled(self._plan.decision, self._question, self._plan.kind, turns, list(self._seats), last)
         ):
-            names = list(self._seats)
-            if decide.settled(self._plan.decision, self._question, self._plan.kind, turns, names, self._plan.rounds):
-                self._settled = "the outcome could no longer change"
-                self._note("stopped early: the votes still to come could not change the outcome")
-                for task in self._running.values():
-                    task.cancel()
+            self._settled = "the outcome could no longer change"
+            self._minutes.note("stopped early: the votes still to come could not change the outcome")
+            for task in self._running.values():
+                task.cancel()
 
     def _look_for_unanimity(self, held: list[Node]) -> None:
+        if not held:
+            return
+        number = held[0][0] - 1
         spoken = self._floor.speeches()
-        if held and decide.unanimous(self._question, self._plan.kind, spoken, list(self._seats), spoken[-1].round):
-            self._settled = "all voices agreed"
-            self._note(f"ended after round {spoken[-1].round}: all voices agreed")
+        if decide.unanimous(self._question, self._plan.kind, spoken, list(self._seats), number):
+            self._settled = AGREED
+            self._minutes.note(f"ended after round {number}: {AGREED}")
 
     async def _hold_inner(self) -> None:
         first = self._plan.seats[0]
-        seat = SeatPlan(seat=COORDINATOR, persona=COORDINATOR, temperature=first.temperature, top_p=first.top_p)
-        draft = Draft((self._plan.rounds + 1, COORDINATOR), seat, "ruling")
-
-        async def speak() -> Turn:
-            voices, ruling = await self._speaker.inner(draft)
-            for turn in voices:
-                self._emit(events.TurnFinished(at=self._now(), turn=turn))
-            return ruling
-
-        await self._to_its_end(draft, speak())
+        draft = self._closing(COORDINATOR, "ruling", temperature=first.temperature, top_p=first.top_p)
+        self._start(draft, functools.partial(self._speaker.inner, finished=self._finished))
+        await self._next_to_end()
 
     async def _ask_what_the_rule_needs(self) -> None:
         """Hold the ballot, or hear the judge or the coordinator, where the rule can't do without."""
-        last = self._plan.rounds + 1
         needs = decide.rule(self._plan.decision).needs
-        if needs is None or any(turn.kind == needs for turn in self._floor.turns):
+        if needs is None or any(turn.kind == needs and turn.status == "done" for turn in self._floor.turns):
             return
         if needs == "ballot":
-            options = self._floor.answers()
-            voters = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
-            drafts = [
-                Draft((last, name), seat, needs, self._floor.newly_heard((last, name)))
-                for name, seat in self._seats.items()
-                if name in voters
-            ]
-            work = [(draft, self._speaker.ballot(draft, options)) for draft in drafts]
+            self._hold_ballot()
         else:
-            name = JUDGE if needs == "ruling" else COORDINATOR
-            everything = tuple(turn.id for turn in self._floor.speeches())
-            seat = SeatPlan(seat=name, persona=name, temperature=0.0, top_p=1.0)
-            draft = Draft((last, name), seat, needs, everything)
-            work = [(draft, self._speaker.close(draft))]
-        for draft, speak in work:
-            self._running[draft.node] = asyncio.create_task(self._to_its_end(draft, speak))
-        if self._running:
-            await asyncio.wait(self._running.values())
-            self._running.clear()
+            draft = self._closing(JUDGE if needs == "ruling" else COORDINATOR, needs)
+            draft.heard = tuple(turn.id for turn in self._floor.speeches())
+            self._start(draft, self._speaker.close)
+        while self._running:
+            await self._next_to_end()
+
+    def _hold_ballot(self) -> None:
+        """Have every seat that spoke rank the answers, where there are several."""
+        options = self._floor.answers()
+        voters = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
+        for name, seat in self._seats.items():
+            if name in voters:
+                node = self._floor.place_after(self._plan.rounds, name)
+                heard = self._floor.newly_heard((self._plan.rounds + 1, name))
+                self._start(
+                    Draft(node, seat, "ballot", heard), functools.partial(self._speaker.ballot, options=options)
+                )
+
+    def _closing(self, name: str, kind: TurnKind, *, temperature: float = 0.0, top_p: float = 1.0) -> Draft:
+        """Return the draft of a turn that no seat speaks, after the last round."""
+        seat = SeatPlan(seat=name, persona=name, temperature=temperature, top_p=top_p)
+        return Draft(self._floor.place_after(self._plan.rounds, name), seat, kind)
 
     def _conclude(self) -> Answer:
-        self._close_places(self._cut or self._settled or "the debate ended before it")
-        decision = self._decide(self._plan.decision)
-        status: DebateStatus = "cut" if self._cut else "done"
-        reason = self._cut
-        if decision.answer is None:
-            status = "failed"
-            failures = [turn.reason for turn in self._floor.turns if turn.status == "failed"]
-            reason = self._cut or (failures[-1] if failures else "no voice gave an answer")
-        return self._answer(decision, status, reason)
+        # Unanimity leaves no place that words could still be missing from, and an inner chorus has no places.
+        if self._plan.mode != "inner" and self._settled != AGREED:
+            reason = self._cut or self._settled or "the debate ended before it"
+            for node in self._floor.dag:
+                if node not in self._floor:
+                    self._floor.add(Draft(node, self._seats[node[1]], "speech").close("cancelled", reason))
+        return self._minutes.record(self._cut)
 
     # ---- turns ---------------------------------------------------------------------------------------------------
 
-    def _start(self, node: Node, draft: Draft) -> None:
-        self._running[node] = asyncio.create_task(self._to_its_end(draft, self._speaker.speech(draft)))
+    def _start(self, draft: Draft, speak: Callable[[Draft], Awaitable[Turn]]) -> None:
+        self._running[draft.node] = asyncio.create_task(self._to_its_end(draft, speak))
 
-    async def _to_its_end(self, draft: Draft, work: Coroutine[Any, Any, Turn]) -> None:
+    async def _next_to_end(self) -> list[Node]:
+        """Wait until a turn in flight has ended, and return all that have. Raises what is no `ChorusError`."""
+        done, _ = await asyncio.wait(self._running.values(), return_when=asyncio.FIRST_COMPLETED)
+        ended = [node for node, task in self._running.items() if task in done]
+        for node in ended:
+            self._running.pop(node).result()
+        return ended
+
+    async def _to_its_end(self, draft: Draft, speak: Callable[[Draft], Awaitable[Turn]]) -> None:
         """Await a turn and record it, whatever becomes of it."""
         try:
             async with self._slots:
-                turn = await work
+                self._finished(await speak(draft))
         except BudgetSpent as spent:
             self._cut = self._cut or str(spent)
             self._cancelled(draft, str(spent))
         except ChorusError as error:
             turn = draft.close("failed", str(error))
             self._floor.add(turn)
-            self._emit(events.TurnFailed(at=self._now(), turn=turn))
+            self._minutes.emit(events.TurnFailed(at=self._minutes.now(), turn=turn))
         except asyncio.CancelledError:
-            work.close()  # it may not have been awaited yet
             if not (self._cut or self._settled):
                 self._cut = "interrupted"
             self._cancelled(draft, self._cut or self._settled or "")
-        else:
-            self._floor.add(turn)
-            self._emit(events.TurnFinished(at=self._now(), turn=turn))
-            if turn.kind == "speech" and turn.position:
-                pure = decide.rule(self._plan.decision).needs is None
-                moved = self._decide(self._plan.decision if pure else "plurality")
-                self._emit(events.SupportMoved(at=self._now(), decision=moved))
+
+    def _finished(self, turn: Turn) -> None:
+        self._floor.add(turn)
+        self._minutes.emit(events.TurnFinished(at=self._minutes.now(), turn=turn))
+        if turn.kind == "speech" and turn.position:
+            self._minutes.support_moved()
 
     def _cancelled(self, draft: Draft, reason: str) -> None:
         turn = draft.close("cancelled", reason)
         self._floor.add(turn)
-        self._emit(events.TurnCancelled(at=self._now(), turn=turn))
+        self._minutes.emit(events.TurnCancelled(at=self._minutes.now(), turn=turn))
 
     def _stop(self, reason: str) -> None:
         """End the debate now: cancel what is in flight, start nothing more."""
@@ -277,53 +281,3 @@ class Debate:
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
-
-    def _close_places(self, reason: str) -> None:
-        """Give every place of the DAG that has no turn a cancelled one. An inner chorus has no places to fill."""
-        if self._plan.mode == "inner" or self._settled == "all voices agreed":
-            return
-        for node in self._floor.dag:
-            if node not in self._floor:
-                self._floor.add(Draft(node, self._seats[node[1]], "speech").close("cancelled", reason))
-
-    # ---- what goes out -------------------------------------------------------------------------------------------
-
-    def _decide(self, rule: str) -> Decision:
-        return decide.decide(rule, self._question, self._plan.kind, self._floor.turns, list(self._seats))
-
-    def _answer(self, decision: Decision, status: DebateStatus, reason: str | None) -> Answer:
-        turns = self._floor.turns
-        usage = sum((turn.usage for turn in turns), Usage()).model_copy(update={"wall_s": round(self._now(), 6)})
-        return Answer(
-            id=self.id,
-            status=status,
-            reason=reason,
-            question=self._question,
-            answer=decision.answer,
-            confidence=decision.confidence,
-            dissent=decision.dissent,
-            decision=decision,
-            turns=turns,
-            notes=tuple(self._notes),
-            usage=usage,
-            plan=self._plan,
-            personas={name: card.sha256 for name, card in self._cast.items()},
-            seed=self._seed,
-            versions=self._versions,
-        )
-
-    def _emit(self, event: Event) -> None:
-        self._events.put_nowait(event)
-
-    def _note(self, note: str) -> None:
-        self._notes.append(note)
-        self._emit(events.Noted(at=self._now(), note=note))
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time() - self._began
-
-
-def _debate_id(plan: Plan, question: Question, seed: int) -> str:
-    """Name a debate: its question's id, then a hash of all that shapes it."""
-    shape = repr((plan, question, seed)).encode("utf-8", "backslashreplace")
-    return f"{question.id}-{hashlib.sha256(shape).hexdigest()[:12]}"

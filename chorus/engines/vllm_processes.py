@@ -1,0 +1,224 @@
+"""The processes that vLLM computes in: started apart from the caller, and ended with the engine.
+
+vLLM starts them with `multiprocessing`. Left alone they would write on the caller's screen, take the terminal's Ctrl-C
+for themselves, run a script again that has no `__main__` guard, and live on when the caller is killed. So
+
+- what they print goes to a log, which outlives them only when they failed, for its last words say why;
+- they don't hear Ctrl-C: whoever opened the engine decides when it ends;
+- they don't import the caller's script;
+- they are told to end when the thread that started them does, which waits until the engine is closed. So they end with
+  this process however it ends (on Linux, where util-linux's `setpriv` is installed).
+
+All this is set for as long as they take to start, and for all of this process, since `multiprocessing` knows no smaller
+scope: whatever else is started meanwhile by `spawn` shares it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import re
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker, spawn
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+DEFAULT_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # vLLM's default is standard output, where our answers go
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # forking a process that has threads can deadlock
+    "VLLM_NO_USAGE_STATS": "1",  # nothing here reports home
+}
+"""Variables of vLLM that are set for this process and its children, unless they are set already."""
+
+QUIET = "VLLM_LOGGING_LEVEL"
+"""Whoever sets this variable wants to see what vLLM says: its processes then write on the screen."""
+
+NAMES = ("EngineCore", "VLLM_")
+"""How the names of vLLM's processes begin, as `multiprocessing` knows them."""
+
+GRACE_S = 10.0
+"""How long processes may take to end before they are killed."""
+
+_STARTING = threading.Lock()
+"""One engine starts at a time, as what is set meanwhile belongs to the whole process."""
+
+_PREFIX = re.compile(r"^(\(\w+ pid=\d+\) ?)?(ERROR [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
+_EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?P<kind>[A-Za-z_]\w*(?:Error|Exception))(?:: (?P<what>.*\S))?$")
+_HEARSAY = re.compile(r"initialization failed|WorkerProc|Worker failed|EngineCore encountered|cancelled|See .* root cause")
+"""Exceptions that only tell of another one."""
+
+
+class Abandoned(Exception):
+    """Nobody waits for the engine any more: it must not be started."""
+
+
+class Processes:
+    """The processes of one engine, and the thread that keeps them."""
+
+    def __init__(self) -> None:
+        """Prepare the log; nothing is started yet."""
+        self._shown = QUIET in os.environ
+        for name, value in DEFAULT_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        self._folder = Path(tempfile.mkdtemp(prefix="chorus-vllm-"))
+        self.log = self._folder / "vllm.log"
+        self._known: list[Any] = []
+        self._children: list[Any] = []
+        self._starting = False
+        self._abandoned = False
+        self._released = threading.Event()
+
+    async def keep(self, work: Callable[[], T]) -> T:
+        """Run `work`, which starts the processes inside `starting()`, in a thread that stays until `end`.
+
+        When the caller is cancelled, what was started is ended before this returns.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def run() -> None:
+            try:
+                result = work()
+            except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+                settle(done.set_exception, error)
+            else:
+                settle(done.set_result, result)
+                self._released.wait()
+
+        def settle(how: Callable[[Any], None], what: object) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop may be gone
+                loop.call_soon_threadsafe(lambda: None if done.done() else how(what))
+
+        threading.Thread(target=run, name="vllm-keeper", daemon=True).start()
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            done.add_done_callback(lambda over: None if over.cancelled() else over.exception())
+            await self._abandon()
+            raise
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Start processes apart from the caller. Raises Abandoned when nobody waits for them."""
+        # Started now, it does not undo the signal mask when the first process is.
+        resource_tracker.ensure_running()
+        with _STARTING:
+            self._known = multiprocessing.active_children()
+            self._starting = True
+            if self._abandoned:
+                raise Abandoned
+            try:
+                with self._output_to_log(), _deaf_to_ctrl_c(), _script_left_out():
+                    yield
+            finally:
+                self._children, self._starting = self._started(), False
+
+    def last_words(self) -> str | None:
+        """Return what the processes said of their failure, in a line; None when they said nothing."""
+        try:
+            lines = self.log.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return None
+        for line in reversed(lines):
+            found = _EXCEPTION.match(_PREFIX.sub("", line))
+            if found and not _HEARSAY.search(line):
+                what = found["what"]
+                return f"{found['kind']}: {what}" if what else found["kind"]
+        return None
+
+    def end(self, *, keep_log: bool = False) -> None:
+        """End the processes that still run, and delete the log unless it is to be kept. Blocks for some seconds."""
+        for process in self._children:
+            process.join(GRACE_S)
+            _kill(process)
+        self._released.set()
+        if not keep_log or not self._has_log():
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _has_log(self) -> bool:
+        return self.log.is_file() and self.log.stat().st_size > 0
+
+    def _started(self) -> list[Any]:
+        new = [child for child in multiprocessing.active_children() if child not in self._known]
+        return [child for child in new if child.name.startswith(NAMES)]
+
+    async def _abandon(self) -> None:
+        """Stop a start that is under way. One that has not begun stops by itself."""
+        self._abandoned = True
+        while self._starting:
+            for process in self._started():
+                _kill(process)
+            await asyncio.sleep(0.05)
+        for process in self._children:
+            _kill(process)
+        self.end()
+
+    @contextlib.contextmanager
+    def _output_to_log(self) -> Iterator[None]:
+        """Have processes start by way of a script that sends their output to the log."""
+        script = self._folder / "start.sh"
+        python, log = shlex.quote(os.fsdecode(spawn.get_executable())), shlex.quote(str(self.log))
+        redirect = "" if self._shown else f"exec >>{log} 2>&1\n"
+        bound = "setpriv --pdeathsig TERM"
+        script.write_text(
+            f'#!/bin/sh\n{redirect}{bound} true 2>/dev/null && exec {bound} {python} "$@"\nexec {python} "$@"\n'
+        )
+        script.chmod(0o700)
+        if not os.access(script, os.X_OK):  # a file system that nothing may be run from
+            yield
+            return
+        before = spawn.get_executable()
+        spawn.set_executable(str(script))
+        try:
+            yield
+        finally:
+            spawn.set_executable(before)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Block SIGINT in this thread, and so in the processes that it starts: they inherit the mask."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _script_left_out() -> Iterator[None]:
+    """Hide the caller's script from `multiprocessing`, which would have every new process run it as a module."""
+    main: Any = sys.modules["__main__"]
+    spec, file = main.__spec__, main.__dict__.pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__spec__ = spec
+        if file is not None:
+            main.__file__ = file
+
+
+def _kill(process: Any) -> None:
+    """Kill a process and those that it started."""
+    import psutil
+
+    if not process.is_alive():
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+    process.join()

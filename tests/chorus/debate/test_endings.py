@@ -1,0 +1,198 @@
+"""How a debate ends: early, in agreement, by ballot, by a judge, by a synthesis, or in plurality when these fail."""
+
+from __future__ import annotations
+
+import pytest
+from debates import ESSAY, SEATS, after, engine, fails, hold, plan
+
+from chorus.record import events, transcript
+
+FIVE = (*SEATS, "decomposer", "tester")
+
+
+def last_turns(held):
+    """What was said after the last round."""
+    return [turn for turn in held.answer.turns if turn.kind != "speech"]
+
+
+# ---- early -------------------------------------------------------------------------------------------------------
+
+
+def test_the_final_round_ends_when_the_votes_to_come_cannot_change_the_outcome():
+    speaker = engine({"2.formalist": after(60, "Well, Answer: 54")}, default=after(1))
+    held = hold(speaker, plan(decision="plurality"))
+    late = held.turn("2.formalist")
+    assert (late.status, late.reason) == ("cancelled", "the outcome could no longer change")
+    assert (held.answer.status, held.answer.reason) == ("done", None)
+    assert held.answer.notes == ("stopped early: the votes still to come could not change the outcome",)
+    assert held.answer.usage.wall_s == 2
+    assert (speaker.calls.running, speaker.calls.aborted) == (0, 1)
+    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+
+
+def test_the_early_end_changes_no_outcome():
+    script = {"2.formalist": after(60, "Answer: 54"), "1.formalist": "Answer: 54"}
+    early = hold(engine(script), plan(decision="plurality")).answer
+    late = hold(engine(script), plan(decision="unanimity")).answer
+    assert early.answer == late.answer == "56"
+
+
+def test_no_round_but_the_last_ends_early():
+    script = {"1.formalist": after(60)}
+    held = hold(engine(script, default=after(1)), plan("none", decision="plurality", rounds=2))
+    assert held.turn("1.formalist").status == "cancelled", "by then two of three had spoken their last"
+    assert held.ended("1.formalist") == 2
+    held = hold(engine({"1.formalist": after(60)}, default=after(1)), plan(decision="plurality", rounds=2))
+    assert held.turn("1.formalist").status == "done", "nobody could speak last without having heard it"
+
+
+def test_a_lead_that_could_still_be_caught_up_with_is_no_end():
+    script = {"1.formalist": after(60, "Answer: 54")}
+    assert hold(engine(script, default=after(1)), plan("none", SEATS[1:], decision="plurality")).answer.notes == ()
+
+
+@pytest.mark.parametrize("rule", ["borda", "schulze", "judge", "synthesis", "unanimity"])
+def test_rules_that_weigh_what_is_said_hear_everybody(rule):
+    script = {"2.formalist": after(60, "Answer: 54"), "1.formalist": after(1, "Answer: 54")}
+    held = hold(engine(script, default=after(1)), plan("none", rounds=2, decision=rule))
+    assert held.turn("2.formalist").status == "done"
+    assert held.answer.notes == ()
+
+
+# ---- in agreement ------------------------------------------------------------------------------------------------
+
+
+def test_unanimity_ends_the_debate_after_the_round_in_which_all_agree():
+    script = {"1.skeptic": "Answer: 54"}
+    speaker = engine(script, default=after(1))
+    held = hold(speaker, plan(rounds=5, decision="unanimity"))
+    assert [turn.id for turn in held.answer.turns] == [f"{number}.{seat}" for number in (1, 2) for seat in SEATS]
+    assert held.answer.notes == ("ended after round 2: all voices agreed",)
+    assert (held.answer.status, held.answer.answer, held.answer.confidence) == ("done", "56", 1)
+    assert speaker.calls.started == 6
+    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+
+
+def test_agreement_in_the_last_round_is_nothing_to_speak_of():
+    held = hold(engine({"1.skeptic": "Answer: 54"}), plan(rounds=2, decision="unanimity"))
+    assert (len(held.answer.turns), held.answer.notes) == (6, ())
+
+
+def test_without_unanimity_the_debate_goes_on_and_the_plurality_decides():
+    held = hold(engine({"*.skeptic": "Answer: 54"}), plan(rounds=3, decision="unanimity"))
+    assert len(held.answer.turns) == 9
+    assert held.answer.answer == "56"
+    assert "did not all agree" in held.answer.decision.note
+
+
+def test_a_voice_that_failed_has_not_agreed():
+    held = hold(engine({"*.skeptic": fails()}), plan(rounds=3, decision="unanimity"))
+    assert len(held.answer.turns) == 9
+
+
+def test_under_unanimity_each_round_waits_for_the_one_before():
+    script = {"1.skeptic": after(9, "Answer: 54"), "2.skeptic": "Answer: 54"}
+    held = hold(engine(script), plan("none", rounds=2, decision="unanimity"))
+    assert held.started("2.estimator") == 9
+
+
+def test_unanimity_over_voices_that_all_fail_ends_as_a_failure():
+    held = hold(engine(default=fails()), plan(rounds=3, decision="unanimity"), quorum=0)
+    assert held.answer.status == "failed"
+    assert len(held.answer.turns) == 9
+
+
+# ---- by ballot ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["borda", "schulze"])
+def test_ranked_rules_ask_every_voice_for_a_ballot(rule):
+    # The answers stand in alphabetical order: A is 54, B is 56, C is 63.
+    script = {"1.skeptic": "Answer: 54", "1.estimator": "Answer: 56", "1.formalist": "Answer: 63"}
+    script |= {"2.skeptic": "A, B, C", "2.estimator": "B, C, A", "2.formalist": "C, B"}
+    held = hold(engine(script), plan(rounds=1, decision=rule))
+    assert [(turn.id, turn.kind) for turn in last_turns(held)] == [(f"2.{seat}", "ballot") for seat in SEATS]
+    assert held.turn("2.estimator").position.ranking == ("56", "63", "54")
+    assert held.turn("2.estimator").heard == tuple(f"1.{seat}" for seat in SEATS)
+    assert (held.answer.answer, held.answer.status) == ("56", "done")
+    assert held.answer.decision.rule == rule
+    assert held.answer.decision.note is None
+
+
+def test_ballots_are_cast_together():
+    held = hold(engine({"1.skeptic": "Answer: 54"}, default=after(1)), plan(rounds=1))
+    assert [held.started(f"2.{seat}") for seat in SEATS] == [1, 1, 1]
+
+
+def test_nobody_is_asked_for_a_ballot_where_all_agree():
+    speaker = engine({"1.skeptic": "Answer: 56.0"})
+    held = hold(speaker, plan(rounds=1))
+    assert (last_turns(held), speaker.calls.started) == ([], 3)
+    assert (held.answer.answer, held.answer.confidence, held.answer.decision.rule) == ("56", 1, "borda")
+
+
+def test_a_voice_that_never_spoke_casts_no_ballot():
+    held = hold(engine({"1.skeptic": fails(), "1.estimator": "Answer: 54"}), plan(rounds=1))
+    assert [turn.id for turn in last_turns(held)] == ["2.estimator", "2.formalist"]
+
+
+def test_a_missing_ballot_counts_for_the_voices_own_answer_with_a_note():
+    script = {"1.skeptic": "Answer: 54", "2.skeptic": fails("gone"), "2.*": "B, A"}
+    held = hold(engine(script), plan(rounds=1))
+    assert (held.turn("2.skeptic").status, held.answer.answer) == ("failed", "56")
+    assert held.answer.decision.note.startswith("1 of 3 ballots are missing")
+
+
+# ---- by a judge, by a synthesis ----------------------------------------------------------------------------------
+
+
+def test_the_judge_hears_everything_and_rules():
+    script = {"*.skeptic": "Answer: 54", "3.judge": after(1, "The skeptic is right.\nAnswer: 54")}
+    held = hold(engine(script), plan("chain", decision="judge"))
+    ruling = held.turn("3.judge")
+    assert (ruling.kind, ruling.persona, ruling.position.answer) == ("ruling", "judge", "54")
+    assert ruling.heard == tuple(f"{number}.{seat}" for number in (1, 2) for seat in SEATS)
+    assert held.answer.answer == "54"
+    assert [event.kind for event in held.of(events.TurnStarted)][-1] == "ruling"
+    assert held.of(events.SupportMoved)[-1].at == 0, "only voices move the support"
+
+
+def test_a_judge_that_fails_leaves_the_decision_to_the_vote_with_a_note():
+    held = hold(engine({"*.judge": fails("out of memory")}), plan(decision="judge"))
+    assert (held.turn("3.judge").status, held.turn("3.judge").reason) == ("failed", "out of memory")
+    assert (held.answer.status, held.answer.answer) == ("done", "56")
+    assert held.answer.decision.note == "there is no usable ruling: decided by plurality"
+
+
+def test_the_coordinator_hears_everything_and_writes_the_answer():
+    script = {"*.skeptic": "It is power.", "2.coordinator": "Some say power, some say order."}
+    held = hold(engine(script, default="It is order."), plan(rounds=1, kind="text", decision="synthesis"), ESSAY)
+    synthesis = held.turn("2.coordinator")
+    assert (synthesis.kind, synthesis.heard) == ("synthesis", tuple(f"1.{seat}" for seat in SEATS))
+    assert held.answer.answer == "Some say power, some say order."
+    assert held.answer.dissent is not None
+
+
+@pytest.mark.parametrize("reply", [fails("gone"), " \n "], ids=["fails", "says nothing"])
+def test_without_a_synthesis_the_vote_decides_with_a_note(reply):
+    held = hold(engine({"*.coordinator": reply}), plan(kind="text", decision="synthesis"), ESSAY)
+    assert held.answer.status == "done"
+    assert held.answer.decision.note == "there is no synthesis: decided by plurality"
+
+
+def test_nobody_judges_what_nobody_said():
+    speaker = engine(default="Who knows?")
+    held = hold(speaker, plan(rounds=1, decision="judge"))
+    assert speaker.calls.started == 3
+    assert (held.answer.status, held.answer.reason) == ("failed", "no voice gave an answer")
+
+
+def test_a_seat_called_judge_is_not_the_judge(tmp_path):
+    of = plan("none", ("skeptic", "estimator"), rounds=1, decision="judge")
+    seats = (of.seats[0].model_copy(update={"seat": "judge"}), of.seats[1])
+    held = hold(engine(), of.model_copy(update={"seats": seats}))
+    assert [(turn.id, turn.kind) for turn in held.answer.turns] == [
+        ("1.judge", "speech"),
+        ("1.estimator", "speech"),
+        ("2.judge", "ruling"),
+    ]
