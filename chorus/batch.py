@@ -12,7 +12,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +24,6 @@ from chorus.chorus import Chorus
 from chorus.debate.prompts import plain
 from chorus.errors import ConfigError, QuestionError, RecordError
 from chorus.record import transcript
-from chorus.record.events import Decided
 from chorus.types import SCHEMA, Answer, Question
 
 Advance = Callable[[int, int, str], None]
@@ -163,12 +162,7 @@ class _Run:
             self._record(self._unheard)
 
     async def _one(self, question: Question) -> None:
-        answer = None
-        async with aclosing(self._chorus.stream(question)) as events:
-            async for event in events:
-                if isinstance(event, Decided):
-                    answer = event.answer
-        assert answer is not None
+        answer = await (await self._chorus.convene(question)).hold()
         if not _every_call_failed(answer):
             self._record([*self._unheard, answer])
             self._unheard = []

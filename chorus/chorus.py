@@ -27,7 +27,7 @@ from chorus.engines import registry
 from chorus.engines.base import Engine
 from chorus.engines.virtual_time import VirtualTimeLoop
 from chorus.errors import DebateFailed, QuestionError
-from chorus.record.events import Decided, Event
+from chorus.record.events import Event
 from chorus.route import route
 from chorus.types import MAX_QUESTION_CHARS, Answer, Question, well_formed
 from personas import Library, Persona
@@ -116,12 +116,7 @@ class Chorus:
             DebateFailed: nothing could be decided; the error's `answer` is the record.
             ChorusError: the debate could not begin.
         """
-        answer = None
-        async with aclosing(self.stream(question)) as events:
-            async for event in events:
-                if isinstance(event, Decided):
-                    answer = event.answer
-        assert answer is not None
+        answer = await (await self.convene(question)).hold()
         if answer.status == "failed":
             raise DebateFailed(f"no answer to {answer.question.id!r}: {answer.reason}", answer)
         return answer

@@ -7,7 +7,6 @@ synthesis) that the record lacks ask an engine for that turn alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import aclosing
 
 from chorus.debate import decide
 from chorus.debate.scheduler import Debate
@@ -105,12 +104,7 @@ async def _ask_again(answer: Answer, engine: Engine, library: Library) -> Answer
     rule = decide.rule(answer.plan.decision)
     cast = _cards(answer, library) if rule.needs == "ballot" else {}
     debate = Debate(answer.plan, answer.question, cast, engine, seed=answer.seed, spoken=answer.turns)
-    ended = None
-    async with aclosing(debate.run()) as stream:
-        async for event in stream:
-            if isinstance(event, events.Decided):
-                ended = event.answer
-    assert ended is not None
+    ended = await debate.hold()
     known = {turn.id for turn in answer.turns}
     usage = sum((turn.usage for turn in ended.turns if turn.id not in known), answer.usage)
     asked = f"decided again by {rule.name}, which asked {engine.info.spec}"

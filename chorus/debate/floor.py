@@ -7,6 +7,8 @@ so that its prompts only ever grow at the end.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chorus.debate import grade, topology
 from chorus.debate.prompts import Heard
 from chorus.types import Plan, Question, Turn, Visibility
@@ -54,19 +56,11 @@ class Floor:
 
     def heard(self, node: Node) -> list[Heard]:
         """Return what lies before a seat when it speaks: all it heard, this round and earlier, oldest first."""
-        number, seat = node
-        heard = []
-        for earlier in range(1, number):
-            for speaker in self._order:
-                turn = self._turns.get((earlier, speaker))
-                visibility = self._own[seat] if speaker == seat else self._edges.get((speaker, seat))
-                if turn and turn.status == "done" and visibility:
-                    heard.append(Heard(turn, visibility))
-        return heard
+        return [heard for earlier in range(1, node[0]) for heard in self._reaching(node[1], earlier)]
 
     def newly_heard(self, node: Node) -> tuple[str, ...]:
         """Return the ids of the turns of the round before that reach this one along the graph."""
-        return tuple(one.turn.id for one in self.heard(node) if one.turn.round == node[0] - 1)
+        return tuple(heard.turn.id for heard in self._reaching(node[1], node[0] - 1))
 
     def place_after(self, last: int, seat: str) -> Node:
         """Return the place of a turn after the last round: the first one that is still free."""
@@ -92,6 +86,14 @@ class Floor:
         said = list(newest.values())
         groups = grade.classes(said, self._plan.kind, self._question.choices)
         return sorted(min(said[index] for index in group) for group in groups)
+
+    def _reaching(self, seat: str, number: int) -> Iterator[Heard]:
+        """Yield the finished turns of a round that reach a seat, by speaker in the plan's order."""
+        for speaker in self._order:
+            visibility = self._own[seat] if speaker == seat else self._edges.get((speaker, seat))
+            turn = self._turns.get((number, speaker)) if visibility else None
+            if turn and visibility and turn.status == "done":
+                yield Heard(turn, visibility)
 
     def _fullest(self, seat: str) -> Visibility:
         heard = {visibility for (_, hearer), visibility in self._edges.items() if hearer == seat}

@@ -39,9 +39,11 @@ class Minutes:
         self._spent = spent
         self._notes: list[str] = []
         self._elapsed: Callable[[], float] = lambda: 0.0
+        self._listening = True
 
-    def begin(self, clock: Callable[[], float]) -> None:
-        """Set the debate's time to 0."""
+    def begin(self, clock: Callable[[], float], *, listening: bool) -> None:
+        """Set the debate's time to 0. Where nobody is listening, events are not kept."""
+        self._listening = listening
         began = clock()
         self._elapsed = lambda: clock() - began
 
@@ -57,7 +59,8 @@ class Minutes:
 
     def emit(self, event: Event) -> None:
         """Give off an event."""
-        self.events.put_nowait(event)
+        if self._listening:
+            self.events.put_nowait(event)
 
     def open(self) -> None:
         """Say who has come together, and what for."""
@@ -74,6 +77,8 @@ class Minutes:
 
     def support_moved(self) -> None:
         """Say how it stands. Rules that wait for a last turn stand, until then, as a plain vote does."""
+        if not self._listening:  # counting the votes after every turn is a good part of what a turn costs
+            return
         pure = decide.rule(self._plan.decision).needs is None
         moved = self._decide(self._plan.decision if pure else "plurality")
         self.emit(events.SupportMoved(at=self.now(), decision=moved))

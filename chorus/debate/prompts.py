@@ -255,6 +255,8 @@ def _yield(openness: float) -> str:
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
+    if "{" not in template:
+        return template
     # Not str.format: a question with braces in it is text, not a template.
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match.group(1), match.group()), template)
 

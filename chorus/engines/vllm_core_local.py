@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chorus import checkpoints
-from chorus.engines.vllm_processes import QUIET, Processes
+from chorus.engines.vllm_processes import DEFAULT_ENVIRONMENT, GRACE_S, QUIET, Processes
 from chorus.engines.vllm_setup_local import Adapter, configure, start_failure
 from chorus.errors import EngineError
 
@@ -52,7 +52,7 @@ class Core:
 
     @property
     def llm(self) -> AsyncLLM:
-        """vLLM's engine. Raises EngineError once it is closed."""
+        """The engine as vLLM knows it. Raises EngineError once it is closed."""
         if self._llm is None:
             raise EngineError("the engine is closed")
         return self._llm
@@ -68,7 +68,7 @@ class Core:
         llm, self._llm = self._llm, None
         if llm is not None:
             died = llm.errored
-            llm.shutdown()
+            llm.shutdown(timeout=GRACE_S)
             self._processes.end(keep_log=died)
 
 
@@ -76,7 +76,7 @@ def start(
     name: str, options: Mapping[str, Any], adapter: Adapter | None, processes: Processes, report: checkpoints.Report
 ) -> Core:
     """Start vLLM on a checkpoint. Blocks for as long as that takes; raises as `open_vllm` does."""
-    _quiet()
+    _quiet(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import vllm  # noqa: F401 - imported here for its warnings, and before anything is fetched
@@ -88,18 +88,19 @@ def start(
     load = Load()
     try:
         with processes.starting(), checkpoints.quiet_transformers():
-            llm = _launch(config, load, stats=options.get("disable_log_stats") is False)
+            # Held by no name here: a frame that something keeps would keep vLLM's engine beyond its end.
+            return Core(_launch(config, load, stats=options.get("disable_log_stats") is False), load, processes, folder)
     except Exception as error:
         reason = processes.last_words() or f"{type(error).__name__}: {error}"
         raise start_failure(folder, reason, processes.log if processes.log.exists() else None) from error
-    return Core(llm, load, processes, folder)
+    finally:
+        _quiet(logging.CRITICAL)  # from here on its errors are raised, and said once
 
 
-def _quiet() -> None:
-    """Keep vLLM's complaints off the screen until its own logging is set up, which is after it was imported."""
-    logger = logging.getLogger("vllm")
-    if logger.level == logging.NOTSET and os.environ.get(QUIET) == "ERROR":
-        logger.setLevel(logging.ERROR)
+def _quiet(level: int) -> None:
+    """Keep what vLLM has to say in this process off the screen, unless the user asked for it."""
+    if os.environ.get(QUIET) == DEFAULT_ENVIRONMENT[QUIET]:
+        logging.getLogger("vllm").setLevel(level)
 
 
 def _launch(config: VllmConfig, load: Load, *, stats: bool) -> AsyncLLM:

@@ -102,6 +102,8 @@ class VllmEngine:
         tasks = await self._core.llm.get_supported_tasks()
         if "generate" not in tasks:
             raise CheckpointError(f"{self._core.folder} is no model that writes: vLLM can use it to {', '.join(tasks)}")
+        with checkpoints.quiet_transformers():
+            self._decode([0])  # what transformers warns of on decoding, it warns of once
         if self._adapter is None:
             return
         from vllm.lora.request import LoRARequest
@@ -210,9 +212,7 @@ class VllmEngine:
         if "EngineDeadError" in kinds:
             return EngineError(f"vLLM's engine died: {self._core.obituary()}. Open it again")
         cause = error.__cause__ or error
-        return EngineError(
-            f"vLLM failed the call: {type(cause).__name__}: {cause}", retryable=bool(kinds & RETRYABLE)
-        )
+        return EngineError(f"vLLM failed the call: {type(cause).__name__}: {cause}", retryable=bool(kinds & RETRYABLE))
 
 
 def _info(rest: str, core: Core, adapter: Adapter | None) -> EngineInfo:

@@ -55,7 +55,9 @@ _STARTING = threading.Lock()
 
 _PREFIX = re.compile(r"^(\(\w+ pid=\d+\) ?)?(ERROR [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?P<kind>[A-Za-z_]\w*(?:Error|Exception))(?:: (?P<what>.*\S))?$")
-_HEARSAY = re.compile(r"initialization failed|WorkerProc|Worker failed|EngineCore encountered|cancelled|See .* root cause")
+_HEARSAY = re.compile(
+    r"initialization failed|WorkerProc|Worker failed|EngineCore encountered|cancelled|See .* root cause"
+)
 """Exceptions that only tell of another one."""
 
 
@@ -68,7 +70,7 @@ class Processes:
 
     def __init__(self) -> None:
         """Prepare the log; nothing is started yet."""
-        self._shown = QUIET in os.environ
+        self._shown = os.environ.get(QUIET, DEFAULT_ENVIRONMENT[QUIET]) != DEFAULT_ENVIRONMENT[QUIET]
         for name, value in DEFAULT_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         self._folder = Path(tempfile.mkdtemp(prefix="chorus-vllm-"))

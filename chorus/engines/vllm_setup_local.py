@@ -1,8 +1,9 @@
 """From a checkpoint and the caller's options to vLLM's own configuration.
 
 Every engine argument of vLLM is an option, and vLLM judges its value. Defaults differ from vLLM's in what a chorus needs:
-prefixes are shared, and on a CPU the engine starts without compiling, computes in float32 where bfloat16 is slow, shares
-prefixes in small blocks, and takes every prompt in one piece (a seeded request whose prompt is cut kills it there).
+prefixes are shared, and on a CPU the engine starts without compiling, computes in float32 as the hf engine does (few CPUs
+are quick at bfloat16), shares prefixes in small blocks, and takes every prompt in one piece (a seeded request whose
+prompt is cut kills it there).
 """
 
 from __future__ import annotations
@@ -121,22 +122,13 @@ def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     chosen: dict[str, Any] = {"enable_prefix_caching": True}
     if not current_platform.is_cpu():
         return chosen
-    chosen |= {"enforce_eager": True, "max_num_seqs": CPU_BATCH, "block_size": CPU_BLOCK}
-    if not _has_avx512():
-        chosen["dtype"] = "float32"
+    chosen |= {"dtype": "float32", "enforce_eager": True, "max_num_seqs": CPU_BATCH, "block_size": CPU_BLOCK}
     if "max_num_batched_tokens" not in given:
         chosen["enable_chunked_prefill"] = False
     memory = {"gpu_memory_utilization", "num_gpu_blocks_override"}
     if not memory & set(given) and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
         chosen["kv_cache_memory_bytes"] = KV_CACHE_BYTES
     return chosen
-
-
-def _has_avx512() -> bool:
-    """Tell whether bfloat16 is worth while on this CPU; without it, it is 4 to 8 times slower than float32."""
-    import torch
-
-    return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def _lora(adapter: Adapter | None) -> dict[str, Any]:

@@ -375,12 +375,14 @@ async def test_what_came_before_a_failure_was_heard(server, engine):
         ("2", 2),
         ("1.5", 1.5),
         ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True), 36000),
+        ("in ten hours", 36000),
         ("soon", None),
         ("", None),
     ],
 )
 async def test_a_rate_limit_says_how_long_to_wait(server, engine, header, seconds):
+    if header == "in ten hours":
+        header = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
     server.replies = [rate_limited(header)]
     with pytest.raises(EngineError, match="answered 429: slow down") as failed:
         await ask(engine)
