@@ -17,8 +17,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import os
 import functools
+import os
 import queue
 import threading
 import time

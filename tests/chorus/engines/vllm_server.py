@@ -1,0 +1,68 @@
+"""A real vLLM server on the packaged model, on this machine, for as long as a test module runs."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+MODEL = "smollm2-135m"
+START_S = 240.0
+
+
+class VllmServer:
+    """Serves the checkpoint in a folder under the name `MODEL`, with prefix caching."""
+
+    def __init__(self, folder: Path, log: Path, *, max_model_len: int) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.root = f"http://127.0.0.1:{port}"
+        self.log = log
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1"]
+        command += ["--port", str(port), "--model", str(folder), "--served-model-name", MODEL, "--dtype", "float32"]
+        command += ["--enforce-eager", "--max-model-len", str(max_model_len), "--max-num-seqs", "32"]
+        command += ["--kv-cache-memory-bytes", str(1 << 30), "--block-size", "32", "--no-enable-chunked-prefill"]
+        command += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def wait(self) -> None:
+        """Return once it answers; raise with the end of its log when it ends instead."""
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                break
+            try:
+                self._get("/health")
+            except OSError:
+                time.sleep(0.5)
+            else:
+                return
+        self.stop()
+        raise RuntimeError("the vLLM server did not start:\n" + self.log.read_text("utf-8", "replace")[-3000:])
+
+    def running(self) -> int:
+        """Return how many requests its scheduler holds, running or waiting."""
+        found = re.findall(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} ([\d.]+)", self._get("/metrics"), re.M)
+        assert found
+        return int(sum(map(float, found)))
+
+    def stop(self) -> None:
+        """End it and its processes."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _get(self, path: str) -> str:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(self.root + path, timeout=10) as answer:
+            return answer.read().decode()

@@ -1,0 +1,94 @@
+"""The README is executed: its tree is the tree, and what it tells a reader to run, runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+PACKAGES = ("chorus", "personas", "interp", "evals")
+
+
+def section(heading):
+    """The text below a heading, up to the next one of any level."""
+    return re.split(r"^#+ ", README.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+
+
+def commands(text):
+    """The shell lines of the console blocks, with the here-documents that belong to them."""
+    found = []
+    for block in blocks(text, "console"):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append(line[2:])
+            elif found and "<<'" in found[-1] and not found[-1].endswith("\nCARD"):
+                found[-1] += f"\n{line}"
+    return found
+
+
+def tree():
+    """The paths that the README's tree names, in the indentation of a tree."""
+    paths, parents = set(), []
+    for line in blocks(section("The tree"), "")[0].splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        parents[depth:] = [name.rstrip("/")]
+        if name.endswith(".py"):
+            paths.add("/".join(parents))
+    return paths
+
+
+def test_the_tree_names_every_file_and_no_other():
+    bare = {"__init__.py"}  # packages whose line is that of their folder
+    files = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if path.name not in bare
+    }
+    assert {path for path in tree() if path.rsplit("/", 1)[1] not in bare} == files
+
+
+def test_every_option_that_it_names_exists():
+    shown = subprocess.run(
+        [sys.executable, "-m", "chorus", "ask", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    others = {"--no-deps", "--check", "--help", "--id"}
+    told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - others
+    assert told
+    assert {option for option in told if option not in shown} == set()
+
+
+@pytest.mark.model
+@pytest.mark.timeout(900)
+def test_what_it_tells_to_run_runs(tmp_path):
+    """In the order of the README, each command in the folder that the ones before it left."""
+    told = [
+        *commands(section("Two commands"))[2:],  # the first two install; .ci/run takes them in environments of their own
+        *commands(section("What to do with a debate")),
+        *commands(section("Your own persona")),
+        *commands(section("Many questions")),
+    ]
+    assert len(told) >= 10
+    script = "\n".join(["set -e", f'chorus() {{ "{sys.executable}" -m chorus "$@"; }}', *told])
+    ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "graph.svg").read_text("utf-8").startswith("<svg")
+    assert "[2.gardener]" in ran.stdout
+    assert len((tmp_path / "records.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+def test_its_python_runs(tmp_path):
+    for block in blocks(section("From Python"), "python"):
+        ran = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert "1.skeptic" in ran.stdout
