@@ -18,6 +18,7 @@ from chorus.cli.settings import chorus_from, settings_options
 
 if TYPE_CHECKING:
     from chorus.chorus import Chorus
+    from chorus.debate.scheduler import Debate
     from chorus.terminal import View
     from chorus.types import Answer, Question
 
@@ -44,9 +45,9 @@ def ask(question: str, as_json: bool, quiet: bool, save: Path | None, draw: Path
     check_drawable(draw)
     maker = chorus_from(options)
     held: list[Answer] = []
+    shown = view(sys.stdout, quiet=quiet, json=as_json, names=display_names(maker.settings.personas))
     try:
-        with view(sys.stdout, quiet=quiet, json=as_json, names=display_names(maker.settings.personas)) as shown:
-            run(_hold(maker, asked, shown, held), maker.settings.engine)
+        run(_hold(maker, asked, shown, held), maker.settings.engine)
     finally:
         # Also of a debate that was interrupted: what was said is kept and printed.
         for answer in held:
@@ -61,26 +62,30 @@ def _standard_input() -> str:
 
 async def _hold(maker: Chorus, question: Question, shown: View, held: list[Answer]) -> None:
     """Hold one debate, and leave its record in `held` whichever way it ends."""
-    from contextlib import aclosing
-
-    from chorus.record.events import Decided
-
     async with maker:
         debate = await maker.convene(question)
-        try:
-            async with aclosing(debate.run()) as events:
-                async for event in events:
-                    if isinstance(event, Decided):
-                        held.append(event.answer)
-                    shown.show(event)
-        except BaseException as error:
-            # Ctrl-C, an output that takes no more, a fault of ours: what was said until then is not lost.
-            if not held:
-                interrupted = isinstance(error, asyncio.CancelledError)
-                held.append(debate.record(INTERRUPTION if interrupted else str(error) or type(error).__name__))
-                if interrupted:
-                    shown.show(Decided(at=held[0].usage.wall_s, answer=held[0]))
-            raise
+        # The view opens only now: a model being fetched has the terminal, and its progress bars, to itself.
+        with shown:
+            await _watch(debate, shown, held)
+
+
+async def _watch(debate: Debate, shown: View, held: list[Answer]) -> None:
+    from chorus.record.events import Decided
+
+    try:
+        async with contextlib.aclosing(debate.run()) as events:
+            async for event in events:
+                if isinstance(event, Decided):
+                    held.append(event.answer)
+                shown.show(event)
+    except BaseException as error:
+        # Ctrl-C, an output that takes no more, a fault of ours: what was said until then is not lost.
+        if not held:
+            interrupted = isinstance(error, asyncio.CancelledError)
+            held.append(debate.record(INTERRUPTION if interrupted else str(error) or type(error).__name__))
+            if interrupted:
+                shown.show(Decided(at=held[0].usage.wall_s, answer=held[0]))
+        raise
 
 
 def _hand_over(answer: Answer, *, as_json: bool, quiet: bool, save: Path | None, draw: Path | None) -> None:

@@ -282,6 +282,7 @@ async def test_a_cancelled_call_stops_computing(case):
     requests = [Request(user(f"Tell story {n}."), Sampling(max_tokens=400)) for n in range(6)]
     calls = [asyncio.create_task(case.engine.generate(request, hear)) for request in requests]
     await asyncio.wait_for(began.wait(), 60)
+    assert case.busy is None or await case.busy()
     for call in calls:
         call.cancel()
     ended = await asyncio.gather(*calls, return_exceptions=True)
