@@ -71,7 +71,9 @@ def test_every_option_that_it_names_exists():
 def test_what_it_tells_to_run_runs(tmp_path):
     """In the order of the README, each command in the folder that the ones before it left."""
     told = [
-        *commands(section("Two commands"))[2:],  # the first two install; .ci/run takes them in environments of their own
+        *commands(section("Two commands"))[
+            2:
+        ],  # the first two install; .ci/run takes them in environments of their own
         *commands(section("What to do with a debate")),
         *commands(section("Your own persona")),
         *commands(section("Many questions")),
