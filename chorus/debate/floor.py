@@ -7,7 +7,10 @@ so that its prompts only ever grow at the end.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
+
+import networkx as nx
 
 from chorus.debate import grade, topology
 from chorus.debate.prompts import Heard
@@ -15,6 +18,15 @@ from chorus.types import Plan, Question, Turn, Visibility
 
 Node = tuple[int, str]
 """A turn's place: round and seat."""
+
+
+@functools.lru_cache(maxsize=64)  # many debates at once mostly share one plan, and a graph is most of what each holds
+def _unrolled(
+    seats: tuple[str, ...], edges: tuple[tuple[str, str, Visibility], ...], rounds: int
+) -> topology.TurnGraph:
+    """Return the DAG of turns of a plan. It is frozen: debates of one plan share it."""
+    turns: topology.TurnGraph = nx.freeze(topology.unroll(topology.from_edges(seats, edges), rounds))
+    return turns
 
 
 class Floor:
@@ -28,8 +40,7 @@ class Floor:
         # A seat sees its own earlier turns as fully as the fullest of the others': half a page of its own words
         # between one-word answers would drown them.
         self._own = {seat: self._fullest(seat) for seat in self._order}
-        graph = topology.from_edges(list(self._order), plan.edges)
-        self.dag: topology.TurnGraph = topology.unroll(graph, plan.rounds)
+        self.dag = _unrolled(tuple(self._order), plan.edges, plan.rounds)
         self._turns: dict[Node, Turn] = {}
         self._sorted: tuple[Turn, ...] | None = None
 
@@ -49,6 +60,13 @@ class Floor:
             places = sorted(self._turns, key=lambda node: (node[0], self._order.get(node[1], last), node[1]))
             self._sorted = tuple(self._turns[place] for place in places)
         return self._sorted
+
+    def unspoken(self) -> topology.TurnGraph:
+        """Return the part of the DAG that has no turns yet: all of it, unless the debate goes on from a record."""
+        if not self._turns:
+            return self.dag
+        rest: topology.TurnGraph = self.dag.subgraph(node for node in self.dag if node not in self._turns)
+        return rest
 
     def speeches(self) -> list[Turn]:
         """Return the turns that were spoken to their end and are put to the vote, oldest first."""

@@ -142,7 +142,7 @@ class Debate:
 
     async def _walk(self) -> None:
         """Release every turn as soon as the turns it hears are in, until none is left."""
-        dag = self._floor.dag.subgraph(node for node in self._floor.dag if node not in self._floor)
+        dag = self._floor.unspoken()
         missing = {node: dag.in_degree(node) for node in dag}
         ready = [node for node, count in missing.items() if not count]
         # Under this rule the debate may end after any round, so each round waits for the one before it.

@@ -68,8 +68,7 @@ class Speaker:
         def write(kept: Sequence[Heard], dropped: int) -> Prompt:
             return self._prompter.speech(seat.seat, seat.persona, kept, dropped=dropped)
 
-        heard = self._floor.heard(draft.node)
-        completion = await self._say(draft, write, heard, self._plan.max_tokens)
+        completion = await self._say(draft, write, self._floor.heard(draft.node), self._plan.max_tokens)
         position = self._position(completion)
         return draft.finish(completion, position, self._flipped_from(draft.node, position))
 
@@ -134,6 +133,7 @@ class Speaker:
     ) -> Completion:
         """Call the engine, and again after faults that may pass."""
         prompt = await self._fit(draft, write, heard, max_tokens)
+        del heard  # a thousand debates wait below, and each would hold its list
         draft.seed = turn_seed(self._seed, draft.id) if draft.seat.temperature > 0 else None
         sampling = Sampling(max_tokens, draft.seat.temperature, draft.seat.top_p, draft.seed, stop)
         request = Request(prompt.messages, sampling, draft.id, self._minutes.debate)

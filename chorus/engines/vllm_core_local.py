@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from chorus import checkpoints
 from chorus.engines.vllm_processes import DEFAULT_ENVIRONMENT, GRACE_S, QUIET, Processes
-from chorus.engines.vllm_setup_local import Adapter, configure, start_failure
+from chorus.engines.vllm_setup_local import Adapter, configure, environment, start_failure
+from chorus.engines.weights import check_weights
 from chorus.errors import EngineError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Core:
 
     def obituary(self) -> str:
         """Say what the processes died of, and where more can be read."""
-        words = self._processes.last_words() or "it left no word"
+        words = self._processes.last_words() or "it was killed, or ended without a word"
         log = f" (vLLM's log: {self._processes.log})" if self._processes.log.exists() else ""
         return f"{words}{log}"
 
@@ -83,11 +84,12 @@ def start(
 
         folder = checkpoints.resolve(name, report)
         checkpoints.check(folder)
+        check_weights(folder)
         report(f"starting vLLM on {name}: this takes half a minute or more")
         config = configure(folder, options, adapter)
     load = Load()
     try:
-        with processes.starting(), checkpoints.quiet_transformers():
+        with processes.starting(environment(config)), checkpoints.quiet_transformers():
             # Held by no name here: a frame that something keeps would keep vLLM's engine beyond its end.
             return Core(_launch(config, load, stats=options.get("disable_log_stats") is False), load, processes, folder)
     except Exception as error:

@@ -61,8 +61,11 @@ async def open_vllm(
     processes = Processes()
     try:
         core = await processes.keep(lambda: start(rest, engine_arguments, speaker, processes, report))
-    except BaseException as error:
-        processes.end(keep_log=isinstance(error, ChorusError))
+    except ChorusError:
+        await asyncio.to_thread(processes.end, keep_log=True)
+        raise
+    except BaseException:
+        processes.end()
         raise
     engine = VllmEngine(core, _info(rest, core, speaker), speaker)
     try:

@@ -23,10 +23,11 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing import resource_tracker, spawn
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,6 +56,7 @@ _STARTING = threading.Lock()
 
 _PREFIX = re.compile(r"^(\(\w+ pid=\d+\) ?)?(ERROR [\d-]+ [\d:]+ \[[^\]]*\] ?)?")
 _EXCEPTION = re.compile(r"^(?:[A-Za-z_]\w*\.)*(?P<kind>[A-Za-z_]\w*(?:Error|Exception))(?:: (?P<what>.*\S))?$")
+_DEATH = re.compile(r"(?P<what>\w+ proc \S+ died unexpectedly.*?)(?:, shutting down.*)?$")
 _HEARSAY = re.compile(
     r"initialization failed|WorkerProc|Worker failed|EngineCore encountered|cancelled|See .* root cause"
 )
@@ -111,17 +113,17 @@ class Processes:
             raise
 
     @contextlib.contextmanager
-    def starting(self) -> Iterator[None]:
-        """Start processes apart from the caller. Raises Abandoned when nobody waits for them."""
+    def starting(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Start processes apart from the caller, with these variables. Raises Abandoned when nobody waits for them."""
         # Started now, it does not undo the signal mask when the first process is.
         resource_tracker.ensure_running()
         with _STARTING:
             self._known = multiprocessing.active_children()
             self._starting = True
-            if self._abandoned:
-                raise Abandoned
             try:
-                with self._output_to_log(), _deaf_to_ctrl_c(), _script_left_out():
+                if self._abandoned:
+                    raise Abandoned
+                with self._by_way_of_script(variables), _deaf_to_ctrl_c(), _script_left_out():
                     yield
             finally:
                 self._children, self._starting = self._started(), False
@@ -135,9 +137,9 @@ class Processes:
         for line in reversed(lines):
             found = _EXCEPTION.match(_PREFIX.sub("", line))
             if found and not _HEARSAY.search(line):
-                what = found["what"]
-                return f"{found['kind']}: {what}" if what else found["kind"]
-        return None
+                return f"{found['kind']}: {found['what']}" if found["what"] else found["kind"]
+        deaths = (_DEATH.search(line) for line in reversed(lines))
+        return next((death["what"] for death in deaths if death), None)
 
     def end(self, *, keep_log: bool = False) -> None:
         """End the processes that still run, and delete the log unless it is to be kept. Blocks for some seconds."""
@@ -167,15 +169,14 @@ class Processes:
         self.end()
 
     @contextlib.contextmanager
-    def _output_to_log(self) -> Iterator[None]:
-        """Have processes start by way of a script that sends their output to the log."""
+    def _by_way_of_script(self, variables: Mapping[str, str]) -> Iterator[None]:
+        """Have processes start by way of a script that sends their output to the log and ties them to this thread."""
+        # It runs no command but the last: a shell that waited for one may have cleared the signal mask.
+        lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
+        lines += [] if self._shown else [f"exec >>{shlex.quote(str(self.log))} 2>&1"]
+        lines += [f'exec {shlex.join([*_tie(), os.fsdecode(spawn.get_executable())])} "$@"', ""]
         script = self._folder / "start.sh"
-        python, log = shlex.quote(os.fsdecode(spawn.get_executable())), shlex.quote(str(self.log))
-        redirect = "" if self._shown else f"exec >>{log} 2>&1\n"
-        bound = "setpriv --pdeathsig TERM"
-        script.write_text(
-            f'#!/bin/sh\n{redirect}{bound} true 2>/dev/null && exec {bound} {python} "$@"\nexec {python} "$@"\n'
-        )
+        script.write_text("\n".join(lines))
         script.chmod(0o700)
         if not os.access(script, os.X_OK):  # a file system that nothing may be run from
             yield
@@ -186,6 +187,15 @@ class Processes:
             yield
         finally:
             spawn.set_executable(before)
+
+
+def _tie() -> list[str]:
+    """Return the command that has the kernel end a process with the thread that started it, where there is one."""
+    command = ["setpriv", "--pdeathsig", "TERM"]
+    with contextlib.suppress(OSError):
+        if subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
+    return []
 
 
 @contextlib.contextmanager

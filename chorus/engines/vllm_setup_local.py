@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vllm.config import VllmConfig
 
 KV_CACHE_BYTES = 4 << 30
-"""Memory for the KV cache on a CPU, where vLLM would take most of the machine."""
+"""Memory for the KV cache on a CPU, or half of what is free: vLLM itself would take most of the machine."""
 
 CPU_BATCH = 32
 """Sequences at once on a CPU; throughput grows little beyond."""
@@ -35,9 +35,9 @@ CPU_BLOCK = 32
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The bounds on an adapter's rank that vLLM knows."""
 
-_MEMORY = re.compile(
-    r"out of memory|not enough memory|can't allocate memory|[Aa]vailable memory|available KV cache|KV cache is needed"
-    r"|No available memory|MemoryError|Free memory on device|': -9\b"
+_NO_ROOM_FOR_CACHE = re.compile(r"No available memory for the cache|KV cache is needed|available KV cache memory")
+_OUT_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|can't allocate memory|[Aa]vailable memory|MemoryError|Free memory on device|': -9\b"
 )
 
 
@@ -95,15 +95,24 @@ def takes_seeds(config: VllmConfig) -> bool:
     return not (config.device_config.device_type == "cpu" and config.scheduler_config.enable_chunked_prefill)
 
 
+def environment(config: VllmConfig) -> dict[str, str]:
+    """Return the variables that vLLM's processes need beyond the caller's.
+
+    Without compilation nothing should wait for a compiler, or need one, but vLLM compiles its sampler all the same.
+    """
+    eager = config.device_config.device_type == "cpu" and config.model_config.enforce_eager
+    return {"TORCH_COMPILE_DISABLE": "1"} if eager else {}
+
+
 def start_failure(folder: Path, reason: str, log: Path | None) -> EngineError | CheckpointError:
     """Return the error for an engine that did not start: what happened, and what to do about it."""
     where = f" (vLLM's log: {log})" if log else ""
-    if _MEMORY.search(reason):
-        return EngineError(
-            f"vLLM has not the memory to run {folder}: {reason}{where}. Lower the engine option max_model_len or "
-            "max_num_seqs, give the KV cache less (gpu_memory_utilization, on a CPU kv_cache_memory_bytes), "
-            "or take a smaller model"
-        )
+    if _NO_ROOM_FOR_CACHE.search(reason):
+        remedy = "Raise the engine option gpu_memory_utilization or kv_cache_memory_bytes, or lower max_model_len"
+        return EngineError(f"vLLM has too little memory for its KV cache: {reason}{where}. {remedy}")
+    if _OUT_OF_MEMORY.search(reason):
+        remedy = "Lower the engine option max_model_len, max_num_seqs, gpu_memory_utilization or kv_cache_memory_bytes"
+        return EngineError(f"vLLM ran out of memory: {reason}{where}. {remedy}, or take a smaller model")
     return CheckpointError(f"vLLM can't load the checkpoint in {folder}: {reason}{_remedy(reason)}{where}")
 
 
@@ -112,11 +121,14 @@ def _check_names(options: Mapping[str, Any], known: list[str]) -> None:
         if name == "model":
             raise ConfigError("the model is named in the SPEC, vllm:NAME, not by the engine option model")
         if name not in known:
-            hint = _did_you_mean(name, known) or "see vLLM's engine arguments, or use lora and adapter"
-            raise ConfigError(f"the engine 'vllm' has no option {name!r}: {hint}")
+            hint = _did_you_mean(name, ["lora", "adapter", *known])
+            raise ConfigError(
+                f"the engine 'vllm' has no option {name!r}: {hint}it takes lora, adapter and vLLM's engine arguments"
+            )
 
 
 def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    import psutil
     from vllm.platforms import current_platform
 
     chosen: dict[str, Any] = {"enable_prefix_caching": True}
@@ -127,7 +139,7 @@ def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         chosen["enable_chunked_prefill"] = False
     memory = {"gpu_memory_utilization", "num_gpu_blocks_override"}
     if not memory & set(given) and not os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
-        chosen["kv_cache_memory_bytes"] = KV_CACHE_BYTES
+        chosen["kv_cache_memory_bytes"] = min(KV_CACHE_BYTES, psutil.virtual_memory().available // 2)
     return chosen
 
 

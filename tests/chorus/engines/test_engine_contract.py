@@ -301,7 +301,7 @@ async def test_a_storm_of_dropped_calls_leaves_none_running(case):
         except (TimeoutError, EngineError):
             pass
 
-    await asyncio.gather(*(drop(number) for number in range(200)))
+    await asyncio.gather(*(drop(number) for number in range(1000)))
     assert await idle(case)
     assert (await asyncio.wait_for(ask(case.engine), 60)).text
 

@@ -114,7 +114,7 @@ async def test_an_engine_that_cant_be_loaded_is_blamed_on_its_distribution():
 
 
 def test_the_built_in_engines_come_first():
-    assert engine_names()[:4] == ("hf", "openai", "vllm", "scripted")
+    assert engine_names()[:4] == ("hf", "openai", "scripted", "vllm")
 
 
 def test_naming_engines_imports_none_of_them():
