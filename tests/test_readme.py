@@ -71,9 +71,8 @@ def test_every_option_that_it_names_exists():
 def test_what_it_tells_to_run_runs(tmp_path):
     """In the order of the README, each command in the folder that the ones before it left."""
     told = [
-        *commands(section("Two commands"))[
-            2:
-        ],  # the first two install; .ci/run takes them in environments of their own
+        # The first two install; .ci/run takes them, in environments of their own.
+        *commands(section("Two commands"))[2:],
         *commands(section("What to do with a debate")),
         *commands(section("Your own persona")),
         *commands(section("Many questions")),
@@ -82,7 +81,7 @@ def test_what_it_tells_to_run_runs(tmp_path):
     script = "\n".join(["set -e", f'chorus() {{ "{sys.executable}" -m chorus "$@"; }}', *told])
     ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "graph.svg").read_text("utf-8").startswith("<svg")
+    assert "<svg" in (tmp_path / "graph.svg").read_text("utf-8")
     assert "[2.gardener]" in ran.stdout
     assert len((tmp_path / "records.jsonl").read_text("utf-8").splitlines()) == 1
 

@@ -30,7 +30,7 @@ from chorus import checkpoints
 from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.hf_rows_local import Draw, Row, Watch
 from chorus.errors import CheckpointError, ContextTooLong, EngineError, MissingExtra
-from chorus.types import Message
+from chorus.types import Message, well_formed
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +125,7 @@ class HfEngine:
         await asyncio.to_thread(self._worker.join, 30)
 
     def _encode(self, messages: Sequence[Message]) -> list[int]:
-        plain = [{"role": message.role, "content": message.content} for message in messages]
+        plain = [{"role": message.role, "content": well_formed(message.content)} for message in messages]
         if self._tokenizer.chat_template is None:
             text = "".join(f"{message['content']}\n\n" for message in plain)
             return list(self._tokenizer(text)["input_ids"])

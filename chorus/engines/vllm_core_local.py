@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import threading
+import traceback
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,6 +47,7 @@ class Core:
 
     def __init__(self, llm: AsyncLLM, load: Load, processes: Processes, folder: Path) -> None:
         self._llm: AsyncLLM | None = llm
+        self._zmq: Any = getattr(getattr(llm.engine_core, "resources", None), "ctx", None)
         self._processes = processes
         self.load = load
         self.folder = folder
@@ -72,6 +76,13 @@ class Core:
             llm.shutdown(timeout=GRACE_S)
             self._processes.end(keep_log=died)
 
+    def let_go(self) -> None:
+        """Free what vLLM would leave to the garbage collector. Call it in the event loop, after `close`."""
+        context, self._zmq = self._zmq, None
+        if context is not None:
+            # It waits for its sockets, which vLLM closes by way of the event loop: not a wait to hold anything up.
+            threading.Thread(target=context.term, name="vllm-zmq", daemon=True).start()
+
 
 def start(
     name: str, options: Mapping[str, Any], adapter: Adapter | None, processes: Processes, report: checkpoints.Report
@@ -93,10 +104,19 @@ def start(
             # Held by no name here: a frame that something keeps would keep vLLM's engine beyond its end.
             return Core(_launch(config, load, stats=options.get("disable_log_stats") is False), load, processes, folder)
     except Exception as error:
+        _forget(error)
         reason = processes.last_words() or f"{type(error).__name__}: {error}"
         raise start_failure(folder, reason, processes.log if processes.log.exists() else None) from error
     finally:
         _quiet(logging.CRITICAL)  # from here on its errors are raised, and said once
+
+
+def _forget(error: Exception) -> None:
+    """Drop the half-made engine that an error's traceback holds on to, with its sockets."""
+    traceback.clear_frames(error.__traceback__)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def _quiet(level: int) -> None:

@@ -154,6 +154,7 @@ class VllmEngine:
         """Abort the calls in flight and end vLLM's processes."""
         await self.calls.close()
         await asyncio.shield(asyncio.to_thread(self._closer))
+        self._core.let_go()
 
     async def _outputs(self, prompt: list[int], request: Request) -> AsyncGenerator[Any, None]:
         """Give the request's outputs, with every fault on the way told as EngineError.

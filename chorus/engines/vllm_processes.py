@@ -115,8 +115,7 @@ class Processes:
     @contextlib.contextmanager
     def starting(self, variables: Mapping[str, str]) -> Iterator[None]:
         """Start processes apart from the caller, with these variables. Raises Abandoned when nobody waits for them."""
-        # Started now, it does not undo the signal mask when the first process is.
-        resource_tracker.ensure_running()
+        _start_resource_tracker()
         with _STARTING:
             self._known = multiprocessing.active_children()
             self._starting = True
@@ -187,6 +186,22 @@ class Processes:
             yield
         finally:
             spawn.set_executable(before)
+
+
+def _start_resource_tracker() -> None:
+    """Start what clears up after killed processes, and have it do so without a word.
+
+    Started later, with the first process, it would undo this thread's signal mask.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _tie() -> list[str]:

@@ -25,8 +25,6 @@ from chorus.types import Message
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    # vLLM leaves its ZeroMQ context to the garbage collector.
-    pytest.mark.filterwarnings("ignore:.*Context.__del__:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 WINDOW = 2048

@@ -27,18 +27,10 @@ from chorus.types import Message
 MODEL = "smollm2-135m"
 QUESTION = (Message(role="system", content="Be brief."), Message(role="user", content="What is 7 * 8?"))
 
-with_vllm = [
-    pytest.mark.vllm,
-    pytest.mark.timeout(300),
-    # vLLM leaves its ZeroMQ context to the garbage collector.
-    pytest.mark.filterwarnings("ignore:.*Context.__del__:pytest.PytestUnraisableExceptionWarning"),
-]
-
 
 def vllm(test):
-    for mark in with_vllm:
-        test = mark(test)
-    return test
+    """Mark a test that runs vLLM."""
+    return pytest.mark.vllm(pytest.mark.timeout(300)(test))
 
 
 async def ask(engine: VllmEngine, messages=QUESTION, heard: list[str] | None = None, **sampling) -> Completion:
