@@ -113,9 +113,9 @@ def start(
 
 def _forget(error: Exception) -> None:
     """Drop the half-made engine that an error's traceback holds on to, with its sockets."""
-    traceback.clear_frames(error.__traceback__)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        traceback.clear_frames(error.__traceback__)
         gc.collect()
 
 

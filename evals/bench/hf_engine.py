@@ -142,31 +142,34 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-continuous", action="store_true", help="leave transformers' continuous batching out")
     options = parser.parse_args()
-    rows, data = [], {}
+    rows: list[tuple[int, str, float, float, str]] = []
+    data = {}
     for voices in CASTS:
-        # One size is enough to choose by, and it is by far the slowest of the three.
+        # One size is enough to choose by, and continuous batching is by far the slowest of the three.
         continuous = voices == min(CASTS) and not options.no_continuous
-        work = measure(options.model, voices, options.runs, continuous=continuous)
-        figures = asyncio.run(work)
+        figures = asyncio.run(measure(options.model, voices, options.runs, continuous=continuous))
         data[str(voices)] = figures
-        for name, rates in figures.items():
-            if rates:
-                ratios = [debate / rate for debate, rate in zip(figures["debate"], rates, strict=True)]
-                spread = f"{min(ratios):.2f}–{max(ratios):.2f}"
-                rows.append((voices, name, statistics.median(rates), statistics.median(ratios), spread))
-    path = report.write(
-        "hf",
-        f"A debate on the hf engine against plain generation, {options.model}, {ROUNDS} rounds of {MAX_TOKENS} tokens",
-        "python -m evals.bench.hf_engine",
-        ("voices", "way", "tokens/s, median", "debate over this way, median", "min–max"),
-        rows,
-        data=data,
-        notes=[
-            "greedy",
-            f"{options.runs} runs, each way timed in turn on the same prompts; aim: debate over generate ≥ 0.9",
-        ],
-    )
+        rows += [row(voices, name, rates, figures["debate"]) for name, rates in figures.items() if rates]
+        # Written as it goes: a run that is ended early keeps what it has measured.
+        path = report.write(
+            "hf",
+            f"A debate on the hf engine against plain generation, {options.model}, {ROUNDS} rounds of {MAX_TOKENS} tokens",
+            "python -m evals.bench.hf_engine",
+            ("voices", "way", "tokens/s, median", "debate over this way, median", "min–max"),
+            rows,
+            data=data,
+            notes=[
+                f"greedy, {options.runs} runs, each way timed in turn on the same prompts",
+                "aim: debate over generate ≥ 0.9",
+            ],
+        )
     print(path.read_text())
+
+
+def row(voices: int, name: str, rates: list[float], debates: list[float]) -> tuple[int, str, float, float, str]:
+    """Return a way's line: its median rate, and the median and spread of the debate's rate over it, pair by pair."""
+    ratios = [debate / rate for debate, rate in zip(debates, rates, strict=True)]
+    return voices, name, statistics.median(rates), statistics.median(ratios), f"{min(ratios):.2f}–{max(ratios):.2f}"
 
 
 if __name__ == "__main__":
