@@ -1,7 +1,7 @@
 """Tokens a second of a debate on the `hf` engine against plain `generate`. Run `python -m evals.bench.hf_engine`.
 
 A debate is held, and the very prompts of its turns are then given to transformers' `generate`, round by round as one
-left-padded batch with the same bound on length, greedily, with nothing of ours around it. Both are timed in turn,
+left-padded batch with the same bounds and stop strings, greedily, with nothing of ours around it. Both are timed in turn,
 several times, and the ratio is taken pair by pair: above 1 the debate is the faster. What the debate gains by sharing
 prefixes is in it; so is what streaming, per-row sampling, logprobs and coordination cost. The same requests also go
 through transformers' continuous batching, to show why `generate` was chosen.
@@ -18,6 +18,7 @@ from typing import Any
 
 from chorus import checkpoints
 from chorus.chorus import Chorus
+from chorus.debate.prompts import STOPS
 from chorus.engines.base import Completion, Emit, Request
 from chorus.engines.hf_local import HfEngine, open_hf
 from evals import report
@@ -75,7 +76,13 @@ def plain_seconds(model: Any, tokenizer: Any, calls: list[list[tuple[Request, Co
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
         with torch.inference_mode():
             out = model.generate(
-                **inputs, max_new_tokens=MAX_TOKENS, do_sample=False, pad_token_id=tokenizer.pad_token_id
+                **inputs,
+                max_new_tokens=MAX_TOKENS,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+                # A voice ends where it begins to speak for others; so must these, or they would be longer texts.
+                stop_strings=list(STOPS),
+                tokenizer=tokenizer,
             )
         new = out[:, inputs["input_ids"].shape[1] :]
         tokens += sum(_length(row, tokenizer.eos_token_id) for row in new.tolist())
