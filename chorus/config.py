@@ -28,7 +28,7 @@ class Settings(Frozen):
     """How questions are answered. Every field can be set for one call, one process, or one folder."""
 
     engine: str = Field(default="hf:smollm2-135m", min_length=1)
-    """Engine SPEC: `hf:NAME`, `openai:URL#MODEL`, `scripted:FILE`."""
+    """Engine SPEC: `hf:NAME`, `vllm:NAME`, `openai:URL#MODEL`, `scripted:FILE`."""
     engine_options: dict[str, Any] = Field(default_factory=dict)
     """Passed to the engine as it is opened: `device`, `dtype`, `max_batch` (hf); `timeout_s`, `context_window` (openai)."""
     mode: Mode = "debate"

@@ -22,7 +22,9 @@ DETAILS = click.Choice(["brief", "full"])
 def settings_options(command: F) -> F:
     """Add the options that say how a question is answered. Their names are those of `Settings`."""
     options: list[Callable[[Any], Any]] = [
-        click.option("--engine", metavar="SPEC", help="hf:NAME, openai:URL#MODEL or scripted:FILE.  [hf:smollm2-135m]"),
+        click.option(
+            "--engine", metavar="SPEC", help="hf:NAME, vllm:NAME, openai:URL#MODEL or scripted:FILE.  [hf:smollm2-135m]"
+        ),
         click.option("--mode", type=MODES, help="debate along edges, vote apart, inner (one call), solo.  [debate]"),
         click.option(
             "--personas", metavar="IDS|PACK|FOLDER", help="Who speaks; auto matches, written has the model cast."
