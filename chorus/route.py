@@ -27,7 +27,7 @@ from personas import Library, Persona
 from personas.cast import diverse
 
 OPENNESS = 0.4
-"""How readily voices yield unless told otherwise. Small models are told nothing: it made their second drafts worse."""
+"""How readily voices yield unless told otherwise. Small models are told nothing, to keep their prompts short."""
 
 SMALL_MODEL = 1_000_000_000
 """Models with fewer weights follow one short line better than a page of instructions."""
@@ -238,7 +238,7 @@ def _topology(settings: Settings, brief: bool) -> str:
         if settings.topology not in (None, "none"):
             raise ConfigError(f"mode {settings.mode} has no edges: leave the topology out")
         return "none"
-    # Small models copy what they quote; told the answers alone they think for themselves (see the README's figures).
+    # Small models copy what is quoted to them, so they are told the answers alone. A choice, not yet a measured one.
     return settings.topology or ("complete:visibility=answer" if brief else "complete")
 
 

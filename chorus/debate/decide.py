@@ -20,8 +20,8 @@ from chorus.errors import ConfigError
 from chorus.types import AnswerKind, Decision, Question, Support, Turn, TurnKind
 
 CONFIDENCE_POWER = 4
-"""A vote weighs its confidence to this power. Measured on the packaged model: votes weighed by the fourth power of the
-mean token probability were right more often than plain ones, on every task where the two differed."""
+"""A vote weighs its confidence, here the mean token probability, to this power: it sharpens what are mostly close figures.
+Chosen for the packaged model on a trial of 30 questions a task; no committed result stands behind it yet."""
 
 _SLACK = 1e-9
 """What a lead must exceed beyond the votes to come: more than rounding can move."""

@@ -31,7 +31,7 @@ MAX_SEATS = 64
 """A larger chorus is refused: its prompts would hold more voices than any context window holds."""
 
 MAX_ROUNDS = 32
-"""More rounds are refused; measured gains end after the third."""
+"""More rounds are refused: each one adds every turn to every prompt."""
 
 _SEAT = re.compile(r"\w[\w.-]{0,99}")
 

@@ -295,8 +295,7 @@ def _greedy(config: Any) -> Any:
 def _load(
     name: str, device: str | None, dtype: str | None, max_batch: int | None, report: checkpoints.Report
 ) -> HfEngine:
-    # Threads that spin while they wait for each other bring a busy machine to a crawl: beside one other process on two
-    # cores a decoding step took 386 ms, and 163 ms without spinning; on an idle machine there was no difference.
+    # Threads that spin while they wait for each other bring a machine to a crawl where another process wants a core too.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         import torch
