@@ -42,6 +42,8 @@ class Settings(Frozen):
     """Rounds of a debate or of an inner chorus; `None` is 2. Votes and solos have one."""
     decision: str | None = None
     """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
+    stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
+    """A plurality or weighted vote may end early where this share of such ends, at most, would be wrong; 0: when sure."""
     layout: Layout = "shared"
     openness: Probability | None = None
     """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority; `None` is 0.4, or with

@@ -114,6 +114,7 @@ async def route(
         openness=OPENNESS if settings.openness is None and not brief else settings.openness,
         detail="brief" if brief else "full",
         max_tokens=settings.max_tokens or (64 if brief else 512),
+        stop_error=settings.stop_error,
         engine=well_formed(engine.info.spec),
         checkpoint_sha256=engine.info.checkpoint_sha256,
         routed_by=well_formed(how),

@@ -203,6 +203,8 @@ class Plan(Frozen):
     """Whether voices read the one-line form of their method or all its steps."""
     max_tokens: int
     """Bound on one turn's length, in tokens."""
+    stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
+    """The vote may end early where this share of such ends, at most, would be wrong; 0 ends it only when it is sure."""
     engine: str
     """The engine's SPEC."""
     checkpoint_sha256: str | None = None

@@ -37,6 +37,7 @@ def settings_options(command: F) -> F:
         click.option(
             "--decision", metavar="NAME", help="plurality, weighted, borda, schulze, unanimity, judge, synthesis."
         ),
+        click.option("--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"),
         click.option("--layout", type=LAYOUTS, help="Persona last, behind a shared prefix; or in the system message."),
         click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority."),
         click.option("--detail", type=DETAILS, help="How much voices read of their method.  [by the model's size]"),

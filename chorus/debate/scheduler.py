@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import functools
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 from chorus.debate import decide
 from chorus.debate.budget import Budget, Limits
@@ -24,6 +24,7 @@ from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes
 from chorus.debate.prompts import Prompter
+from chorus.debate.sequential import likely_settled
 from chorus.debate.speaker import COORDINATOR, JUDGE, BudgetSpent, Speaker
 from chorus.engines.base import Engine
 from chorus.errors import ChorusError
@@ -34,6 +35,10 @@ from personas.persona import Persona
 
 AGREED = "all voices agreed"
 """Why a debate ends after a round under the rule `unanimity`; there is nothing left that its places could be for."""
+
+SETTLED = "the outcome could no longer change"
+LIKELY = "the outcome was unlikely to change"
+"""Why a final round ends before all have spoken."""
 
 
 class Debate:
@@ -66,6 +71,7 @@ class Debate:
     ) -> None:
         self._plan = plan
         self._question = question
+        self._seed = seed
         self._limits = limits or Limits()
         self._seats = {seat.seat: seat for seat in plan.seats}
         self._floor = Floor(plan, question)
@@ -174,15 +180,27 @@ class Debate:
         failed = [turn for turn in turns if turn.round == node[0] and turn.status == "failed"]
         if len(self._seats) - len(failed) < needed:
             self._stop(f"{len(failed)} of {len(self._seats)} voices failed in round {node[0]}: {failed[-1].reason}")
-        elif (
-            node[0] == last
-            and any(not task.done() for task in self._running.values())
-            and decide.settled(self._plan.decision, self._question, self._plan.kind, turns, list(self._seats), last)
+        elif node[0] == last and any(not task.done() for task in self._running.values()):
+            self._look_for_an_outcome(turns)
+
+    def _look_for_an_outcome(self, turns: Sequence[Turn]) -> None:
+        """End the debate when the votes still to come can't change its outcome, or are unlikely to."""
+        plan, question, seats = self._plan, self._question, list(self._seats)
+        error = plan.stop_error
+        if decide.settled(plan.decision, question, plan.kind, turns, seats, plan.rounds):
+            self._settle(SETTLED, "stopped early: the votes still to come could not change the outcome")
+        elif error and likely_settled(
+            plan.decision, question, plan.kind, turns, seats, plan.rounds, error=error, seed=self._seed
         ):
-            self._settled = "the outcome could no longer change"
-            self._minutes.note("stopped early: the votes still to come could not change the outcome")
-            for task in self._running.values():
-                task.cancel()
+            risk = f"wrong in at most {100 * error:.3g}% of debates"
+            self._settle(LIKELY, f"stopped early: {risk} (votes counted in an order drawn beforehand)")
+
+    def _settle(self, reason: str, note: str) -> None:
+        """Ask for no more speeches: cancel those in flight."""
+        self._settled = reason
+        self._minutes.note(note)
+        for task in self._running.values():
+            task.cancel()
 
     def _look_for_unanimity(self, held: list[Node]) -> None:
         if not held:
