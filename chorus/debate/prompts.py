@@ -1,8 +1,9 @@
 """What a voice reads, and in which order.
 
-In the `shared` layout the parts come as charter, question, transcript in one append-only order, and last who is
-speaking: every seat's prompt then begins with the same tokens, and a round's prompts begin with those of the round
-before. The `system` layout puts the persona into the system message, first. Invariants:
+In the `shared` layout the parts come as charter with the cards of the whole cast, question, transcript in one append-only
+order, and last who is speaking, in a line: every seat's prompt then begins with the same tokens, a round's prompts begin
+with those of the round before, and no card is computed twice, not even in the next debate of the same cast. The `system`
+layout puts the one seat's card into the system message, first, as most programs do. Invariants:
 
 - what a persona said stands line by line behind `> `, with chat-template tokens broken, so it can't leave its quotation;
 - a seat reads the turns that it heard, in this round and before, ordered by round and then by seat in the plan;
@@ -101,14 +102,14 @@ class Prompter:
         dial = self.plan.openness
         words = {"cue": self.personas[persona].cue, "yield": "" if dial is None else f" {_yield(dial)}"}
         task = self._words(key, **words)
-        return self._prompt(self._card(seat, persona), heard, task, dropped)
+        return self._prompt(self._who(seat, persona), heard, task, dropped)
 
     def ballot(
         self, seat: str, persona: str, heard: Sequence[Heard], options: Sequence[str], *, dropped: int = 0
     ) -> Prompt:
         """Ask a seat to rank the answers on the table."""
         listed = "\n".join(f"{letter(index)}. {plain(option)}" for index, option in enumerate(options))
-        return self._prompt(self._card(seat, persona), heard, self._words("ballot", options=listed), dropped)
+        return self._prompt(self._who(seat, persona), heard, self._words("ballot", options=listed), dropped)
 
     def closing(self, kind: TurnKind, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
         """Ask the judge for its ruling, or the coordinator for its synthesis."""
@@ -122,8 +123,8 @@ class Prompter:
         names = ", ".join(p.name for p in people)
         return self._prompt("", (), self._words("inner", cards=cards, names=names, rounds=str(self.plan.rounds)), 0)
 
-    def _prompt(self, card: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
-        charter = self._words("charter")
+    def _prompt(self, who: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
+        charter = self._charter
         parts = [self._words("question", question=self._question())]
         if self.plan.detail == "brief" and heard and all(one.visibility == "answer" for one in heard):
             # Small models take marks and empty lines for something to go on writing; a sentence they take as told.
@@ -133,10 +134,10 @@ class Prompter:
             if dropped:
                 parts.append(f"({dropped} earlier turns are left out here: the context is full.)")
             parts += [self._block(one) for one in heard]
-        if self.plan.layout == "shared":
-            parts += [card] if card else []
+        if self._shares:
+            parts += [who] if who else []
         else:
-            charter = f"{charter}\n\n{card}" if card else charter
+            charter = f"{charter}\n\n{who}" if who else charter
         parts.append(task)
         history = tuple(Message(role=message.role, content=plain(message.content)) for message in self.question.history)
         return Prompt(
@@ -165,10 +166,32 @@ class Prompter:
             said = f"{said}\nAnswer: {answer}"
         return f"{mark}\n{quote(said) if said.strip() else '> (said nothing)'}"
 
-    def _card(self, seat: str, persona: str) -> str:
-        who = self.personas[persona]
-        method = "\n".join(f"{number}. {step}" for number, step in enumerate(who.method, 1))
-        return self._words("as", name=who.name, seat=seat, summary=who.summary, method=method, voice=who.voice)
+    @functools.cached_property
+    def _charter(self) -> str:
+        """The system message as all seats have it in common."""
+        parts = [self._words("charter"), self._cast() if self._shares else ""]
+        return "\n\n".join(part for part in parts if part)
+
+    @property
+    def _shares(self) -> bool:
+        return self.plan.layout == "shared"
+
+    def _cast(self) -> str:
+        """Return the cards of the whole cast, each with the seats that speak for it; one voice needs no list."""
+        if len(self.plan.seats) == 1 or self.plan.mode == "inner" or not _prompts()[self.plan.detail]["cast"]:
+            return ""
+        seats: dict[str, list[str]] = {}
+        for seat in self.plan.seats:
+            seats.setdefault(seat.persona, []).append(seat.seat)
+        cards = (
+            self._words("card", seats=", ".join(names), **_card(self.personas[id_])) for id_, names in seats.items()
+        )
+        return self._words("cast", cards="\n\n".join(cards))
+
+    def _who(self, seat: str, persona: str) -> str:
+        """Say who is speaking: in a line where the card stands in the charter, else with the card."""
+        key = "as" if self._shares and len(self.plan.seats) > 1 else "alone"
+        return self._words(key, seat=seat, cue=self.personas[persona].cue, **_card(self.personas[persona]))
 
     def _words(self, key: str, **values: str) -> str:
         return _fill(_prompts()[self.plan.detail][key], values)
@@ -208,6 +231,11 @@ async def fit(
             f"{engine.info.context_window}: shorten the question or its history, or lower --max-tokens"
         )
     return best
+
+
+def _card(persona: Persona) -> dict[str, str]:
+    method = "\n".join(f"{number}. {step}" for number, step in enumerate(persona.method, 1))
+    return {"name": persona.name, "summary": persona.summary, "method": method, "voice": persona.voice}
 
 
 def letter(index: int) -> str:

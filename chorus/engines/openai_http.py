@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ async def open_openai(
     context_window: int | None = None,
     max_concurrency: int = 16,
     send_seed: bool = True,
+    extra_body: Mapping[str, Any] | None = None,
 ) -> OpenAIEngine:
     """Open the engine of `openai:BASE_URL#MODEL`; MODEL may be left out where the server serves just one.
 
@@ -59,6 +60,7 @@ async def open_openai(
         context_window: Tokens of prompt and completion together; `None` asks the server; 8192 if it won't say.
         max_concurrency: Calls at once that the server serves well.
         send_seed: Whether seeds are passed on. Some servers fall over them (vLLM on a CPU, when it chunks prompts).
+        extra_body: Fields of the server's own that go into every request (vLLM's `top_k`, `ignore_eos` …).
 
     Raises:
         ConfigError: the URL, the model or an option can't be used.
@@ -72,6 +74,8 @@ async def open_openai(
     ):
         if value is not None and not (isinstance(value, int | float) and value > 0):
             raise ConfigError(f"the engine option {name} must be a number above 0, not {value!r}")
+    if extra_body is not None and not isinstance(extra_body, Mapping):
+        raise ConfigError(f"the engine option extra_body must be a table of fields, not {extra_body!r}")
     client = _client(url, timeout_s)
     try:
         model, window = await find_model(client, url, wanted, timeout_s)
@@ -83,7 +87,8 @@ async def open_openai(
         context_window=context_window or window or DEFAULT_CONTEXT_WINDOW,
         max_concurrency=max_concurrency,
     )
-    return OpenAIEngine(client, info, model=model, timeout_s=timeout_s, send_seed=send_seed)
+    dialect = _Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
+    return OpenAIEngine(client, info, model=model, timeout_s=timeout_s, dialect=dialect)
 
 
 def _client(url: str, timeout_s: float) -> AsyncOpenAI:
@@ -102,13 +107,15 @@ def _client(url: str, timeout_s: float) -> AsyncOpenAI:
 class OpenAIEngine:
     """A model behind an OpenAI-compatible server. Made by `open_openai`."""
 
-    def __init__(self, client: AsyncOpenAI, info: EngineInfo, *, model: str, timeout_s: float, send_seed: bool) -> None:
+    def __init__(
+        self, client: AsyncOpenAI, info: EngineInfo, *, model: str, timeout_s: float, dialect: _Dialect
+    ) -> None:
         self._client = client
         self._info = info
         self._model = model
         self._timeout_s = timeout_s
         self._url = str(client.base_url).rstrip("/")
-        self._dialect = _Dialect(refused=set() if send_seed else {"seed"})
+        self._dialect = dialect
         self._can_tokenize = True
         self._loop = asyncio.get_running_loop()
         self.calls = Calls()
@@ -213,6 +220,7 @@ class _Dialect:
 
     refused: set[str] = field(default_factory=set)
     length_field: str = "max_tokens"
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def body(self, request: Request) -> dict[str, Any]:
         """Return the request's fields but for the model and the messages."""
@@ -222,6 +230,8 @@ class _Dialect:
         body[self.length_field] = sampling.max_tokens
         if sampling.stop:
             body["stop"] = list(sampling.stop)
+        if self.extra:
+            body["extra_body"] = self.extra
         optional = {"logprobs": True, "stream_options": {"include_usage": True}, "seed": sampling.seed}
         return body | {
             name: value for name, value in optional.items() if name not in self.refused and value is not None

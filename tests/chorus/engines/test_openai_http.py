@@ -138,6 +138,15 @@ async def test_a_password_in_the_url_is_refused_and_not_repeated():
     assert "hunter2" not in str(refused.value)
 
 
+async def test_a_servers_own_fields_go_into_every_request(server):
+    engine = await open_openai(server.url, extra_body={"top_k": 5, "ignore_eos": True})
+    await ask(engine)
+    await engine.aclose()
+    assert (server.chats[0]["top_k"], server.chats[0]["ignore_eos"]) == (5, True)
+    with pytest.raises(ConfigError, match="extra_body must be a table"):
+        await open_openai(server.url, extra_body="top_k=5")
+
+
 @pytest.mark.parametrize("option", [{"timeout_s": 0}, {"context_window": -1}, {"max_concurrency": "8"}])
 async def test_options_must_be_numbers_above_0(option):
     with pytest.raises(ConfigError, match=f"{next(iter(option))} must be a number above 0"):

@@ -1,0 +1,52 @@
+"""Plots of results, as SVG files that a README can show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+COLOURS = ("#8a8f98", "#b9bec7", "#c9a27e", "#b4552d", "#2f6db3", "#79b0ec", "#3f7d3a", "#8a4bab", "#9a6b00", "#0f7d7d")
+
+
+def bars(
+    path: Path,
+    title: str,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float]],
+    label: str,
+    *,
+    log: bool = False,
+) -> None:
+    """Draw groups of bars, one colour for each series.
+
+    Args:
+        path: of the SVG file.
+        title: above the plot.
+        groups: names of the groups, left to right.
+        series: name -> one value a group; NaN leaves a gap.
+        label: of the vertical axis, with its unit.
+        log: whether that axis is logarithmic.
+    """
+    import matplotlib
+
+    matplotlib.use("svg")
+    # The same figures give the same file, and text stays text.
+    matplotlib.rcParams.update({"svg.hashsalt": "chorus", "svg.fonttype": "none", "font.family": "sans-serif"})
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 4.4), layout="constrained")
+    width = 0.84 / max(len(series), 1)
+    for number, (name, values) in enumerate(series.items()):
+        places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
+        drawn = axes.bar(places, values, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
+        axes.bar_label(drawn, ["" if math.isnan(value) else f"{value:.2g}" for value in values], fontsize=7)
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylabel(label)
+    axes.set_title(title, loc="left", fontsize=11)
+    if log:
+        axes.set_yscale("log")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
