@@ -17,6 +17,9 @@ from typing import Any
 
 from chorus.engines.base import Completion, Emit, Engine, Request
 
+LONGEST = 8 / 3
+"""No turn is longer than this, in mean lengths."""
+
 AGREEMENT = "\nAnswer: 56"
 """What `Agreeing` has every voice say in the end."""
 
@@ -47,14 +50,16 @@ class Wrapper:
 
 
 class Noting(Wrapper):
-    """Notes every call that was answered."""
+    """Notes every call that was answered, and counts all, those that were cancelled too."""
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.calls: list[Call] = []
+        self.begun = 0
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
         """Call the engine and take the times."""
+        self.begun += 1
         began, first = time.perf_counter(), math.nan
 
         def hear(piece: str) -> None:
@@ -94,12 +99,14 @@ class Barrier(Wrapper):
         round_ = int(request.id.partition(".")[0])
         before = (request.debate, round_ - 1)
         async with self._changed:
-            await self._changed.wait_for(lambda: round_ == 1 or self._spoken.get(before, 0) == self._seats)
-        completion = await self.engine.generate(request, emit)
-        async with self._changed:
-            self._spoken[request.debate, round_] = self._spoken.get((request.debate, round_), 0) + 1
-            self._changed.notify_all()
-        return completion
+            await self._changed.wait_for(lambda: round_ == 1 or self._spoken.get(before, 0) >= self._seats)
+        try:
+            return await self.engine.generate(request, emit)
+        finally:
+            # A call that fails opens the barrier as well: the debate goes on without it, and says so.
+            async with self._changed:
+                self._spoken[request.debate, round_] = self._spoken.get((request.debate, round_), 0) + 1
+                self._changed.notify_all()
 
 
 class Agreeing(Wrapper):
@@ -117,14 +124,14 @@ def lengths(turns: Iterable[str], tokens: int, *, spread: float = 0.0, seed: int
     Args:
         turns: their ids.
         tokens: the mean length.
-        spread: coefficient of variation of a lognormal distribution; 0 makes all equal. Lengths stay within a quarter
-            and thrice the mean.
+        spread: coefficient of variation of a lognormal distribution; 0 makes all equal. Lengths stay between a quarter
+            of the mean and `LONGEST` times the mean: 12 to 128 for 48.
         seed: draws them.
     """
     draw = random.Random(seed)
     sigma = math.sqrt(math.log(1 + spread**2))
     drawn = {turn: tokens * draw.lognormvariate(-(sigma**2) / 2, sigma) for turn in sorted(turns)}
-    return {turn: round(min(max(length, tokens / 4), 3 * tokens)) for turn, length in drawn.items()}
+    return {turn: max(1, round(min(max(length, tokens / 4), LONGEST * tokens))) for turn, length in drawn.items()}
 
 
 async def replay(url: str, model: str, calls: Sequence[Call], heard: Mapping[str, Sequence[str]] | None) -> float:

@@ -333,7 +333,7 @@ def write(bench: Bench, options: argparse.Namespace, profile: Sequence[tuple[str
             *aims(cells),
             "medians over the repeats; ratios are taken repeat by repeat, and above 1 this way is the faster",
             "every turn has a set length (`ignore_eos`), greedy; the prefix cache is emptied before each measurement",
-            f"`uneven`: lengths drawn from a lognormal distribution, mean {options.tokens}, coefficient of variation {SPREAD}",
+            f"`uneven`: lengths from a lognormal distribution, mean {options.tokens}, coefficient of variation {SPREAD}",
             *(
                 [f"where one debate's {total:.2f} s go in this process (cProfile, own time): {where}"]
                 if profile
@@ -383,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--debates", default="1,4,16", help="loads to measure at  [1,4,16]")
     parser.add_argument("--repeats", type=int, default=3, help="of everything at one debate; at higher loads one  [3]")
-    parser.add_argument("--tokens", type=int, default=32, help="length of a turn  [32]")
+    parser.add_argument("--tokens", type=int, default=64, help="length of a turn  [64]")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--anew", action="store_true", help="measure again what an earlier run has measured")
     parser.add_argument("--quick", action="store_true", help="a few seconds of everything, to see that it runs")
