@@ -17,7 +17,7 @@ import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chorus import config
 from chorus.config import Settings
@@ -32,6 +32,10 @@ from chorus.route import route
 from chorus.types import MAX_QUESTION_CHARS, Answer, Question, well_formed
 from personas import Library, Persona
 
+if TYPE_CHECKING:
+    from chorus.telemetry.counters import Counters
+    from chorus.telemetry.tracing import Tracing
+
 T = TypeVar("T")
 
 
@@ -44,10 +48,12 @@ class Chorus:
         library: where personas are looked up; the built-in packs by default.
         settings: settings already loaded, which the other arguments go before.
         report: is told, in a few words, of steps that take long before a debate can begin.
+        counters: count the engine's calls, for Prometheus.
         **settings: any field of `Settings`: topology, rounds, decision, layout, openness, seed …
 
     Raises:
         ConfigError: a setting that doesn't exist, or doesn't fit.
+        MissingExtra: telemetry was asked for, and its packages are not installed.
     """
 
     def __init__(
@@ -58,6 +64,7 @@ class Chorus:
         library: Library | None = None,
         settings: Settings | None = None,
         report: Callable[[str], None] | None = None,
+        counters: Counters | None = None,
         **overrides: Any,
     ) -> None:
         if isinstance(engine, str):
@@ -67,11 +74,18 @@ class Chorus:
         self.settings = config.load(overrides, base=settings)
         self._library = library or Library.builtin()
         self._cast = None if personas is None or isinstance(personas, str) else list(personas)
-        self._engine: Engine | None = None if engine is None or isinstance(engine, str) else engine
+        self._counters = counters
+        self._tracing = _tracing(self.settings)
+        self._engine: Engine | None = None if engine is None or isinstance(engine, str) else self._metered(engine)
         self._owns_engine = self._engine is None
         self._report = report
         self._opening: asyncio.Lock | None = None
         self._loop: _LoopThread | None = None
+
+    @property
+    def library(self) -> Library:
+        """Where personas are looked up."""
+        return self._library
 
     async def convene(self, question: str | Question) -> Debate:
         """Return the debate that would answer the question, planned and not yet begun.
@@ -81,7 +95,7 @@ class Chorus:
             ChorusError: the engine can't be opened, or the plan asks for something that isn't there.
         """
         asked = as_question(question)
-        engine = await self._open()
+        engine = await self.open()
         routed = await route(asked, self.settings, engine, self._library, self._cast)
         limits = Limits(
             max_calls=self.settings.max_calls,
@@ -91,15 +105,17 @@ class Chorus:
             attempts=self.settings.attempts,
             quorum=self.settings.quorum,
         )
+        trace = self._tracing.debate() if self._tracing else None
         return Debate(
             routed.plan,
             routed.question,
             routed.cast,
-            engine,
+            trace.engine(engine) if trace else engine,
             seed=self.settings.seed,
             limits=limits,
             versions=versions(),
             spent=routed.spent,
+            observer=trace,
         )
 
     async def stream(self, question: str | Question) -> AsyncGenerator[Event]:
@@ -154,15 +170,25 @@ class Chorus:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _open(self) -> Engine:
+    async def open(self) -> Engine:
+        """Return the engine, opened the first time that it is asked for. Raises ChorusError when it can't be."""
         # Made here, since a lock belongs to the loop that first uses it.
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             if self._engine is None:
-                self._engine = await registry.open_engine(
+                opened = await registry.open_engine(
                     self.settings.engine, report=self._report, **self.settings.engine_options
                 )
+                self._engine = self._metered(opened)
             return self._engine
+
+    def _metered(self, engine: Engine) -> Engine:
+        """Return the engine, its calls counted if they are to be."""
+        if self._counters is None:
+            return engine
+        from chorus.telemetry.metered import metered
+
+        return metered(engine, self._counters)
 
 
 def as_question(question: str | Question) -> Question:
@@ -179,6 +205,15 @@ def as_question(question: str | Question) -> Question:
             f"the question has {len(question):,} characters; at most {MAX_QUESTION_CHARS:,} can be put to a chorus"
         )
     return Question(text=well_formed(question))
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """Return what makes the traces of debates, where they are asked for. Raises MissingExtra."""
+    if settings.telemetry == "off":
+        return None
+    from chorus.telemetry.tracing import Tracing
+
+    return Tracing()
 
 
 @functools.cache

@@ -65,6 +65,8 @@ class Settings(Frozen):
     quorum: Probability = 0.5
     """Share of seats that must be able to speak for the debate to go on."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    telemetry: Literal["off", "otel"] = "off"
+    """`otel` gives debates, rounds and turns as OpenTelemetry spans to the program's TracerProvider; no text of theirs."""
 
 
 def load(

@@ -17,6 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 MODES = click.Choice(["debate", "vote", "inner", "solo"])
 LAYOUTS = click.Choice(["shared", "system"])
 DETAILS = click.Choice(["brief", "full"])
+TELEMETRY = click.Choice(["off", "otel"])
 
 
 def settings_options(command: F) -> F:
@@ -37,7 +38,9 @@ def settings_options(command: F) -> F:
         click.option(
             "--decision", metavar="NAME", help="plurality, weighted, borda, schulze, unanimity, judge, synthesis."
         ),
-        click.option("--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"),
+        click.option(
+            "--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"
+        ),
         click.option("--layout", type=LAYOUTS, help="Persona last, behind a shared prefix; or in the system message."),
         click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority."),
         click.option("--detail", type=DETAILS, help="How much voices read of their method.  [by the model's size]"),
@@ -47,6 +50,7 @@ def settings_options(command: F) -> F:
         click.option("--max-total-tokens", type=int, help="Bound on all tokens for a question."),
         click.option("--max-seconds", type=float, help="Bound on wall-clock time for a question."),
         click.option("--seed", type=int, help="Repeats the draw where the engine can.  [0]"),
+        click.option("--telemetry", type=TELEMETRY, help="otel: debates as OpenTelemetry spans.  [off]"),
         click.option(
             "--config", "config_file", type=click.Path(path_type=Path), help="Settings file.  [./chorus.toml]"
         ),

@@ -5,12 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from chorus.debate import decide
 from chorus.debate.floor import Floor
 from chorus.record import events
 from chorus.record.events import Event
 from chorus.types import Answer, DebateStatus, Decision, Plan, Question, Usage
+
+
+class Observer(Protocol):
+    """Looks on at a debate, whether anybody listens to it or not: told of all events but how the vote would stand."""
+
+    def see(self, event: Event) -> None:
+        """Take note of an event. Called where it happens, in the turn's own task: it must be quick, and never raise."""
+        ...
+
+    def close(self, fault: BaseException | None) -> None:
+        """Take note of the end. `fault` is what ended the debate before its decision: an error, or being cancelled."""
+        ...
 
 
 class Minutes:
@@ -25,6 +38,7 @@ class Minutes:
         floor: Floor,
         versions: Mapping[str, str],
         spent: Usage,
+        observer: Observer | None = None,
     ) -> None:
         self.debate = _debate_id(plan, question, cards, seed)
         """Names the debate."""
@@ -37,6 +51,7 @@ class Minutes:
         self._floor = floor
         self._versions = dict(versions)
         self._spent = spent
+        self._observer = observer
         self._notes: list[str] = []
         self._elapsed: Callable[[], float] = lambda: 0.0
         self._listening = True
@@ -47,11 +62,13 @@ class Minutes:
         began = clock()
         self._elapsed = lambda: clock() - began
 
-    def end(self) -> None:
-        """Stop the debate's time, and end its events."""
+    def end(self, fault: BaseException | None = None) -> None:
+        """Stop the debate's time, and end its events. `fault` is what ended the debate before its decision."""
         ended = self.now()
         self._elapsed = lambda: ended
         self.events.put_nowait(None)
+        if self._observer:
+            self._observer.close(fault)
 
     def now(self) -> float:
         """Return the seconds since the debate began, or that it took."""
@@ -59,6 +76,8 @@ class Minutes:
 
     def emit(self, event: Event) -> None:
         """Give off an event."""
+        if self._observer:
+            self._observer.see(event)
         if self._listening:
             self.events.put_nowait(event)
 

@@ -177,12 +177,15 @@ class Prompter:
         return self.plan.layout == "shared"
 
     def _cast(self) -> str:
-        """Return the cards of the whole cast, each with the seats that speak for it; one voice needs no list."""
-        if len(self.plan.seats) == 1 or self.plan.mode == "inner" or not _prompts()[self.plan.detail]["cast"]:
-            return ""
+        """Return the cards of the whole cast, each with the seats that speak for it.
+
+        One voice needs no list, and there is none where the cards aren't at hand: a record that is decided again.
+        """
         seats: dict[str, list[str]] = {}
         for seat in self.plan.seats:
             seats.setdefault(seat.persona, []).append(seat.seat)
+        if len(self.plan.seats) == 1 or self.plan.mode == "inner" or not seats.keys() <= self.personas.keys():
+            return ""
         cards = (
             self._words("card", seats=", ".join(names), **_card(self.personas[id_])) for id_, names in seats.items()
         )

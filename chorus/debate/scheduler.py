@@ -22,7 +22,7 @@ from chorus.debate import decide
 from chorus.debate.budget import Budget, Limits
 from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
-from chorus.debate.minutes import Minutes
+from chorus.debate.minutes import Minutes, Observer
 from chorus.debate.prompts import Prompter
 from chorus.debate.sequential import likely_settled
 from chorus.debate.speaker import COORDINATOR, JUDGE, BudgetSpent, Speaker
@@ -54,6 +54,7 @@ class Debate:
         versions: of the packages that a result may depend on, for the record.
         spoken: turns that are not spoken again.
         spent: what was used before it began.
+        observer: looks on.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Debate:
         versions: Mapping[str, str] | None = None,
         spoken: Iterable[Turn] = (),
         spent: Usage | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._plan = plan
         self._question = question
@@ -78,7 +80,7 @@ class Debate:
         for turn in spoken:
             self._floor.add(turn)
         cards = {name: card.sha256 for name, card in cast.items()}
-        self._minutes = Minutes(plan, question, cards, seed, self._floor, versions or {}, spent or Usage())
+        self._minutes = Minutes(plan, question, cards, seed, self._floor, versions or {}, spent or Usage(), observer)
         prompter, budget = Prompter(plan, question, dict(cast)), Budget(self._limits, spent)
         self._speaker = Speaker(plan, question, prompter, self._floor, engine, budget, seed, self._minutes)
         self._slots = asyncio.Semaphore(self._limits.concurrency)
@@ -94,11 +96,16 @@ class Debate:
         """Names the debate: its question's id, then a hash of all that shapes it."""
         return self._minutes.debate
 
+    @property
+    def plan(self) -> Plan:
+        """Who speaks, along which edges, how often."""
+        return self._plan
+
     async def run(self) -> AsyncGenerator[Event]:
         """Hold the debate. Closing the iterator cancels whatever is in flight."""
         self._minutes.begin(asyncio.get_running_loop().time, listening=True)
         driver = asyncio.create_task(self._drive())
-        driver.add_done_callback(lambda _: self._minutes.end())
+        driver.add_done_callback(lambda ended: self._minutes.end(_fault(ended)))
         try:
             while (event := await self._minutes.events.get()) is not None:
                 yield event
@@ -112,9 +119,12 @@ class Debate:
         """Hold the debate with nobody listening, and return its record: the same as the stream's, for less work."""
         self._minutes.begin(asyncio.get_running_loop().time, listening=False)
         try:
-            return await self._drive()
-        finally:
-            self._minutes.end()
+            answer = await self._drive()
+        except BaseException as fault:
+            self._minutes.end(fault)
+            raise
+        self._minutes.end()
+        return answer
 
     def record(self, reason: str) -> Answer:
         """Return the record as it stands, of a debate that was abandoned; decided without the engine."""
@@ -308,3 +318,8 @@ class Debate:
         for task in self._running.values():
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+
+def _fault(ended: asyncio.Task[Answer]) -> BaseException | None:
+    """Return what ended a task before its result, or None."""
+    return asyncio.CancelledError() if ended.cancelled() else ended.exception()
