@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chorus import config
 from chorus.config import Settings
+from chorus.debate import calibration
 from chorus.debate.budget import Limits
 from chorus.debate.scheduler import Debate
 from chorus.engines import registry
@@ -74,6 +75,7 @@ class Chorus:
         self.settings = config.load(overrides, base=settings)
         self._library = library or Library.builtin()
         self._cast = None if personas is None or isinstance(personas, str) else list(personas)
+        self._calibration = calibration.load(self.settings.calibration) if self.settings.calibration else None
         self._counters = counters
         self._tracing = _tracing(self.settings)
         self._engine: Engine | None = None if engine is None or isinstance(engine, str) else self._metered(engine)
@@ -96,7 +98,7 @@ class Chorus:
         """
         asked = as_question(question)
         engine = await self.open()
-        routed = await route(asked, self.settings, engine, self._library, self._cast)
+        routed = await route(asked, self.settings, engine, self._library, self._cast, self._calibration)
         limits = Limits(
             max_calls=self.settings.max_calls,
             max_total_tokens=self.settings.max_total_tokens,
@@ -116,6 +118,7 @@ class Chorus:
             versions=versions(),
             spent=routed.spent,
             observer=trace,
+            calibration=self._calibration,
         )
 
     async def stream(self, question: str | Question) -> AsyncGenerator[Event]:

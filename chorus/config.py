@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from chorus.errors import ConfigError
-from chorus.types import Frozen, Layout, Mode, Probability
+from chorus.types import Frozen, Layout, Mode, Positions, Probability
 
 FILE = "chorus.toml"
 PREFIX = "CHORUS_"
@@ -44,6 +44,13 @@ class Settings(Frozen):
     """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
     """A plurality or weighted vote may end early where this share of such ends, at most, would be wrong; 0: when sure."""
+    positions: Positions = "text"
+    """How voices state their positions: `text`, or `json` with the reasoning beside the answer, by a schema where the
+    engine can decode by one; ballots are then held to the letters on the table."""
+    calibration: str | None = Field(default=None, min_length=1)
+    """A `calibration.json`, by which confidences become probabilities of being right; `None` leaves them as they are."""
+    gate: bool = False
+    """Whether a few voices speak first, and answer at once where they agree surely enough; needs a calibration file."""
     layout: Layout = "shared"
     openness: Probability | None = None
     """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority; `None` is 0.4, or with

@@ -56,6 +56,10 @@ class ContextTooLong(EngineError):
     """The engine says that the prompt and the answer don't fit its context window."""
 
 
+class SchemaRefused(EngineError):
+    """The engine can't decode by the JSON schema of the call. The same call without it may succeed."""
+
+
 class DebateFailed(ChorusError):
     """A debate ended with nothing decided. `answer` holds its record."""
 

@@ -54,6 +54,8 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
         raise RecordError(f"{answer.id} was cut short ({why}): it can't be decided by another rule than its own")
     again = answer.model_copy(update={"plan": answer.plan.model_copy(update={"decision": rule})})
     needs = _lacking(again)
+    if rule == answer.decision.rule and answer.decision.calibrated:
+        return answer  # what its confidence was worth is not to be had from the record again
     if needs is None or (engine is None and rule == answer.decision.rule):
         return _decided(again)
     if engine is None:
@@ -63,7 +65,7 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
 
 def _decided(answer: Answer) -> Answer:
     """Return the record with the outcome that its plan's rule makes of its turns."""
-    seats = [seat.seat for seat in answer.plan.seats]
+    seats = decide.electorate(answer.plan, answer.turns)
     decision = decide.decide(answer.plan.decision, answer.question, answer.plan.kind, answer.turns, seats)
     outcome = {
         "decision": decision,

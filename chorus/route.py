@@ -19,10 +19,11 @@ from pydantic import ValidationError
 
 from chorus.config import Settings
 from chorus.debate import decide, grade, topology
+from chorus.debate.calibration import Calibration
 from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError, QuestionError
-from chorus.types import AnswerKind, Message, Plan, Question, SeatPlan, Usage, well_formed
+from chorus.types import AnswerKind, GatePlan, Message, Plan, Question, SeatPlan, Usage, well_formed
 from personas import Library, Persona
 from personas.cast import diverse
 
@@ -72,6 +73,7 @@ async def route(
     engine: Engine,
     library: Library,
     personas: Sequence[Persona] | None = None,
+    calibration: Calibration | None = None,
 ) -> Routed:
     """Return the plan for a question.
 
@@ -81,6 +83,7 @@ async def route(
         engine: what the debate will run on; only `written` casts call it.
         library: where personas are looked up.
         personas: a cast in hand, which goes before `settings.personas`.
+        calibration: what `settings.calibration` names.
 
     Raises:
         QuestionError: the question is empty.
@@ -102,10 +105,11 @@ async def route(
     graph = topology.build(spec, names, seed=settings.seed)
     rule = settings.decision or _decision(settings, kind)
     _check(settings, rule)
+    seats = tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True))
     plan = Plan(
         mode=settings.mode,
         kind=kind,
-        seats=tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True)),
+        seats=seats,
         topology=well_formed(spec),
         edges=topology.edges_of(graph),
         rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
@@ -113,8 +117,11 @@ async def route(
         layout=settings.layout,
         openness=OPENNESS if settings.openness is None and not brief else settings.openness,
         detail="brief" if brief else "full",
+        positions=settings.positions,
         max_tokens=settings.max_tokens or (64 if brief else 512),
         stop_error=settings.stop_error,
+        gate=_gate(settings, calibration, cast, seats) if settings.gate else None,
+        calibration_sha256=calibration.sha256 if calibration else None,
         engine=well_formed(engine.info.spec),
         checkpoint_sha256=engine.info.checkpoint_sha256,
         routed_by=well_formed(how),
@@ -144,6 +151,23 @@ async def _cast(
         cast = [library.get(persona or _persona_of(seat)) for seat, persona in seats]
         return cast, "fixed by the topology file", Usage()
     return _matched(question, kind, settings, library), "expertise", Usage()
+
+
+def _gate(
+    settings: Settings, calibration: Calibration | None, cast: Sequence[Persona], seats: Sequence[SeatPlan]
+) -> GatePlan:
+    """Choose the voices that speak first: those whose methods differ most. Raises ConfigError."""
+    if settings.mode not in ("debate", "vote"):
+        raise ConfigError(f"the mode {settings.mode!r} has no gate: it has one call. Leave the gate out")
+    fitted = calibration.gate if calibration else None
+    if fitted is None:
+        where = f"{settings.calibration} has no section 'gate'" if calibration else "no calibration file is set"
+        raise ConfigError(f"the gate needs a threshold fitted on labelled questions, and {where}: --calibration FILE")
+    chosen = {persona.id for persona in diverse(cast, fitted.voices)}
+    if len(chosen) < fitted.voices:
+        raise ConfigError(f"the gate needs {fitted.voices} different voices, and the cast has {len(chosen)}")
+    first = {seat.persona: seat.seat for seat in reversed(seats) if seat.persona in chosen}
+    return GatePlan(seats=tuple(seat.seat for seat in seats if seat.seat in first.values()), threshold=fitted.threshold)
 
 
 def _matched(question: Question, kind: AnswerKind, settings: Settings, library: Library) -> list[Persona]:
@@ -255,6 +279,8 @@ def _check(settings: Settings, rule: str) -> None:
     needs = decide.rule(rule).needs
     if settings.mode == "inner" and needs == "ballot":
         raise ConfigError(f"an inner chorus casts no ballots, so {rule} can't decide it")
+    if settings.mode == "inner" and settings.positions == "json":
+        raise ConfigError("an inner chorus is one text of many voices: leave --positions json out")
     if settings.mode in ("vote", "solo") and settings.rounds not in (None, 1):
         raise ConfigError(f"mode {settings.mode} has one round: leave --rounds out")
 

@@ -7,9 +7,10 @@ back from disk is checked as strictly as one just made.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 SCHEMA = 1
 """Version of the debate record. It changes when a reader of the old one would go wrong."""
@@ -22,6 +23,8 @@ AnswerKind = Literal["number", "expression", "choice", "yesno", "short", "list",
 
 Mode = Literal["debate", "vote", "inner", "solo"]
 Layout = Literal["shared", "system"]
+Positions = Literal["text", "json"]
+"""How a voice states its position: at the end of its words, or as JSON with its reasoning beside its answer."""
 Visibility = Literal["full", "answer", "summary"]
 TurnKind = Literal["speech", "ballot", "ruling", "synthesis"]
 TurnStatus = Literal["done", "failed", "cancelled"]
@@ -41,11 +44,47 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
+class Tool(Frozen):
+    """A function that the model may ask its caller to run. Nothing here runs it."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    """What the model calls it by."""
+    description: str = ""
+    parameters: str = "{}"
+    """JSON schema of its arguments, an object, as text; `{}` takes whatever comes."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _an_object(cls, parameters: str) -> str:
+        try:
+            schema = json.loads(parameters)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"is no JSON: {error}") from None
+        if not isinstance(schema, dict):
+            raise ValueError("is no JSON object")
+        return parameters
+
+
+class ToolCall(Frozen):
+    """The model's wish that a tool be run."""
+
+    id: str
+    """Names the call; the message with its result repeats it."""
+    name: str
+    arguments: str
+    """JSON as the model wrote it: nobody has checked it against the tool's schema."""
+
+
 class Message(Frozen):
     """One chat message, as every engine takes it."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    """May be empty where an assistant only called tools."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """On an assistant's message: the tools that it asked for."""
+    tool_call_id: str | None = None
+    """On a tool's message: the call whose result its content is."""
 
 
 class Question(Frozen):
@@ -90,6 +129,17 @@ class Usage(Frozen):
         )
 
 
+class Signals(Frozen):
+    """What tells how sure a voice is; `None` where it can't be had."""
+
+    span: Probability | None = None
+    """Geometric mean of the probabilities of the answer's own tokens."""
+    text: Probability | None = None
+    """Mean probability of all tokens of the turn."""
+    stated: Probability | None = None
+    """What the voice says of itself."""
+
+
 class Position(Frozen):
     """The answer that a turn stands for."""
 
@@ -97,6 +147,8 @@ class Position(Frozen):
     """As the voice wrote it, trimmed; two spellings of one answer are made equal by `debate.grade`, not here."""
     confidence: Probability | None = None
     """How sure the voice is; `None` when neither the engine nor the voice says."""
+    signals: Signals | None = None
+    """What that was made of."""
     ranking: tuple[str, ...] | None = None
     """On a ballot: the answers on the table, best first."""
 
@@ -165,7 +217,9 @@ class Decision(Frozen):
     answer: str | None
     """`None` when no voice took a position."""
     confidence: Probability
-    """The winner's share of the support under the rule, times the share of seats that took a position at all."""
+    """The winner's share of the support under the rule, times the share of seats that took a position at all; where
+    `calibrated`, the probability of being right that a calibration file gives."""
+    calibrated: bool = False
     support: tuple[Support, ...] = ()
     """Every distinct answer, best first."""
     dissent: Dissent | None = None
@@ -182,6 +236,13 @@ class SeatPlan(Frozen):
     persona: str
     temperature: float = Field(ge=0.0, le=2.0)
     top_p: float = Field(gt=0.0, le=1.0)
+
+
+class GatePlan(Frozen):
+    """The gate: who speaks first, and how sure they must be together for the rest not to be asked."""
+
+    seats: tuple[str, ...]
+    threshold: Probability
 
 
 class Plan(Frozen):
@@ -201,10 +262,16 @@ class Plan(Frozen):
     """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority; `None`: it isn't told."""
     detail: Literal["brief", "full"]
     """Whether voices read the one-line form of their method or all its steps."""
+    positions: Positions = "text"
+    """How voices state their positions; with `json`, guided where the engine can."""
     max_tokens: int
     """Bound on one turn's length, in tokens."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
     """The vote may end early where this share of such ends, at most, would be wrong; 0 ends it only when it is sure."""
+    gate: GatePlan | None = None
+    """`None` convenes everybody from the start."""
+    calibration_sha256: str | None = None
+    """Hash of the calibration file that the confidences come from."""
     engine: str
     """The engine's SPEC."""
     checkpoint_sha256: str | None = None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 MODES = click.Choice(["debate", "vote", "inner", "solo"])
+POSITIONS = click.Choice(["text", "json"])
 LAYOUTS = click.Choice(["shared", "system"])
 DETAILS = click.Choice(["brief", "full"])
 TELEMETRY = click.Choice(["off", "otel"])
@@ -41,6 +42,11 @@ def settings_options(command: F) -> F:
         click.option(
             "--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"
         ),
+        click.option(
+            "--positions", type=POSITIONS, help="How voices state them; json by a schema where that works.  [text]"
+        ),
+        click.option("--calibration", type=click.Path(), help="calibration.json: what confidences are worth."),
+        click.option("--gate/--no-gate", default=None, help="A few voices first; all only if these don't agree.  [no]"),
         click.option("--layout", type=LAYOUTS, help="Persona last, behind a shared prefix; or in the system message."),
         click.option("--openness", type=float, help="0 keep unless shown an error … 1 follow the majority."),
         click.option("--detail", type=DETAILS, help="How much voices read of their method.  [by the model's size]"),

@@ -17,7 +17,7 @@ from chorus.debate import ranked
 from chorus.debate.sides import Standing, position_of, stand
 from chorus.debate.verdict import clip, dissent, outcome, unlike
 from chorus.errors import ConfigError
-from chorus.types import AnswerKind, Decision, Question, Support, Turn, TurnKind
+from chorus.types import AnswerKind, Decision, Plan, Question, Support, Turn, TurnKind
 
 CONFIDENCE_POWER = 4
 """A vote weighs its confidence, here the mean token probability, to this power: it sharpens what are mostly close figures.
@@ -72,6 +72,15 @@ def decide(name: str, question: Question, kind: AnswerKind, turns: Sequence[Turn
         ConfigError: There is no such rule.
     """
     return rule(name).count(stand(question, kind, turns, seats))
+
+
+def electorate(plan: Plan, turns: Sequence[Turn]) -> list[str]:
+    """Return the seats that have a vote: all, unless the gate answered and the others were never asked."""
+    seats = [seat.seat for seat in plan.seats]
+    if plan.gate is None:
+        return seats
+    asked = {turn.seat for turn in turns if turn.kind == "speech"}
+    return [seat for seat in seats if seat in plan.gate.seats] if asked <= set(plan.gate.seats) else seats
 
 
 def unanimous(question: Question, kind: AnswerKind, turns: Sequence[Turn], seats: Sequence[str], round_: int) -> bool:

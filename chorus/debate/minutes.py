@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from chorus.debate import decide
+from chorus.debate.calibration import Calibration
 from chorus.debate.floor import Floor
+from chorus.debate.sides import stand
 from chorus.record import events
 from chorus.record.events import Event
 from chorus.types import Answer, DebateStatus, Decision, Plan, Question, Usage
@@ -39,6 +41,7 @@ class Minutes:
         versions: Mapping[str, str],
         spent: Usage,
         observer: Observer | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self.debate = _debate_id(plan, question, cards, seed)
         """Names the debate."""
@@ -52,6 +55,7 @@ class Minutes:
         self._versions = dict(versions)
         self._spent = spent
         self._observer = observer
+        self._calibration = calibration
         self._notes: list[str] = []
         self._elapsed: Callable[[], float] = lambda: 0.0
         self._listening = True
@@ -102,9 +106,14 @@ class Minutes:
         moved = self._decide(self._plan.decision if pure else "plurality")
         self.emit(events.SupportMoved(at=self.now(), decision=moved))
 
-    def record(self, cut: str | None) -> Answer:
-        """Decide over what is on the floor and return the record. `cut` says why the debate ended early, if it did."""
-        decision = self._decide(self._plan.decision)
+    def record(self, cut: str | None, gate: str | None = None) -> Answer:
+        """Decide over what is on the floor and return the record.
+
+        Args:
+            cut: why the debate ended early, if it did.
+            gate: how the gate answered, if it did; few voices are counted plainly, whatever the plan's rule.
+        """
+        decision = self._decide("plurality", gate) if gate else self._decide(self._plan.decision)
         status: DebateStatus = "cut" if cut else "done"
         reason = cut
         if decision.answer is None:
@@ -134,9 +143,23 @@ class Minutes:
             versions=self._versions,
         )
 
-    def _decide(self, rule: str) -> Decision:
-        seats = [seat.seat for seat in self._plan.seats]
-        return decide.decide(rule, self._question, self._plan.kind, self._floor.turns, seats)
+    def _decide(self, rule: str, note: str | None = None) -> Decision:
+        plan, turns = self._plan, self._floor.turns
+        seats = decide.electorate(plan, turns)
+        decision = decide.decide(rule, self._question, plan.kind, turns, seats)
+        if self._calibration:
+            decision = self._calibration.decided(decision, stand(self._question, plan.kind, turns, seats))
+        return decision.model_copy(update={"note": note}) if note else decision
+
+    def agreement(self) -> float | None:
+        """Return how sure the voices heard so far are, together, of the one answer that all of them hold.
+
+        None where they hold several or one of them holds none, or where no calibration file says.
+        """
+        decision = self._decide("plurality")
+        seats = decide.electorate(self._plan, self._floor.turns)
+        together = len(decision.support) == 1 and set(decision.support[0].seats) == set(seats)
+        return decision.confidence if together and decision.calibrated else None
 
 
 def _debate_id(plan: Plan, question: Question, cards: Mapping[str, str], seed: int) -> str:

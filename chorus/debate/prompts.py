@@ -69,7 +69,10 @@ class Prompt:
         """Hash of the messages."""
         digest = hashlib.sha256()
         for message in self.messages:
-            digest.update(f"{message.role}\0{message.content}\0".encode("utf-8", "surrogatepass"))
+            calls = "".join(f"{call.id}\0{call.name}\0{call.arguments}\0" for call in message.tool_calls)
+            answered = f"{message.tool_call_id}\0" if message.tool_call_id else ""
+            said = f"{message.role}\0{message.content}\0{calls}{answered}"
+            digest.update(said.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
@@ -139,7 +142,7 @@ class Prompter:
         else:
             charter = f"{charter}\n\n{who}" if who else charter
         parts.append(task)
-        history = tuple(Message(role=message.role, content=plain(message.content)) for message in self.question.history)
+        history = tuple(m.model_copy(update={"content": plain(m.content)}) for m in self.question.history)
         return Prompt(
             (
                 Message(role="system", content=charter),
@@ -197,7 +200,11 @@ class Prompter:
         return self._words(key, seat=seat, cue=self.personas[persona].cue, **_card(self.personas[persona]))
 
     def _words(self, key: str, **values: str) -> str:
-        return _fill(_prompts()[self.plan.detail][key], values)
+        words = _prompts()[self.plan.detail]
+        if self.plan.positions == "json":
+            key = f"{key}_json" if f"{key}_json" in words else key
+            values["form"] = _prompts()["form"][self.plan.kind]
+        return _fill(words[key], values)
 
 
 async def fit(

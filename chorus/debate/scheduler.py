@@ -18,8 +18,9 @@ import functools
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 
-from chorus.debate import decide
+from chorus.debate import decide, grade
 from chorus.debate.budget import Budget, Limits
+from chorus.debate.calibration import Calibration
 from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes, Observer
@@ -30,11 +31,11 @@ from chorus.engines.base import Engine
 from chorus.errors import ChorusError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Answer, Plan, Question, SeatPlan, Turn, TurnKind, Usage
+from chorus.types import Answer, GatePlan, Plan, Question, SeatPlan, Turn, TurnKind, Usage
 from personas.persona import Persona
 
 AGREED = "all voices agreed"
-"""Why a debate ends after a round under the rule `unanimity`; there is nothing left that its places could be for."""
+"""Why a debate ends after a round under the rule `unanimity`, or at the gate; its other places were never needed."""
 
 SETTLED = "the outcome could no longer change"
 LIKELY = "the outcome was unlikely to change"
@@ -55,6 +56,7 @@ class Debate:
         spoken: turns that are not spoken again.
         spent: what was used before it began.
         observer: looks on.
+        calibration: says what confidences are worth; a plan with a gate needs it.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Debate:
         spoken: Iterable[Turn] = (),
         spent: Usage | None = None,
         observer: Observer | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         self._plan = plan
         self._question = question
@@ -80,15 +83,20 @@ class Debate:
         for turn in spoken:
             self._floor.add(turn)
         cards = {name: card.sha256 for name, card in cast.items()}
-        self._minutes = Minutes(plan, question, cards, seed, self._floor, versions or {}, spent or Usage(), observer)
+        self._minutes = Minutes(
+            plan, question, cards, seed, self._floor, versions or {}, spent or Usage(), observer, calibration
+        )
         prompter, budget = Prompter(plan, question, dict(cast)), Budget(self._limits, spent)
-        self._speaker = Speaker(plan, question, prompter, self._floor, engine, budget, seed, self._minutes)
+        self._speaker = Speaker(plan, question, prompter, self._floor, engine, budget, seed, self._minutes, calibration)
+        self._doubts = calibration.doubts(plan) if calibration else []
         self._slots = asyncio.Semaphore(self._limits.concurrency)
         self._running: dict[Node, asyncio.Task[None]] = {}
         self._cut: str | None = None
         """Why the debate ends before its plan does; set once."""
         self._settled: str | None = None
         """Why no further speech is needed; set once."""
+        self._gate: str | None = None
+        """How the gate answered, if it did."""
         self._concluded: Answer | None = None
 
     @property
@@ -137,16 +145,20 @@ class Debate:
 
     async def _drive(self) -> Answer:
         self._minutes.open()
+        for doubt in self._doubts:
+            self._minutes.note(doubt)
         alarm = None
         if self._limits.max_seconds is not None:
             ran_out = f"the budget of {self._limits.max_seconds:g} seconds is spent"
             alarm = asyncio.get_running_loop().call_later(self._limits.max_seconds, self._stop, ran_out)
         try:
             if self._plan.mode != "inner":
+                if self._plan.gate:
+                    await self._ask_the_gate(self._plan.gate)
                 await self._walk()
             elif not self._floor.turns:
                 await self._hold_inner()
-            if self._cut is None and self._floor.answers():
+            if self._cut is None and self._gate is None and self._floor.answers():
                 await self._ask_what_the_rule_needs()
         finally:
             if alarm:
@@ -156,8 +168,29 @@ class Debate:
         self._minutes.emit(events.Decided(at=self._minutes.now(), answer=self._concluded))
         return self._concluded
 
+    async def _ask_the_gate(self, gate: GatePlan) -> None:
+        """Have a few voices speak first, and leave it at that where they agree surely enough."""
+        if not grade.comparable(self._plan.kind):
+            self._minutes.note("the gate stood open: answers of this kind can't be compared")
+            return
+        for seat in gate.seats:
+            if (1, seat) not in self._floor:
+                self._start(Draft((1, seat), self._seats[seat], "speech"), self._speaker.speech)
+        while self._running:
+            await self._next_to_end()
+        sure = None if self._cut else self._minutes.agreement()
+        if sure is not None and sure >= gate.threshold:
+            agreed = (
+                f"{len(gate.seats)} of {len(self._seats)} voices agreed at {sure:.2f}, {gate.threshold:.2f} is enough"
+            )
+            self._gate = f"the gate answered: {agreed}"
+            self._settled = AGREED
+            self._minutes.note(self._gate)
+
     async def _walk(self) -> None:
         """Release every turn as soon as the turns it hears are in, until none is left."""
+        if self._cut or self._settled:
+            return
         dag = self._floor.unspoken()
         missing = {node: dag.in_degree(node) for node in dag}
         ready = [node for node, count in missing.items() if not count]
@@ -265,7 +298,7 @@ class Debate:
             for node in self._floor.dag:
                 if node not in self._floor:
                     self._floor.add(Draft(node, self._seats[node[1]], "speech").close("cancelled", reason))
-        return self._minutes.record(self._cut)
+        return self._minutes.record(self._cut, self._gate)
 
     # ---- turns ---------------------------------------------------------------------------------------------------
 

@@ -9,26 +9,30 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import math
 import random
 from collections.abc import Callable, Sequence
 
-from chorus.debate import grade, inner
+from chorus.debate import grade, inner, structured
 from chorus.debate.budget import Budget
+from chorus.debate.calibration import Calibration
+from chorus.debate.confidence import mean_probability, signals
 from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes
 from chorus.debate.prompts import STOPS, Heard, Prompt, Prompter, fit
 from chorus.engines.base import Completion, Engine, Request, Sampling
-from chorus.errors import ChorusError, EngineError
+from chorus.errors import ChorusError, EngineError, SchemaRefused
 from chorus.record import events
-from chorus.types import Plan, Position, Question, Turn, Usage, well_formed
+from chorus.types import Plan, Position, Question, Signals, Turn, Usage, well_formed
 
 JUDGE = "judge"
 COORDINATOR = "coordinator"
 
 BALLOT_TOKENS = 32
 """Bound on a ballot's length: letters and commas."""
+
+RANKED_TOKENS = 4
+"""Tokens that a ballot in JSON may take for each answer, beyond `BALLOT_TOKENS`."""
 
 MAX_BACKOFF_S = 30.0
 """No wait between two attempts is longer than this, whatever the engine asks for."""
@@ -51,6 +55,7 @@ class Speaker:
         budget: Budget,
         seed: int,
         minutes: Minutes,
+        calibration: Calibration | None = None,
     ) -> None:
         self._plan = plan
         self._question = question
@@ -60,6 +65,8 @@ class Speaker:
         self._budget = budget
         self._seed = seed
         self._minutes = minutes
+        self._calibration = calibration
+        self._refuses_schemas = False
 
     async def speech(self, draft: Draft) -> Turn:
         """Speak a seat's turn of a round."""
@@ -68,7 +75,7 @@ class Speaker:
         def write(kept: Sequence[Heard], dropped: int) -> Prompt:
             return self._prompter.speech(seat.seat, seat.persona, kept, dropped=dropped)
 
-        completion = await self._say(draft, write, self._floor.heard(draft.node), self._plan.max_tokens)
+        completion = await self._state(draft, write, self._floor.heard(draft.node))
         position = self._position(completion)
         return draft.finish(completion, position, self._flipped_from(draft.node, position))
 
@@ -79,8 +86,13 @@ class Speaker:
         def write(kept: Sequence[Heard], dropped: int) -> Prompt:
             return self._prompter.ballot(seat.seat, seat.persona, kept, options, dropped=dropped)
 
-        completion = await self._say(draft, write, self._floor.heard(draft.node), BALLOT_TOKENS)
-        ranking = tuple(grade.ranking(completion.text, options))
+        heard = self._floor.heard(draft.node)
+        if self._plan.positions == "json":
+            schema, room = structured.ballot_schema(len(options)), BALLOT_TOKENS + RANKED_TOKENS * len(options)
+            completion = await self._say(draft, write, heard, room, schema=schema)
+        else:
+            completion = await self._say(draft, write, heard, BALLOT_TOKENS)
+        ranking = tuple(grade.ranking(structured.ballot_text(completion.text), options))
         position = Position(answer=ranking[0], ranking=ranking) if ranking else None
         return draft.finish(completion, position, None)
 
@@ -91,10 +103,12 @@ class Speaker:
             return self._prompter.closing(draft.kind, kept, dropped=dropped)
 
         heard = [Heard(turn, "full") for turn in self._floor.speeches()]
-        completion = await self._say(draft, write, heard, self._plan.max_tokens)
-        position = self._position(completion)
         if draft.kind == "synthesis":
-            position = _as_a_whole(completion, position)
+            completion = await self._say(draft, write, heard, self._plan.max_tokens)
+            position = _as_a_whole(completion, self._position(completion))
+        else:
+            completion = await self._state(draft, write, heard)
+            position = self._position(completion)
         return draft.finish(completion, position, None)
 
     async def inner(self, draft: Draft, finished: Callable[[Turn], None]) -> Turn:
@@ -123,6 +137,16 @@ class Speaker:
             heard = (*heard, part.id)
         return heard
 
+    async def _state(
+        self, draft: Draft, write: Callable[[Sequence[Heard], int], Prompt], heard: Sequence[Heard]
+    ) -> Completion:
+        """Have a position stated, in words or in JSON that comes back as words."""
+        room = self._plan.max_tokens
+        if self._plan.positions == "text":
+            return await self._say(draft, write, heard, room)
+        schema = structured.schema(self._plan.kind, self._question.choices, room)
+        return await self._say(draft, write, heard, room, schema=schema, listen=structured.Listener)
+
     async def _say(
         self,
         draft: Draft,
@@ -130,24 +154,30 @@ class Speaker:
         heard: Sequence[Heard],
         max_tokens: int,
         stop: tuple[str, ...] = STOPS,
+        schema: str | None = None,
+        listen: Callable[[Callable[[str], None]], structured.Listener] | None = None,
     ) -> Completion:
         """Call the engine, and again after faults that may pass."""
         prompt = await self._fit(draft, write, heard, max_tokens)
         del heard  # a thousand debates wait below, and each would hold its list
         draft.seed = turn_seed(self._seed, draft.id) if draft.seat.temperature > 0 else None
         sampling = Sampling(max_tokens, draft.seat.temperature, draft.seat.top_p, draft.seed, stop)
-        request = Request(prompt.messages, sampling, draft.id, self._minutes.debate)
+        request = Request(prompt.messages, sampling, draft.id, self._minutes.debate, json_schema=self._guide(schema))
 
         def hear(piece: str) -> None:
-            piece = well_formed(piece)
             draft.text += piece
             self._minutes.emit(events.TurnDelta(at=self._minutes.now(), turn=draft.id, text=piece))
 
         self._begin_call(draft)
         self._emit_started(draft)
         while True:
+            listener = listen(hear) if listen else None
+            take = _mending(listener.take if listener else hear)
             try:
-                completion = await self._engine.generate(request, hear)
+                completion = await self._engine.generate(request, take)
+            except SchemaRefused as error:
+                request = self._unguided(draft, request, error)
+                self._begin_call(draft)
             except EngineError as error:
                 if not error.retryable or draft.calls >= self._budget.limits.attempts:
                     raise
@@ -156,7 +186,27 @@ class Speaker:
             else:
                 self._budget.end_call(completion.usage)
                 text, finish = well_formed(completion.text), well_formed(completion.finish)
-                return dataclasses.replace(completion, text=text, finish=finish)
+                completion = dataclasses.replace(completion, text=text, finish=finish)
+                return self._stated(draft, listener.finish(completion)) if listener else completion
+
+    def _guide(self, schema: str | None) -> str | None:
+        """Return the schema where the engine decodes by one."""
+        return schema if self._engine.info.guided and not self._refuses_schemas else None
+
+    def _unguided(self, draft: Draft, request: Request, error: SchemaRefused) -> Request:
+        """Return the call without its schema, which the engine refused."""
+        draft.text = ""
+        if request.json_schema is None:
+            raise error
+        if not self._refuses_schemas:
+            self._refuses_schemas = True
+            self._minutes.note(f"positions were not guided: {well_formed(str(error))}")
+        return dataclasses.replace(request, json_schema=None)
+
+    def _stated(self, draft: Draft, stated: structured.Stated) -> Completion:
+        if stated.trouble:
+            self._minutes.note(f"{draft.id} {stated.trouble}: its answer was sought in its words")
+        return stated.completion
 
     async def _fit(
         self,
@@ -211,8 +261,11 @@ class Speaker:
         answer = grade.extract(completion.text, self._plan.kind, self._question.choices)
         if answer is None:
             return None
-        sure = mean_probability(completion)
-        return Position(answer=answer, confidence=grade.stated_confidence(completion.text) if sure is None else sure)
+        seen = signals(completion, answer)
+        sure = self._calibration.confidence(seen) if self._calibration else None
+        if sure is None:
+            sure = seen.stated if seen.text is None else seen.text
+        return Position(answer=answer, confidence=sure, signals=None if seen == Signals() else seen)
 
     def _flipped_from(self, node: Node, position: Position | None) -> str | None:
         before = self._floor.previous_answer(node)
@@ -227,13 +280,9 @@ def turn_seed(seed: int, turn: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{turn}".encode()).digest()[:4], "big")
 
 
-def mean_probability(completion: Completion) -> float | None:
-    """Return the mean probability of the completion's tokens, in [0, 1]; None without logprobs."""
-    if not completion.logprobs:
-        return None
-    return min(
-        1.0, math.fsum(math.exp(min(0.0, token.logprob)) for token in completion.logprobs) / len(completion.logprobs)
-    )
+def _mending(hear: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what passes text on in the form that every encoding can hold."""
+    return lambda piece: hear(well_formed(piece))
 
 
 def _as_a_whole(completion: Completion, position: Position | None) -> Position | None:
@@ -241,4 +290,4 @@ def _as_a_whole(completion: Completion, position: Position | None) -> Position |
     text = completion.text.strip()
     if not text:
         return None
-    return Position(answer=text, confidence=position.confidence if position else mean_probability(completion))
+    return Position(answer=text, confidence=position.confidence if position else mean_probability(completion.logprobs))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from chorus.types import Message, Usage
+from chorus.types import Message, Tool, ToolCall, Usage
 
 Emit = Callable[[str], None]
 """Takes the next piece of text. Called in the event loop's thread, never after `generate` has ended."""
@@ -46,6 +46,13 @@ class Request:
     """Names the call in logs and to the scripted engine: a turn's id."""
     debate: str = ""
     """Names the debate that the call belongs to."""
+    json_schema: str | None = None
+    """A JSON schema as text: the completion is to be JSON that fits it. Where `EngineInfo.guided` says so, the engine
+    sees to that as it decodes (a completion cut at `max_tokens` is cut JSON all the same); elsewhere it is ignored."""
+    tools: tuple[Tool, ...] = ()
+    """What the model may ask its caller to run."""
+    tool_choice: str | None = None
+    """`auto`: as it likes; `none`: no calls; `required`: at least one; a tool's name: that one. `None` is `auto`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,10 @@ class Completion:
     usage: Usage
     """`calls` is 1; `wall_s` is the call's own time."""
     logprobs: tuple[TokenLogprob, ...] = ()
-    """One per token in order, joined they give `text`; empty where the engine has none."""
+    """One per token in order, joined they give `text`; empty where the engine has none, or read tool calls out of what
+    the model wrote."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Tools that the model asks for, among those offered; `text` is what it said beside them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,8 @@ class EngineInfo:
     """True for an engine whose waiting is simulated: its debates run on a clock that jumps."""
     max_concurrency: int = 16
     """Calls at once that it serves well."""
+    guided: bool = False
+    """Whether `Request.json_schema` bounds what it decodes."""
 
 
 class Engine(Protocol):
@@ -113,4 +125,7 @@ def estimate_tokens(messages: Sequence[Message]) -> int:
 
     A byte-level tokenizer never makes more tokens than there are UTF-8 bytes; each message adds its role's markers.
     """
-    return sum(len(message.content.encode("utf-8", "surrogatepass")) + 16 for message in messages) + 16
+    calls = [call for message in messages for call in message.tool_calls]
+    texts = [message.content for message in messages] + [call.name + call.arguments for call in calls]
+    # A call's braces, quotes and marks take more than a role's.
+    return sum(len(text.encode("utf-8", "surrogatepass")) + 16 for text in texts) + 48 * len(calls) + 16

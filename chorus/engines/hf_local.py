@@ -9,6 +9,9 @@ One thread owns the model. It takes every call that is waiting, up to `max_batch
   up to rounding in the matrix products;
 - a row whose call was cancelled ends at the next token.
 
+Decoding is not guided here: a request's JSON schema is for the prompt to ask for. Tools are told to the model, and its
+calls read out of its words.
+
 `generate` with a batch was measured faster here than transformers' continuous batching (see evals/results/hf.md).
 """
 
@@ -29,8 +32,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from chorus import checkpoints
 from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.hf_rows_local import Draw, Row, Watch
+from chorus.engines.templating import ChatTemplate
+from chorus.engines.tool_calls import Ear
 from chorus.errors import CheckpointError, ContextTooLong, EngineError, MissingExtra
-from chorus.types import Message, well_formed
+from chorus.types import Message
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +83,7 @@ class HfEngine:
         self.info = info
         self._model = model
         self._tokenizer = tokenizer
+        self._template = ChatTemplate(tokenizer)
         self._max_batch = max_batch
         self._waiting: queue.Queue[Row | None] = queue.Queue()
         self._prefixes: list[tuple[list[int], Any]] = []
@@ -92,7 +98,8 @@ class HfEngine:
         """Complete the messages. Raises ContextTooLong, EngineError."""
         if self._closed:
             raise EngineError("the engine is closed")
-        prompt = self._encode(request.messages)
+        ear = Ear(request, emit)
+        prompt = self._template.encode(request.messages, request)
         need = len(prompt) + request.sampling.max_tokens
         if need > self.info.context_window:
             raise ContextTooLong(f"{need} tokens are needed, the context window holds {self.info.context_window}")
@@ -100,7 +107,7 @@ class HfEngine:
         done: asyncio.Future[Completion] = loop.create_future()
 
         def deliver(piece: str) -> None:
-            _tell(loop, lambda: None if done.done() else emit(piece))
+            _tell(loop, lambda: None if done.done() else ear.take(piece))
 
         def settle(result: Completion | BaseException) -> None:
             _tell(loop, lambda: _resolve(done, result))
@@ -108,13 +115,13 @@ class HfEngine:
         row = Row(request, prompt, deliver, settle, self._generator(request.sampling.seed))
         self._waiting.put(row)
         try:
-            return await done
+            return ear.finish(await done)
         finally:
             row.cancelled.set()
 
     async def count(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the messages take as a prompt, exactly."""
-        return len(self._encode(messages))
+        return len(self._template.encode(messages))
 
     async def aclose(self) -> None:
         """Stop the worker; calls still running end at the next token, with an EngineError."""
@@ -123,14 +130,6 @@ class HfEngine:
             row.cancelled.set()
         self._waiting.put(None)
         await asyncio.to_thread(self._worker.join, 30)
-
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
-        plain = [{"role": message.role, "content": well_formed(message.content)} for message in messages]
-        if self._tokenizer.chat_template is None:
-            text = "".join(f"{message['content']}\n\n" for message in plain)
-            return list(self._tokenizer(text)["input_ids"])
-        ids = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)["input_ids"]
-        return list(ids)
 
     def _generator(self, seed: int | None) -> torch.Generator | None:
         import torch

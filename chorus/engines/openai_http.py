@@ -2,8 +2,8 @@
 
 - A call is one streamed chat completion. Cancelling the task that awaits it closes the connection at once, which is
   how such servers learn to stop computing.
-- Request fields that a server refuses (`logprobs`, `stream_options`, `seed`) are left out from then on, so a plain
-  server works as well as a full one, and says less.
+- Request fields that a server refuses (`logprobs`, `stream_options`, `seed`, `response_format`, `tools`) are left out
+  from then on, so a plain server works as well as a full one, and says less (`openai_dialect`).
 - Nothing is retried here: an error says whether a retry may help.
 - An engine belongs to the event loop that opened it.
 
@@ -13,26 +13,24 @@ The SDK takes a second to import, so that waits until an engine is opened.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
-import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chorus.engines.base import Completion, Emit, EngineInfo, Request, estimate_tokens
 from chorus.engines.calls import Calls
-from chorus.engines.openai_faults import clip, complaint, html_in, is_too_long, status_of, translate, wire_errors
+from chorus.engines.openai_dialect import Dialect, blame_schema
+from chorus.engines.openai_faults import clip, html_in, status_of, translate, wire_errors
 from chorus.engines.openai_models import find_model, is_loopback, split_address
 from chorus.engines.openai_stream import Reading
+from chorus.engines.tool_calls import Ear
 from chorus.errors import ConfigError, EngineError
 from chorus.types import Message, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
-
-OPTIONAL_FIELDS = ("logprobs", "stream_options", "seed")
-"""What a request can do without."""
 
 CONNECT_TIMEOUT_S = 5.0
 DEFAULT_CONTEXT_WINDOW = 8192
@@ -86,8 +84,9 @@ async def open_openai(
         spec=f"openai:{url}#{model}",
         context_window=context_window or window or DEFAULT_CONTEXT_WINDOW,
         max_concurrency=max_concurrency,
+        guided=True,
     )
-    dialect = _Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
+    dialect = Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
     return OpenAIEngine(client, info, model=model, timeout_s=timeout_s, dialect=dialect)
 
 
@@ -108,7 +107,7 @@ class OpenAIEngine:
     """A model behind an OpenAI-compatible server. Made by `open_openai`."""
 
     def __init__(
-        self, client: AsyncOpenAI, info: EngineInfo, *, model: str, timeout_s: float, dialect: _Dialect
+        self, client: AsyncOpenAI, info: EngineInfo, *, model: str, timeout_s: float, dialect: Dialect
     ) -> None:
         self._client = client
         self._info = info
@@ -123,7 +122,9 @@ class OpenAIEngine:
 
     @property
     def info(self) -> EngineInfo:
-        """What it is; constant."""
+        """What it is; constant, but for `guided`, which ends when the server refuses `response_format`."""
+        if self._info.guided and "response_format" in self._dialect.refused:
+            self._info = dataclasses.replace(self._info, guided=False)
         return self._info
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
@@ -131,28 +132,30 @@ class OpenAIEngine:
         if asyncio.get_running_loop() is not self._loop:
             raise EngineError(f"the engine for {self._url} was opened in another event loop: open one in this loop")
         with self.calls:
-            started, reading = self._loop.time(), Reading()
+            started, reading, ear = self._loop.time(), Reading(), Ear(request, emit)
             async with aclosing(self._chunks(request)) as chunks:
                 async for chunk in chunks:
                     if piece := reading.take(chunk):
-                        emit(piece)
-                    if len(reading.text) + len(reading.reasoning) > RUNAWAY_CHARS * (request.sampling.max_tokens + 100):
+                        ear.take(piece)
+                    if reading.length > RUNAWAY_CHARS * (request.sampling.max_tokens + 100):
                         reading.finish = "length"
                         break
             if reading.finish is None:
                 raise EngineError(f"{self._url}: the stream ended without a finish reason", retryable=True)
-            return Completion(
+            completion = Completion(
                 text=reading.text,
-                finish=reading.finish,
+                finish="tool_calls" if reading.tool_calls else reading.finish,
                 usage=await self._usage(reading, request, started),
                 logprobs=reading.logprobs(),
+                tool_calls=reading.tool_calls,
             )
+            return ear.finish(completion)
 
     async def count(self, messages: Sequence[Message]) -> int:
         """Return the prompt's tokens by the server's own count (vLLM's `/tokenize`), else a bound from above."""
         if self._can_tokenize:
             root = self._url.removesuffix("/v1")
-            body = {"model": self._model, "messages": _messages(messages)}
+            body = {"model": self._model, "messages": self._dialect.messages(Request(tuple(messages)))}
             try:
                 answer = await self._client.post(f"{root}/tokenize", body=body, cast_to=object)
             except wire_errors() as error:
@@ -177,6 +180,8 @@ class OpenAIEngine:
                 async for chunk in stream:
                     yield chunk
         except wire_errors() as error:
+            if status_of(error) == 400 and self._dialect.sends_schema(request):
+                blame_schema(error)
             raise translate(error, self._url, self._timeout_s) from error
 
     async def _create(self, request: Request) -> Any:
@@ -185,7 +190,7 @@ class OpenAIEngine:
         while True:
             body = self._dialect.body(request)
             try:
-                return await create(model=self._model, messages=_messages(request.messages), stream=True, **body)
+                return await create(model=self._model, stream=True, **body)
             except wire_errors() as error:
                 if not self._dialect.learn(error, body):
                     raise
@@ -212,47 +217,6 @@ class OpenAIEngine:
             completion_tokens=(reading.tokens_listed or await self.count([said])) if completion is None else completion,
             wall_s=self._loop.time() - started,
         )
-
-
-@dataclass(slots=True)
-class _Dialect:
-    """Which request fields the server takes, learnt from its refusals."""
-
-    refused: set[str] = field(default_factory=set)
-    length_field: str = "max_tokens"
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def body(self, request: Request) -> dict[str, Any]:
-        """Return the request's fields but for the model and the messages."""
-        sampling = request.sampling
-        # Both are sent even at OpenAI's default: vLLM's own default is whatever the checkpoint recommends.
-        body: dict[str, Any] = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        body[self.length_field] = sampling.max_tokens
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        if self.extra:
-            body["extra_body"] = self.extra
-        optional = {"logprobs": True, "stream_options": {"include_usage": True}, "seed": sampling.seed}
-        return body | {
-            name: value for name, value in optional.items() if name not in self.refused and value is not None
-        }
-
-    def learn(self, error: Exception, sent: dict[str, Any]) -> bool:
-        """Note what the server refused of what was sent; False when the refusal is about something else."""
-        if status_of(error) not in (400, 422) or is_too_long(error):
-            return False
-        named = {str(getattr(error, "param", None)), *re.findall(r"\w+", complaint(error))}
-        if "max_tokens" in sent and "max_completion_tokens" in named:
-            self.length_field = "max_completion_tokens"
-            return True
-        unwanted = {name for name in OPTIONAL_FIELDS if name in sent and name in named}
-        self.refused |= unwanted
-        return bool(unwanted)
-
-
-def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
-    # Half a surrogate pair has no UTF-8 form, and no request could carry it.
-    return [{"role": m.role, "content": m.content.encode("utf-8", "replace").decode()} for m in messages]
 
 
 def _number(given: Any, name: str) -> int | None:

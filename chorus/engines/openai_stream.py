@@ -1,8 +1,8 @@
 """One streamed chat completion, read chunk by chunk.
 
 Servers differ in what they leave out, so nothing in a chunk is taken for granted but that it came. Thinking
-(`reasoning`, or `reasoning_content`) is counted and left out of the text. Token strings are made to fit the text
-exactly, or dropped: a confidence read off the wrong tokens is worse than none.
+(`reasoning`, or `reasoning_content`) is counted and left out of the text; tool calls are gathered beside it. Token
+strings are made to fit the text exactly, or dropped: a confidence read off the wrong tokens is worse than none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chorus.engines.base import TokenLogprob
+from chorus.types import ToolCall, well_formed
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class Reading:
     reasoned_tokens: int = 0
     """Tokens of the thinking, where the server lists them."""
     _entries: list[Any] = field(default_factory=list)
+    _calls: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def take(self, chunk: Any) -> str:
         """Read a chunk and return the new text in it."""
@@ -41,6 +43,7 @@ class Reading:
         self.finish = getattr(choice, "finish_reason", None) or self.finish
         delta = getattr(choice, "delta", None)
         said = _text(delta, "content")
+        self._take_calls(getattr(delta, "tool_calls", None))
         thought = _text(delta, "reasoning") or _text(delta, "reasoning_content")
         entries = getattr(getattr(choice, "logprobs", None), "content", None)
         entries = entries if isinstance(entries, list) else []
@@ -51,6 +54,37 @@ class Reading:
         self.text += said
         self.reasoning += thought
         return said
+
+    def _take_calls(self, parts: Any) -> None:
+        """Put the parts of tool calls together. Servers that send a call whole may leave its index out."""
+        for part in parts if isinstance(parts, list) else ():
+            index, function = getattr(part, "index", None), getattr(part, "function", None)
+            named = _text(part, "id") or _text(function, "name")
+            if not isinstance(index, int):
+                index = len(self._calls) if named or not self._calls else max(self._calls)
+            call = self._calls.setdefault(index, {"id": "", "name": "", "arguments": ""})
+            call["id"] = call["id"] or _text(part, "id")
+            # Some servers repeat the name with every part.
+            call["name"] = call["name"] or _text(function, "name")
+            call["arguments"] += _text(function, "arguments")
+
+    @property
+    def length(self) -> int:
+        """Characters that came, of every sort."""
+        return len(self.text) + len(self.reasoning) + sum(len(call["arguments"]) for call in self._calls.values())
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that came, in the server's order; parts without a tool's name are no call."""
+        return tuple(
+            ToolCall(
+                id=well_formed(call["id"]) or f"call_{index}",
+                name=well_formed(call["name"]),
+                arguments=well_formed(call["arguments"]) or "{}",
+            )
+            for index, call in sorted(self._calls.items())
+            if call["name"]
+        )
 
     @property
     def tokens_listed(self) -> int:

@@ -6,9 +6,11 @@ r"""What a scripted engine says, as a file: rules from calls to replies, with th
       - {turn: "1.skeptic", text: "7 times 8 is 54.\nAnswer: 54", confidence: 0.4}
       - {turn: "*.guesser", texts: ["Answer: 56", "Answer: 63"]}
       - {turn: "2.*", contains: "capital of", text: "Answer: Paris", fail: {times: 2, after_tokens: 3}}
+      - {contains: "weather", text: '<tool_call>{"name": "weather", "arguments": {"in": "Athens"}}</tool_call>'}
 
 The first rule whose glob matches the request's id, and whose regex is found in the prompt, answers the call. Any text
-is allowed, malformed text above all: that is what a script is for.
+is allowed, malformed text above all: that is what a script is for. Tool calls are read out of it (`tool_calls`) where
+the request offers such a tool.
 """
 
 from __future__ import annotations
@@ -123,6 +125,8 @@ class Script(Frozen):
     """Tokens of prompt and completion together; a call that asks for more is refused."""
     max_concurrency: int = Field(default=16, ge=1)
     """Calls at once that the engine says it serves well."""
+    guided: bool = False
+    """Whether it says that it decodes by a schema. What it says is in the script all the same."""
     latency: Latency = Latency()
     real_time: bool = False
     """Whether callers should run it on the real clock; otherwise on one that jumps."""

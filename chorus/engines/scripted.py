@@ -20,6 +20,7 @@ from functools import lru_cache
 from chorus.engines.base import Completion, Emit, EngineInfo, Request, Sampling, TokenLogprob
 from chorus.engines.calls import Calls
 from chorus.engines.script import Fail, Latency, Reply, Script, load_script
+from chorus.engines.tool_calls import Ear
 from chorus.errors import ContextTooLong, EngineError
 from chorus.types import Message, Usage
 
@@ -63,6 +64,7 @@ class ScriptedEngine:
             context_window=self._script.context_window,
             virtual_time=not self._script.real_time,
             max_concurrency=self._script.max_concurrency,
+            guided=self._script.guided,
         )
         self.calls = Calls()
         """What runs, what ran, what was aborted."""
@@ -82,10 +84,11 @@ class ScriptedEngine:
             fault = self._fault(key, reply, request)
             tokens, finish = self._utter(reply, request)
             spoken = tokens if fault is None else tokens[: fault.after_tokens]
-            await _speak(spoken, _delays(reply.latency or self._script.latency, request), emit)
+            ear = Ear(request, emit)
+            await _speak(spoken, _delays(reply.latency or self._script.latency, request), ear.take)
             if fault is not None:
                 raise _error(fault)
-            return Completion(
+            completion = Completion(
                 text="".join([token.token for token in tokens]),
                 finish=reply.finish or finish,
                 usage=Usage(
@@ -97,6 +100,7 @@ class ScriptedEngine:
                 ),
                 logprobs=() if reply.confidence is None else tokens,
             )
+            return ear.finish(completion)
 
     async def count(self, messages: Sequence[Message]) -> int:
         """Return the number of tokens that the messages take."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+import re
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -20,18 +21,24 @@ from pathlib import Path
 from typing import Any
 
 from chorus import checkpoints
-from chorus.engines.base import Completion, Emit, EngineInfo, Request, Sampling
+from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.calls import Calls
+from chorus.engines.templating import ChatTemplate
+from chorus.engines.tool_calls import Ear
+from chorus.engines.tool_prompts import guide
 from chorus.engines.vllm_core_local import Core, Load, start
 from chorus.engines.vllm_processes import Processes
 from chorus.engines.vllm_reading import Reading
 from chorus.engines.vllm_setup_local import Adapter, choose_adapter, takes_seeds
 from chorus.engines.weights import count_parameters
-from chorus.errors import CheckpointError, ChorusError, ContextTooLong, EngineError
+from chorus.errors import CheckpointError, ChorusError, ContextTooLong, EngineError, SchemaRefused
 from chorus.types import Message, Usage
 
 RETRYABLE = {"EngineGenerateError", "GracefulHTTPError", "RetryableRequestError"}
 """vLLM's exceptions for faults that may pass, by name: not every version has them all."""
+
+
+_BLAMES_SCHEMA = re.compile(r"schema|grammar|structured.outputs?|json|regex", re.IGNORECASE)
 
 
 async def open_vllm(
@@ -89,6 +96,7 @@ class VllmEngine:
         self._adapter = adapter
         self._lora: Any = None
         self._tokenizer: Any = core.llm.get_tokenizer()
+        self._template = ChatTemplate(self._tokenizer)
         self._takes_seeds = takes_seeds(core.config)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
@@ -124,16 +132,16 @@ class VllmEngine:
         if asyncio.get_running_loop() is not self._loop:
             raise EngineError("the vllm engine was opened in another event loop: open one in this loop")
         with self.calls:
-            started, reading = self._loop.time(), Reading()
-            prompt = self._encode(request.messages)
+            started, reading, ear = self._loop.time(), Reading(), Ear(request, emit)
+            prompt = self._template.encode(request.messages, request)
             self._check_room(len(prompt), request.sampling.max_tokens)
             async with aclosing(self._outputs(prompt, request)) as outputs:
                 async for output in outputs:
                     if piece := reading.take(output):
-                        emit(piece)
+                        ear.take(piece)
             if reading.finish in (None, "abort", "error"):
                 raise EngineError(f"vLLM gave the call up ({reading.finish})", retryable=True)
-            return Completion(
+            completion = Completion(
                 text=reading.text,
                 finish=reading.finish or "",
                 usage=Usage(
@@ -145,10 +153,11 @@ class VllmEngine:
                 ),
                 logprobs=reading.logprobs(prompt, self._decode),
             )
+            return ear.finish(completion)
 
     async def count(self, messages: Sequence[Message]) -> int:
         """Return how many tokens the messages take as a prompt, exactly."""
-        return len(self._encode(messages))
+        return len(self._template.encode(messages))
 
     async def aclose(self) -> None:
         """Abort the calls in flight and end vLLM's processes."""
@@ -164,7 +173,7 @@ class VllmEngine:
         name = f"{request.debate}/{request.id}/{next(self._numbers)}"
         try:
             generate = self._core.llm.generate
-            params = self._params(request.sampling)
+            params = self._params(request)
             inputs = {"prompt_token_ids": prompt}
             async with aclosing(generate(inputs, params, name, lora_request=self._lora)) as outputs:
                 async for output in outputs:
@@ -172,12 +181,15 @@ class VllmEngine:
         except EngineError:
             raise
         except Exception as error:
+            if (schema := guide(request)) is not None and _BLAMES_SCHEMA.search(str(error)):
+                raise SchemaRefused(f"vLLM can't decode by the JSON schema {schema:.200}: {error}") from error
             raise self._translate(error) from error
 
-    def _params(self, sampling: Sampling) -> Any:
+    def _params(self, request: Request) -> Any:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
+        sampling, schema = request.sampling, guide(request)
         seeded = self._takes_seeds and sampling.seed is not None and sampling.temperature > 0
         return SamplingParams(
             max_tokens=sampling.max_tokens,
@@ -186,6 +198,7 @@ class VllmEngine:
             seed=sampling.seed % 2**63 if seeded and sampling.seed is not None else None,
             stop=[stop for stop in sampling.stop if stop],
             logprobs=0,  # of the chosen token alone
+            structured_outputs=StructuredOutputsParams(json=schema) if schema is not None else None,
             output_kind=RequestOutputKind.DELTA,
         )
 
@@ -195,18 +208,6 @@ class VllmEngine:
                 f"the prompt has {prompt} tokens and up to {completion} were asked for: "
                 f"the context window holds {self.info.context_window}"
             )
-
-    def _encode(self, messages: Sequence[Message]) -> list[int]:
-        # Half a surrogate pair has no UTF-8 form, which is what tokenizers read.
-        plain = [{"role": m.role, "content": m.content.encode("utf-8", "replace").decode()} for m in messages]
-        if getattr(self._tokenizer, "chat_template", "its own") is None:
-            return list(self._tokenizer("".join(f"{message['content']}\n\n" for message in plain))["input_ids"])
-        try:
-            encoded = self._tokenizer.apply_chat_template(plain, add_generation_prompt=True, return_dict=True)
-        except Exception as error:
-            # Templates refuse what they don't know, a system message for one, with errors of their own.
-            raise EngineError(f"the model's chat template does not take these messages: {error}") from error
-        return list(encoded["input_ids"] if isinstance(encoded, Mapping) else encoded)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=True))
@@ -229,4 +230,5 @@ def _info(rest: str, core: Core, adapter: Adapter | None) -> EngineInfo:
         parameters=count_parameters(core.folder),
         checkpoint_sha256=sha256,
         max_concurrency=int(core.config.scheduler_config.max_num_seqs),
+        guided=True,
     )
