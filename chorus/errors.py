@@ -28,6 +28,12 @@ class RecordError(ChorusError):
     """A saved debate can't be read, or can't be decided again in the way that was asked."""
 
 
+class StoreError(ChorusError):
+    """The database of debates and keys can't be opened, read or written. What was to be written was not, at all."""
+
+    exit_code = 3
+
+
 class MissingExtra(ChorusError):
     """A part of the package was used whose dependencies are not installed."""
 

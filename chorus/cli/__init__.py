@@ -17,9 +17,11 @@ import click
 from chorus.cli.ask import ask
 from chorus.cli.debate import debate
 from chorus.cli.exits import INTERRUPTED, INTERRUPTION, UNFINISHED
+from chorus.cli.keys import keys
 from chorus.cli.models import models
 from chorus.cli.personas import personas
 from chorus.cli.replay import replay
+from chorus.cli.store import store
 from chorus.errors import ChorusError, ConfigError
 
 GROUP = "chorus.commands"
@@ -48,7 +50,7 @@ def chorus() -> None:
     """A chorus of personas debates your question on a graph, decides, and keeps the dissent."""
 
 
-for _command in (ask, debate, models, personas, replay):
+for _command in (ask, debate, keys, models, personas, replay, store):
     chorus.add_command(_command)
 
 

@@ -1,0 +1,241 @@
+"""Debates kept in a database: every one that a server held, for whoever asked for it.
+
+    store = await Store.open("sqlite:///debates.db")
+    await store.begin(debate_id, owner="local", model="chorus", question="What is 7 * 8?")
+    await store.finish(debate_id, answer, events, review=None)
+
+A debate is written twice: that it began, and how it ended, each in one transaction. What is found half-way when the
+database is opened was cut off with its server, and is marked so. A reader sees its own debates only; `owner=None` is for
+the command line, which sees all.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import ValidationError
+
+from chorus.errors import StoreError
+from chorus.record import transcript
+from chorus.record.database import Database, open_database
+from chorus.types import Answer
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Row
+
+STOPPED = "the server stopped"
+"""Why a debate was cut that was under way when its server died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A debate as it is kept."""
+
+    id: str
+    owner: str
+    model: str
+    question: str
+    created: datetime
+    """UTC."""
+    status: str
+    """`running`, or that of the record: `done`, `cut`, `failed`."""
+    text: str | None
+    """The answer."""
+    confidence: float | None
+    review: str | None
+    """Why a person should look at it."""
+    answer: Answer | None = None
+    """The whole record; None in lists, and of a debate that never ended."""
+
+
+class Store:
+    """See the module's docstring. Made by `Store.open`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def open(cls, url: str, *, serving: bool = True) -> Self:
+        """Open a store by its database's URL.
+
+        Args:
+            url: of any database that SQLAlchemy knows.
+            serving: whether this is the one server that begins debates there; what it finds under way was left by its
+                predecessor, and is marked as cut.
+
+        Raises:
+            MissingExtra, ConfigError, StoreError: it can't be opened.
+        """
+        store = cls(await open_database(url))
+        if serving:
+            await store._cut_off()
+        return store
+
+    async def aclose(self) -> None:
+        """Let go of the database."""
+        await self._database.aclose()
+
+    async def begin(self, debate: str, *, owner: str, model: str, question: str) -> None:
+        """Note that a debate began. Raises StoreError."""
+        from sqlalchemy import insert
+
+        from chorus.record.tables import DEBATES
+
+        values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": question}
+        values |= {"created": datetime.now(UTC), "status": "running"}
+        await self._database.run(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+
+    async def finish(self, debate: str, answer: Answer, events: Sequence[str], review: str | None) -> None:
+        """Write down how a debate ended.
+
+        Args:
+            debate: its id.
+            answer: the record.
+            events: the JSON of each event, in order.
+            review: why a person should look at it, if one should.
+
+        Raises:
+            StoreError: it can't be written, or was never begun.
+        """
+        from sqlalchemy import update
+
+        from chorus.record.tables import DEBATES
+
+        values = {
+            "status": answer.status,
+            "text": answer.answer,
+            "confidence": answer.confidence,
+            "review": review,
+            "answer": zlib.compress(transcript.dumps(answer).encode()),
+            "events": zlib.compress("\n".join(events).encode()),
+        }
+        changed = update(DEBATES).where(DEBATES.c.id == debate).values(**values)
+        if not await self._database.run(lambda connection: connection.execute(changed).rowcount):
+            raise StoreError(f"the store holds no debate {debate}: it was erased, or never begun")
+
+    async def record(self, debate: str, owner: str | None) -> Stored | None:
+        """Return a debate with its record; None when there is none of that owner. Raises StoreError."""
+        row = await self._row(debate, owner)
+        if row is None:
+            return None
+        return _stored(row, None if row.answer is None else _answer(debate, row.answer))
+
+    async def events(self, debate: str, owner: str | None) -> list[str] | None:
+        """Return a debate's events as JSON, in order; none of one that never ended. None when there is no such debate."""
+        row = await self._row(debate, owner)
+        if row is None:
+            return None
+        return [] if row.events is None else _unpacked(debate, row.events).split("\n")
+
+    async def page(
+        self, owner: str | None, *, needs_review: bool | None = None, limit: int = 50, before: str | None = None
+    ) -> list[Stored]:
+        """Return debates, newest first, without their records.
+
+        Args:
+            owner: whose; None for everybody's.
+            needs_review: only those that a person should look at, or only the others.
+            limit: how many at most.
+            before: the id that the page before ended with.
+        """
+        from sqlalchemy import select
+
+        from chorus.record.tables import DEBATES
+
+        light = [column for column in DEBATES.c if column.name not in ("answer", "events")]
+        asked = select(*light).where(*_owned(owner)).order_by(DEBATES.c.number.desc()).limit(limit)
+        if needs_review is not None:
+            asked = asked.where(DEBATES.c.review.is_not(None) if needs_review else DEBATES.c.review.is_(None))
+        if before is not None:
+            last = select(DEBATES.c.number).where(DEBATES.c.id == before).scalar_subquery()
+            asked = asked.where(DEBATES.c.number < last)
+        rows = await self._database.run(lambda connection: connection.execute(asked).all())
+        return [_stored(row) for row in rows]
+
+    async def erase(self, debate: str, owner: str | None) -> bool:
+        """Delete a debate and its text. Returns whether there was one. Raises StoreError."""
+        from sqlalchemy import delete
+
+        from chorus.record.tables import DEBATES
+
+        erased = delete(DEBATES).where(DEBATES.c.id == debate, *_owned(owner))
+        found = bool(await self._database.run(lambda connection: connection.execute(erased).rowcount))
+        if found:
+            await self._database.forget()
+        return found
+
+    async def prune(self, older_than: timedelta, *, owner: str | None = None) -> int:
+        """Delete debates that began longer ago than this, and return how many there were. Raises StoreError."""
+        from sqlalchemy import delete
+
+        from chorus.record.tables import DEBATES
+
+        oldest = datetime.now(UTC) - older_than
+        pruned = delete(DEBATES).where(DEBATES.c.created < oldest, DEBATES.c.status != "running", *_owned(owner))
+        gone = await self._database.run(lambda connection: connection.execute(pruned).rowcount)
+        if gone:
+            await self._database.forget(compact=True)
+        return int(gone)
+
+    async def _cut_off(self) -> None:
+        """Mark the debates that a server left half-way."""
+        from sqlalchemy import update
+
+        from chorus.record.tables import DEBATES
+
+        left = update(DEBATES).where(DEBATES.c.status == "running").values(status="cut", review=STOPPED)
+        await self._database.run(lambda connection: connection.execute(left))
+
+    async def _row(self, debate: str, owner: str | None) -> Row[Any] | None:
+        from sqlalchemy import select
+
+        from chorus.record.tables import DEBATES
+
+        asked = select(DEBATES).where(DEBATES.c.id == debate, *_owned(owner))
+
+        def read(connection: Connection) -> Row[Any] | None:
+            return connection.execute(asked).one_or_none()
+
+        return await self._database.run(read)
+
+
+def _owned(owner: str | None) -> list[ColumnElement[bool]]:
+    from chorus.record.tables import DEBATES
+
+    return [] if owner is None else [DEBATES.c.owner == owner]
+
+
+def _stored(row: Row[Any], answer: Answer | None = None) -> Stored:
+    # SQLite gives times back without their zone; all that are written are UTC.
+    created = row.created.replace(tzinfo=UTC) if row.created.tzinfo is None else row.created.astimezone(UTC)
+    return Stored(
+        id=row.id,
+        owner=row.owner,
+        model=row.model,
+        question=row.question,
+        created=created,
+        status=row.status,
+        text=row.text,
+        confidence=row.confidence,
+        review=row.review,
+        answer=answer,
+    )
+
+
+def _answer(debate: str, packed: bytes) -> Answer:
+    try:
+        return Answer.model_validate(json.loads(_unpacked(debate, packed)))
+    except (ValueError, ValidationError) as error:
+        raise StoreError(f"the record of {debate} in the store is damaged: {str(error)[:200]}") from error
+
+
+def _unpacked(debate: str, packed: bytes) -> str:
+    try:
+        return zlib.decompress(packed).decode()
+    except (zlib.error, UnicodeDecodeError) as error:
+        raise StoreError(f"the record of {debate} in the store is damaged: {error}") from error

@@ -1,0 +1,48 @@
+"""The tables of the store and of the keys, as they are now. `migrations` holds how they came to be so."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, DateTime, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+
+METADATA = MetaData()
+
+DEBATES = Table(
+    "debates",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(300), nullable=False, unique=True),
+    Column("owner", String(64), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("question", Text, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("text", Text),
+    Column("confidence", Float),
+    Column("review", Text),
+    Column("answer", LargeBinary),
+    Column("events", LargeBinary),
+    Index("debates_by_owner", "owner", "number"),
+    Index("debates_by_age", "created"),
+)
+"""One row a debate. `answer` and `events` are JSON lines, compressed by zlib."""
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("revoked", DateTime(timezone=True)),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_day", Integer),
+)
+
+SPENDING = Table(
+    "spending",
+    METADATA,
+    Column("key", String(32), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("tokens", Integer, nullable=False),
+)
+"""Tokens that a key has used, by UTC day."""

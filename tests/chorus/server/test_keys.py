@@ -1,0 +1,110 @@
+"""API keys: made once, checked, bounded, revoked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chorus.errors import ConfigError
+from chorus.record.database import open_database
+from chorus.server.keys import KeyRing
+
+pytest.importorskip("sqlalchemy")
+
+
+class Clock:
+    """Both clocks of a key ring, moved by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.at = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def ring(tmp_path, clock):
+    database = await open_database(f"sqlite:///{tmp_path / 'debates.db'}")
+    yield KeyRing(database, clock=lambda: clock.seconds, now=lambda: clock.at)
+    await database.aclose()
+
+
+async def test_a_secret_opens_and_is_kept_nowhere(ring, tmp_path):
+    key, secret = await ring.create("Anna")
+    assert secret.startswith("sk-chorus-")
+    assert await ring.check(secret) == key
+    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "change", [str.upper, lambda s: s + "x", lambda s: s[:-1], lambda s: "", lambda s: "\udc80" + s]
+)
+async def test_nothing_else_does(ring, change):
+    _, secret = await ring.create("Anna")
+    assert await ring.check(change(secret)) is None
+
+
+async def test_one_keys_secret_with_anothers_name_does_not(ring):
+    (_, anna), (bob, _) = await ring.create("Anna"), await ring.create("Bob")
+    forged = anna.replace(anna.removeprefix("sk-chorus-").partition("-")[0], bob.id)
+    assert await ring.check(forged) is None
+
+
+async def test_a_revoked_key_is_useless_at_once(ring):
+    key, secret = await ring.create("Anna")
+    assert await ring.revoke(key.id)
+    assert await ring.check(secret) is None
+    assert not await ring.revoke(key.id)
+    assert not await ring.revoke("nobody")
+    assert [one.revoked is not None for one in await ring.list()] == [True]
+
+
+async def test_a_rate_fills_up_again_with_time(ring, clock):
+    key, _ = await ring.create("Anna", requests_per_minute=2)
+    assert [await ring.refusal(key) for _ in range(2)] == [None, None]
+    refused = await ring.refusal(key)
+    assert "2 requests per minute" in str(refused)
+    assert refused.retry_after_s == pytest.approx(30)
+    clock.seconds += 30
+    assert await ring.refusal(key) is None
+    assert await ring.refusal(key) is not None
+
+
+async def test_a_wall_clock_that_jumps_moves_no_rate(ring, clock):
+    key, _ = await ring.create("Anna", requests_per_minute=1)
+    await ring.refusal(key)
+    clock.at += timedelta(days=3)
+    assert await ring.refusal(key) is not None
+
+
+async def test_a_days_tokens_come_back_at_midnight(ring, clock):
+    key, _ = await ring.create("Anna", tokens_per_day=100)
+    await ring.spend(key, 60)
+    assert await ring.refusal(key) is None
+    await ring.spend(key, 60)
+    refused = await ring.refusal(key)
+    assert "100 tokens of today are spent (120 used)" in str(refused)
+    assert refused.retry_after_s == 12 * 3600
+    clock.at += timedelta(hours=12)
+    assert await ring.refusal(key) is None
+
+
+async def test_what_was_spent_outlives_the_process(tmp_path, ring, clock):
+    key, secret = await ring.create("Anna", tokens_per_day=10)
+    await ring.spend(key, 10)
+    database = await open_database(f"sqlite:///{tmp_path / 'debates.db'}")
+    again = KeyRing(database, now=lambda: clock.at)
+    assert await again.refusal(await again.check(secret)) is not None
+    await database.aclose()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"name": " "}, {"name": "x" * 201}, {"requests_per_minute": 0}, {"tokens_per_day": -1}]
+)
+async def test_a_key_that_could_do_nothing_is_not_made(ring, bad):
+    with pytest.raises(ConfigError):
+        await ring.create(**({"name": "Anna"} | bad))
