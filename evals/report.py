@@ -28,9 +28,10 @@ def write(
     seed: int | None = None,
     notes: Sequence[str] = (),
     data: Mapping[str, Any] | None = None,
+    plots: Sequence[str] = (),
     folder: Path = RESULTS,
 ) -> Path:
-    """Write a result as JSON and as a Markdown table, and return the table's path.
+    """Write a result as JSON and as a Markdown table, and return the table's path. A kill leaves each whole, old or new.
 
     Args:
         name: of the files.
@@ -41,6 +42,7 @@ def write(
         seed: of whatever was drawn; None when nothing was.
         notes: what a reader must know to read the figures right.
         data: the raw measurements, for the JSON file.
+        plots: names of picture files in the same folder, shown below the table.
         folder: where the files go.
     """
     about = {
@@ -54,15 +56,16 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     whole = {"title": title, **about, "rows": table, "notes": list(notes), "data": dict(data or {})}
-    (folder / f"{name}.json").write_text(json.dumps(whole, indent=1) + "\n")
+    _put(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
     ran_on = ", ".join(f"{package} {version}" for package, version in versions().items())
     lines = [f"# {title}", "", f"`{command}`, {about['date']}, {about['hardware']}, Python {about['python']}, {ran_on}"]
     lines[-1] += "" if seed is None else f", seed {seed}"
     lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     lines += ["", *(f"- {note}" for note in notes)]
+    lines += [line for plot in plots for line in ("", f"![{title}]({plot})")]
     path = folder / f"{name}.md"
-    path.write_text("\n".join(lines).rstrip() + "\n")
+    _put(path, "\n".join(lines).rstrip() + "\n")
     return path
 
 
@@ -78,6 +81,12 @@ def hardware() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {cores} cores, {memory:.0f} GiB"
+
+
+def _put(path: Path, text: str) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def _cell(value: Any) -> str:

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import functools
 import math
 import random
 import statistics
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chorus.chorus import Chorus
+from chorus.config import Settings
 from chorus.debate.topology import turn_id
 from chorus.engines.base import Engine
 from chorus.engines.openai_http import open_openai
@@ -99,7 +101,11 @@ class Bench:
         self._report = report
 
     def measure(self, part: Part, debates: int, repeat: int, kept: Callable[[], object] = lambda: None) -> None:
-        """Measure each way of a part once, but for what is there already. `kept` is called after each."""
+        """Measure each way of a part once, but for what is there already. `kept` is called after each.
+
+        Raises:
+            RuntimeError, ChorusError: as `hold`.
+        """
         order = list(PARTS[part])
         random.Random(f"{self._seed}/{part}/{debates}/{repeat}").shuffle(order)
         for way in order:
@@ -116,9 +122,10 @@ class Bench:
     async def _cells(self, part: Part, way: Way, debates: int, repeat: int) -> list[Cell]:
         held = await self.hold(part, way, debates)
         place = (part, way.name, debates, repeat)
-        cells = [_cell(place, held.wall_s, held.begun, held.counted, **_latencies(held))]
+        cells = [_cell(place, held.wall_s, held.begun, held.counted, _latencies(held))]
         for name, waits in ((LIMIT, held.heard), (BATCH, None)) if way.name == OURS else ():
-            wall, counted = await self._counted(lambda waits=waits: self._replay(held.calls, waits))  # type: ignore[misc]
+            replayed = functools.partial(replay, self._server.url, self._server.model, held.calls, waits)
+            wall, counted = await self._counted(replayed)
             cells.append(_cell((part, name, debates, repeat), wall, len(held.calls), counted))
         return cells
 
@@ -127,6 +134,7 @@ class Bench:
 
         Raises:
             RuntimeError: a turn failed, so that the times are not those of the whole debate.
+            ChorusError: nothing could be decided, or the server can't be reached.
         """
         address = f"{self._server.url}#{self._server.model}"
         engine = await open_openai(address, extra_body={"ignore_eos": True}, max_concurrency=1024, timeout_s=3600.0)
@@ -134,17 +142,17 @@ class Bench:
             noting = Noting(Paced(engine, self._lengths(part)))
             chorus = self._chorus(Barrier(noting, len(SEATS)) if way.barrier else noting, way)
             asked = [f"What is {7 + number} * {8 + 3 * number}?" for number in range(debates)]
-            (began, ended, answers), counted = await self._counted(lambda: _ask(chorus, asked))
+            (began, ended, answers), counted = await self._counted(functools.partial(_ask, chorus, asked))
         finally:
             await engine.aclose()
-        if not way.may_stop or any(turn.status == "failed" for answer in answers for turn in answer.turns):
-            _check(way, answers)
+        _check(way, answers)
         return Held(began, ended, answers, tuple(noting.calls), noting.begun, counted)
 
     def _chorus(self, engine: Engine, way: Way) -> Chorus:
         return Chorus(
             Agreeing(engine),
             CAST,
+            settings=Settings(),  # not those of the folder or the environment that this happens to run in
             topology=way.topology,
             rounds=ROUNDS,
             decision=way.decision,
@@ -158,9 +166,6 @@ class Bench:
     def _lengths(self, part: Part) -> dict[str, int]:
         turns = [turn_id(number, seat) for number in range(1, ROUNDS + 1) for seat in SEATS]
         return lengths(turns, self._tokens, spread=SPREAD if part == "uneven" else 0.0, seed=self._seed)
-
-    async def _replay(self, calls: Sequence[Call], heard: dict[str, tuple[str, ...]] | None) -> float:
-        return await replay(self._server.url, self._server.model, calls, heard)
 
     async def _counted(self, work: Callable[[], Awaitable[Any]]) -> tuple[Any, dict[str, float]]:
         """Do the work on an empty cache, and return what came of it and what the server counted."""
@@ -178,26 +183,27 @@ async def _ask(chorus: Chorus, questions: Sequence[str]) -> tuple[float, float, 
 
 
 def _check(way: Way, answers: Sequence[Answer]) -> None:
-    lost = [turn for answer in answers for turn in answer.turns if turn.status != "done"]
+    fine = ("done", "cancelled") if way.may_stop else ("done",)
+    lost = [turn for answer in answers for turn in answer.turns if turn.status not in fine]
     if lost:
         raise RuntimeError(f"{way.name}: {len(lost)} turns were not spoken, the first because: {lost[0].reason}")
 
 
 def _cell(
-    place: tuple[Part, str, int, int], wall_s: float, calls: int, counted: dict[str, float], **latencies: float
+    place: tuple[Part, str, int, int],
+    wall_s: float,
+    calls: int,
+    counted: dict[str, float],
+    latencies: tuple[float | None, float | None, float | None] = (None, None, None),
 ) -> Cell:
-    used = {name: int(counted[name]) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
-    return Cell(*place, wall_s, **used, calls=calls, **latencies)
+    prompt, cached, written = (int(counted[f"{name}_tokens"]) for name in ("prompt", "cached", "completion"))
+    return Cell(*place, wall_s, prompt, cached, written, calls, *latencies)
 
 
-def _latencies(held: Held) -> dict[str, float]:
-    """Return the times of first tokens and of turns, as a cell holds them."""
+def _latencies(held: Held) -> tuple[float, float, float]:
+    """Return the time of the first token, and the median and 95th percentile of the turns'."""
     turns = sorted(call.ended - call.began for call in held.calls)
     firsts: dict[str, float] = {}
     for call in held.calls:
         firsts[call.request.debate] = min(firsts.get(call.request.debate, math.inf), call.first - held.began)
-    return {
-        "first_token_s": statistics.median(firsts.values()),
-        "p50_s": statistics.median(turns),
-        "p95_s": turns[math.ceil(0.95 * len(turns)) - 1],
-    }
+    return statistics.median(firsts.values()), statistics.median(turns), turns[math.ceil(0.95 * len(turns)) - 1]

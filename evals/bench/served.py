@@ -47,14 +47,13 @@ COUNTERS = {
     "running": "vllm:num_requests_running",
     "waiting": "vllm:num_requests_waiting",
     "served_s": "vllm:e2e_request_latency_seconds_sum",
-    "queue_s": "vllm:request_queue_time_seconds_sum",
     "prefill_s": "vllm:request_prefill_time_seconds_sum",
     "decode_s": "vllm:request_decode_time_seconds_sum",
 }
-"""Our names for vLLM's metrics. The last four are seconds, summed over the requests that have ended."""
+"""Our names for vLLM's metrics. The last three are seconds, summed over the requests that have ended."""
 
 # Ends the server when this process can't. It waits for a word on a pipe that closes with this process.
-_GUARD = "read -r word && exit; kill -TERM -- -$0; sleep 15; kill -KILL -- -$0"
+_GUARD = "read -r word && exit; kill -s TERM -- -$0; sleep 15; kill -s KILL -- -$0"
 
 
 class Served:

@@ -4,406 +4,188 @@ Five seats, three rounds, every turn of a set length: one call after another wit
 programs do it; all at once with the persona first; and ours, which shares the prefix, with and without waiting for
 whole rounds, on sparse graphs, and ending early. Then the engine's limit: the very calls of our debate, replayed by a bare
 HTTP client in the same order of dependence, and all at once. A second part gives the turns lengths that differ, which is
-where a dataflow can win. The prefix cache is emptied between measurements, and their order is drawn anew each repeat.
+where a dataflow can win. The ways are in `ways.py`, how they are measured in `holding.py`.
 
-Results are written as they come (`evals/results/serving.json`), and a run that was ended goes on where it stopped.
+It starts its own server, on a GPU where there is one, and takes about 25 minutes on two cores. Results are written as
+they come (`evals/results/serving.json`, `.md`, `.svg`); a run that was ended goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
+import functools
+import hashlib
 import json
-import math
-import pstats
-import random
-import statistics
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chorus.chorus import Chorus
-from chorus.engines.openai_http import open_openai
-from chorus.types import Answer, Usage
+from chorus.chorus import versions
 from evals import report
-from evals.bench import charts
-from evals.bench.driving import Agreeing, Barrier, Call, Noting, Paced, lengths, replay
-from evals.bench.served import Served, serve
+from evals.bench import prefix_order, serving_table, spans
+from evals.bench.holding import Bench, Server
+from evals.bench.prefix_order import encoder
+from evals.bench.served import serve
+from evals.bench.transcript_orders import by_round
+from evals.bench.ways import EVEN, OURS, ROUNDS, SEATS, SPREAD, Cell, Part
 
-CAST = "decomposer,estimator,formalist,skeptic,tester"
-SEATS = CAST.split(",")
-ROUNDS = 3
-SPREAD = 0.5
-"""Coefficient of variation of the lengths in the second part."""
+Profile = dict[str, Any]
+"""`path_s` and `process_s`: seconds by whose they are, seen in two ways: see `spans`."""
 
-LIMIT, BATCH = "engine limit: same calls, same order", "engine limit: all calls at once"
-SERIAL, CONCURRENT, DATAFLOW = "serial, persona first", "concurrent, persona first", "ours, dataflow"
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way of holding the debate."""
-
-    name: str
-    topology: str = "complete"
-    layout: str = "shared"
-    concurrency: int = 64
-    barrier: bool = False
-    decision: str = "borda"
-    """Ranked rules hear everybody, and ask for no ballot where all agree: nothing ends early."""
+OURS_WAY = next(way for way in EVEN if way.name == OURS)
 
 
-WAYS = (
-    Way(SERIAL, layout="system", concurrency=1),
-    Way(CONCURRENT, layout="system"),
-    Way("ours, barrier", barrier=True),
-    Way(DATAFLOW),
-    Way("ours, sparse: regular:d=2", topology="regular:d=2"),
-    Way("ours, sparse: ring", topology="ring"),
-    Way("ours, early stop", decision="plurality"),
-)
-
-TOPOLOGIES = ("complete", "regular:d=2", "layers:2,2,1", "ring")
-UNEVEN = (
-    *(Way(f"barrier, {spec}", topology=spec, barrier=True) for spec in TOPOLOGIES),
-    *(Way(f"dataflow, {spec}", topology=spec) for spec in TOPOLOGIES),
-    Way("dataflow, complete, early stop", decision="plurality"),
-)
+def plan(loads: Sequence[int], repeats: int) -> Iterator[tuple[Part, int, int]]:
+    """Yield what is measured, `(part, debates at once, repeat)`: everything once, then one debate again and again."""
+    for load in loads:
+        yield "even", load, 0
+        if load == 1:
+            yield "uneven", 1, 0
+    for repeat in range(1, repeats if 1 in loads else 0):
+        yield "even", 1, repeat
+        yield "uneven", 1, repeat
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One measurement."""
-
-    part: str
-    """`even` or `uneven` lengths."""
-    way: str
-    debates: int
-    repeat: int
-    wall_s: float
-    first_token_s: float = math.nan
-    """From the start of a debate to its first token, median over the debates."""
-    p50_s: float = math.nan
-    p95_s: float = math.nan
-    """Of the turns' latency, from the call to its end."""
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    calls: int = 0
-
-    @property
-    def key(self) -> tuple[str, str, int, int]:
-        """Names the measurement."""
-        return self.part, self.way, self.debates, self.repeat
-
-    @property
-    def computed_tokens(self) -> int:
-        """Prompt tokens that were not in the prefix cache."""
-        return self.prompt_tokens - self.cached_tokens
+def profile(bench: Bench, encode: Callable[[list[dict[str, str]]], object]) -> Profile:
+    """Return where the time of one debate goes: see `spans`."""
+    held = asyncio.run(bench.hold("even", OURS_WAY, 1))
+    return {
+        "path_s": spans.along_the_path(held, spans.tokenizing(held, encode)),
+        "process_s": spans.in_this_process(lambda: asyncio.run(bench.hold("even", OURS_WAY, 1))),
+    }
 
 
-class Bench:
-    """Measures on one server, and keeps what was measured."""
-
-    def __init__(self, server: Served, tokens: int, seed: int, done: Iterable[Cell] = ()) -> None:
-        self.cells = {cell.key: cell for cell in done}
-        self._server = server
-        self._tokens = tokens
-        self._seed = seed
-
-    def hold(self, part: str, ways: Sequence[Way], debates: int, repeat: int) -> None:
-        """Measure each way once, in an order drawn anew, with the engine's limit in between."""
-        order = list(ways)
-        random.Random(f"{self._seed}/{part}/{debates}/{repeat}").shuffle(order)
-        for way in order:
-            wanted = [way.name, *((LIMIT, BATCH) if way.name == DATAFLOW else ())]
-            if any((part, name, debates, repeat) not in self.cells for name in wanted):
-                for cell in asyncio.run(self._hold(part, way, debates, repeat)):
-                    self.cells[cell.key] = cell
-                    print(
-                        f"{part:7}{cell.way:40}{debates:3} at once  {cell.wall_s:7.2f} s  {cell.computed_tokens:6} computed"
-                    )
-
-    async def _hold(self, part: str, way: Way, debates: int, repeat: int) -> list[Cell]:
-        self._server.reset()
-        wall, answers, calls = await self._debates(part, way, debates)
-        cells = [_cell(part, way.name, debates, repeat, wall, answers, calls)]
-        if way.name == DATAFLOW:
-            heard = {turn.id: turn.heard for answer in answers for turn in answer.turns}
-            for name, waits in ((LIMIT, heard), (BATCH, None)):
-                self._server.reset()
-                before = self._server.counters()
-                wall = await replay(self._server.url, self._server.model, calls, waits)
-                counted = {key: int(value - before[key]) for key, value in self._server.counters().items()}
-                used = {key: counted[key] for key in ("prompt_tokens", "cached_tokens", "completion_tokens", "calls")}
-                cells.append(Cell(part, name, debates, repeat, wall, **used))
-        return cells
-
-    async def _debates(self, part: str, way: Way, debates: int) -> tuple[float, list[Answer], list[Call]]:
-        address = f"{self._server.url}#{self._server.model}"
-        engine = await open_openai(address, extra_body={"ignore_eos": True}, max_concurrency=1024, timeout_s=3600.0)
-        turns = [f"{number}.{seat}" for number in range(1, ROUNDS + 1) for seat in SEATS]
-        spread = SPREAD if part == "uneven" else 0.0
-        noting = Noting(Paced(engine, lengths(turns, self._tokens, spread=spread, seed=self._seed)))
-        speaking = Agreeing(Barrier(noting, len(SEATS)) if way.barrier else noting)
-        chorus = Chorus(
-            speaking,
-            CAST,
-            topology=way.topology,
-            rounds=ROUNDS,
-            decision=way.decision,
-            layout=way.layout,
-            detail="full",
-            concurrency=way.concurrency,
-            max_tokens=3 * self._tokens,
-        )
-        try:
-            before = time.perf_counter()
-            answers = await asyncio.gather(*(chorus.aask(f"What is {7 + n} * {8 + 3 * n}?") for n in range(debates)))
-            return time.perf_counter() - before, list(answers), noting.calls
-        finally:
-            await engine.aclose()
-
-    def profile(self) -> list[tuple[str, float]]:
-        """Return where the time of one debate goes in this process, in seconds by whose code it is."""
-        self._server.reset()
-        profiler = cProfile.Profile()
-        way = next(way for way in WAYS if way.name == DATAFLOW)
-        profiler.enable()
-        asyncio.run(self._debates("even", way, 1))
-        profiler.disable()
-        shares: dict[str, float] = dict.fromkeys(OWNERS.values(), 0.0)
-        for (file, _, name), (_, _, own, _, _) in pstats.Stats(profiler).stats.items():  # type: ignore[attr-defined]
-            owner = next((owner for mark, owner in OWNERS.items() if mark in file or mark in name), OTHER)
-            shares[owner] = shares.get(owner, 0.0) + own
-        return sorted(shares.items(), key=lambda item: -item[1])
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
-OTHER = "Python's own libraries (asyncio, json, ssl …)"
-OWNERS = {
-    "select.epoll": "waiting for the engine",
-    "chorus/debate/grad": "ours: finding and comparing answers",
-    "sympy": "ours: finding and comparing answers",
-    "math_verify": "ours: finding and comparing answers",
-    "chorus/debate": "ours: scheduling, prompts, decision",
-    "chorus/record": "ours: scheduling, prompts, decision",
-    "chorus/types": "ours: scheduling, prompts, decision",
-    "chorus/chorus": "ours: scheduling, prompts, decision",
-    "networkx": "ours: scheduling, prompts, decision",
-    "chorus/engines": "ours: the engine's client",
-    "openai": "the SDK and HTTP client",
-    "httpx": "the SDK and HTTP client",
-    "httpcore": "the SDK and HTTP client",
-    "h11": "the SDK and HTTP client",
-    "anyio": "the SDK and HTTP client",
-    "pydantic": "pydantic",
-}
-"""Part of a file's or function's name -> whose time it is; the first that fits."""
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return all that a measurement depends on: only those with the same settings may stand in one table."""
+    return {
+        "model": options.model,
+        "tokens": options.tokens,
+        "seed": options.seed,
+        "engine_args": options.engine_args,
+        "prompts_sha256": prompts_sha256(),
+        "hardware": report.hardware(),
+        "versions": versions(),
+    }
 
 
-def _cell(
-    part: str, way: str, debates: int, repeat: int, wall: float, answers: Sequence[Answer], calls: Sequence[Call]
-) -> Cell:
-    usage = sum((answer.usage for answer in answers), Usage())
-    latencies = sorted(call.ended - call.began for call in calls)
-    firsts: dict[str, float] = {}
-    began = min(call.began for call in calls)
-    for call in calls:
-        firsts[call.request.debate] = min(firsts.get(call.request.debate, math.inf), call.first - began)
-    return Cell(
-        part,
-        way,
-        debates,
-        repeat,
-        wall,
-        statistics.median(firsts.values()),
-        statistics.median(latencies),
-        latencies[min(len(latencies) - 1, math.ceil(0.95 * len(latencies)) - 1)],
-        usage.prompt_tokens,
-        usage.cached_tokens,
-        usage.completion_tokens,
-        usage.calls,
-    )
+@functools.cache
+def prompts_sha256() -> str:
+    """Return the hash of all that voices read in a debate, in both layouts: other words take other times."""
+    digest = hashlib.sha256()
+    for layout in ("shared", "system"):
+        for prompt in prefix_order.prompts(prefix_order.debate("complete", 8, 0, layout), by_round):
+            digest.update(prompt.sha256.encode())
+    return digest.hexdigest()
 
 
-# ---- the report ------------------------------------------------------------------------------------------------------
-
-COLUMNS = (
-    "lengths",
-    "way",
-    "debates at once",
-    "wall s",
-    "min–max",
-    "first token s",
-    "turn p50 s",
-    "turn p95 s",
-    "prompt tokens",
-    "cached",
-    "computed",
-    "written",
-    "calls",
-    "serial / this",
-    "concurrent / this",
-)
-
-
-def rows(cells: Sequence[Cell]) -> list[tuple[Any, ...]]:
-    """Return one line for each way and load: medians over the repeats, ratios taken repeat by repeat."""
-    groups: dict[tuple[str, str, int], list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault((cell.part, cell.way, cell.debates), []).append(cell)
-    by_key = {cell.key: cell for cell in cells}
-    order = [way.name for way in (*WAYS, *UNEVEN)]
-    order[4:4] = [LIMIT, BATCH]
-    made = []
-    for (part, way, debates), group in sorted(groups.items(), key=lambda g: (g[0][0], g[0][2], order.index(g[0][1]))):
-        walls = [cell.wall_s for cell in group]
-        middle = sorted(group, key=lambda cell: cell.wall_s)[len(group) // 2]
-        made.append(
-            (
-                part,
-                way,
-                debates,
-                statistics.median(walls),
-                f"{min(walls):.1f}–{max(walls):.1f}",
-                *("" if math.isnan(value) else value for value in (middle.first_token_s, middle.p50_s, middle.p95_s)),
-                middle.prompt_tokens,
-                middle.cached_tokens,
-                middle.computed_tokens,
-                middle.completion_tokens,
-                middle.calls,
-                *(_ratio(group, by_key, base) for base in (SERIAL, CONCURRENT)),
-            )
-        )
-    return made
-
-
-def _ratio(group: Sequence[Cell], by_key: Mapping[tuple[str, str, int, int], Cell], base: str) -> float | str:
-    """Return how many times longer another way took, the median over repeats in which both were measured."""
-    pairs = [(by_key.get((one.part, base, one.debates, one.repeat)), one) for one in group]
-    ratios = [other.wall_s / one.wall_s for other, one in pairs if other]
-    return statistics.median(ratios) if ratios else ""
-
-
-def aims(cells: Sequence[Cell]) -> list[str]:
-    """Say of each aim whether it was met, with the figures of every repeat."""
-    by_key = {cell.key: cell for cell in cells}
-    ours = [cell for cell in cells if cell.part == "even" and cell.way == DATAFLOW and cell.debates == 1]
-    checks = (
-        ("≥ 3 times faster than serial, persona first, at one debate", SERIAL, 3.0, _wall),
-        ("≥ 1.6 times faster than concurrent, persona first, at one debate", CONCURRENT, 1.6, _wall),
-        ("≥ 0.95 of the speed of the same calls replayed, at one debate", LIMIT, 0.95, _wall),
-        ("computed prompt tokens ≤ 1/3 of concurrent, persona first, at one debate", CONCURRENT, 3.0, _computed),
-    )
-    told = []
-    for words, base, bound, ratio in checks:
-        others = [by_key.get(("even", base, 1, cell.repeat)) for cell in ours]
-        ratios = [ratio(other, cell) for other, cell in zip(others, ours, strict=True) if other]
-        if ratios:
-            verdict = "met" if statistics.median(ratios) >= bound else "MISSED"
-            each = ", ".join(f"{value:.2f}" for value in ratios)
-            told.append(f"aim: {words}: {verdict} (ratio {statistics.median(ratios):.2f}; repeats {each})")
-    return told
-
-
-def _wall(other: Cell, ours: Cell) -> float:
-    return other.wall_s / ours.wall_s
-
-
-def _computed(other: Cell, ours: Cell) -> float:
-    return other.computed_tokens / max(ours.computed_tokens, 1)
-
-
-def write(bench: Bench, options: argparse.Namespace, profile: Sequence[tuple[str, float]] = ()) -> Path:
-    """Write what has been measured so far."""
-    cells = list(bench.cells.values())
-    total = sum(seconds for _, seconds in profile)
-    where = "; ".join(f"{owner} {seconds / total:.1%}" for owner, seconds in profile if seconds)
-    path = report.write(
-        "serving",
-        f"A debate of {len(SEATS)} seats, {ROUNDS} rounds, {options.tokens} tokens a turn on a vLLM server, {options.model}",
-        "python -m evals.bench.serving",
-        COLUMNS,
-        rows(cells),
-        seed=options.seed,
-        notes=[
-            *aims(cells),
-            "medians over the repeats; ratios are taken repeat by repeat, and above 1 this way is the faster",
-            "every turn has a set length (`ignore_eos`), greedy; the prefix cache is emptied before each measurement",
-            f"`uneven`: lengths from a lognormal distribution, mean {options.tokens}, coefficient of variation {SPREAD}",
-            *(
-                [f"where one debate's {total:.2f} s go in this process (cProfile, own time): {where}"]
-                if profile
-                else []
-            ),
-        ],
-        data={
-            "settings": _settings(options),
-            "cells": [asdict(cell) for cell in cells],
-            "profile_s": dict(profile),
-        },
-        folder=options.folder,
-    )
-    loads = sorted({cell.debates for cell in cells if cell.part == "even"})
-    middles = {(row[1], row[2]): row[3] for row in rows(cells) if row[0] == "even"}
-    charts.bars(
-        options.folder / "serving.svg",
-        "Wall time of the same debate, relative to serial calls with the persona first",
-        [f"{load} at once" for load in loads],
-        {
-            way.name: [
-                middles.get((way.name, load), math.nan) / middles.get((SERIAL, load), math.nan) for load in loads
-            ]
-            for way in WAYS
-        },
-        "share of the serial wall time",
-    )
-    return path
-
-
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    return {"model": options.model, "tokens": options.tokens, "seed": options.seed, "arguments": options.server_args}
-
-
-def kept(options: argparse.Namespace) -> list[Cell]:
+def kept(options: argparse.Namespace) -> tuple[list[Cell], Profile]:
     """Return what an earlier run with the same settings has measured."""
     file = options.folder / "serving.json"
     if options.anew or not file.exists():
-        return []
+        return [], {}
     data = json.loads(file.read_text())["data"]
-    return [Cell(**cell) for cell in data["cells"]] if data.get("settings") == _settings(options) else []
+    if data.get("settings") != settings(options):
+        print(f"{file} was measured with other settings: all is measured anew")
+        return [], {}
+    return [Cell(**cell) for cell in data["cells"]], data["profile"]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, write the results as they come, and print the table."""
+def write(options: argparse.Namespace, cells: Sequence[Cell], profiled: Profile) -> Path:
+    """Write what has been measured so far, and return the table's path."""
+    serving_table.plot(options.folder / "serving.svg", cells)
+    return report.write(
+        "serving",
+        f"A debate of {len(SEATS)} seats, {ROUNDS} rounds, {options.tokens} tokens a turn on a vLLM server, {options.model}",
+        options.command,
+        serving_table.COLUMNS,
+        serving_table.rows(cells),
+        seed=options.seed,
+        notes=[
+            *serving_table.verdicts(cells),
+            *serving_table.gains(cells),
+            "medians over the repeats; ratios are taken repeat by repeat, and above 1 this way is the faster",
+            "every turn has a set length (`ignore_eos`), greedy; the prefix cache is emptied before each measurement, so "
+            "the cards of the cast are read once in each; tokens are the server's own counts",
+            "the engine limit is not streamed and asks for no logprobs; ours is and does",
+            f"`uneven`: lengths drawn from a lognormal distribution, mean {options.tokens}, coefficient of variation "
+            f"{SPREAD}, the same for every way",
+            *_told(profiled),
+        ],
+        data={"settings": settings(options), "cells": [asdict(cell) for cell in cells], "profile": profiled},
+        plots=["serving.svg"],
+        folder=options.folder,
+    )
+
+
+def _told(profiled: Profile) -> list[str]:
+    """Return the profile in words."""
+    if not profiled:
+        return []
+    return [
+        f"where one debate's time goes, along its longest path: {_shares(profiled['path_s'])}",
+        f"where one debate's time goes in this process (cProfile, own time): {_shares(profiled['process_s'])}",
+    ]
+
+
+def _shares(seconds: Mapping[str, float]) -> str:
+    total = sum(seconds.values())
+    shown = sorted(((spent, owner) for owner, spent in seconds.items() if spent), reverse=True)
+    return f"{total:.2f} s: " + "; ".join(f"{owner} {spent / total:.1%}" for spent, owner in shown)
+
+
+# ---- the command -----------------------------------------------------------------------------------------------------
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    start: Callable[[str, Sequence[str]], AbstractContextManager[Server]] = serve,
+) -> None:
+    """Measure, write the results as they come, and print the table. `start` runs the server."""
+    options = parse(arguments)
+    loads = [int(load) for load in options.debates.split(",")]
+    with start(options.model, shlex.split(options.engine_args)) as server:
+        done, profiled = kept(options)
+        bench = Bench(server, options.tokens, options.seed, done)
+
+        def keep() -> None:
+            write(options, list(bench.cells.values()), profiled)
+
+        asyncio.run(bench.hold("even", OURS_WAY, 1))  # warms the server up
+        for part, load, repeat in plan(loads, options.repeats):
+            bench.measure(part, load, repeat, keep)
+        profiled = profiled or profile(bench, encoder(options.model))
+    print(write(options, list(bench.cells.values()), profiled).read_text())
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--model", default="smollm2-135m", help="a name that `chorus models` knows, or a folder")
     parser.add_argument("--debates", default="1,4,16", help="loads to measure at  [1,4,16]")
     parser.add_argument("--repeats", type=int, default=3, help="of everything at one debate; at higher loads one  [3]")
-    parser.add_argument("--tokens", type=int, default=64, help="length of a turn  [64]")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--tokens", type=int, default=32, help="mean length of a turn  [32]")
+    parser.add_argument("--seed", type=int, default=0, help="of the lengths and of the order of the ways  [0]")
     parser.add_argument("--anew", action="store_true", help="measure again what an earlier run has measured")
-    parser.add_argument("--quick", action="store_true", help="a few seconds of everything, to see that it runs")
-    parser.add_argument("--folder", type=Path, default=report.RESULTS)
-    parser.add_argument("--server-args", default="", help="arguments of vLLM's server, in one string")
+    parser.add_argument("--quick", action="store_true", help="one debate, once, 4 tokens a turn: to see that it runs")
+    parser.add_argument("--folder", type=Path, default=report.RESULTS, help="where the results go  [evals/results]")
+    parser.add_argument(
+        "--engine-args", default="", help="arguments of vLLM's server, in one string; they win over ours"
+    )
     options = parser.parse_args(arguments)
     if options.quick:
         options.debates, options.repeats, options.tokens = "1", 1, 4
-    with serve(options.model, options.server_args.split()) as server:
-        bench = Bench(server, options.tokens, options.seed, kept(options))
-        asyncio.run(bench._debates("even", WAYS[3], 1))  # warms the server up
-        for load in map(int, options.debates.split(",")):
-            for repeat in range(options.repeats if load == 1 else 1):
-                bench.hold("even", WAYS, load, repeat)
-                write(bench, options)
-                if load == 1:
-                    bench.hold("uneven", UNEVEN, 1, repeat)
-                    write(bench, options)
-        path = write(bench, options, bench.profile())
-    print(path.read_text())
+    given = ("model", "debates", "repeats", "tokens", "seed", "engine_args")
+    changed = {name: value for name in given if (value := getattr(options, name)) != parser.get_default(name)}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in changed.items()]
+    options.command = shlex.join(["python", "-m", "evals.bench.serving", *words])
+    return options
 
 
 if __name__ == "__main__":

@@ -53,11 +53,11 @@ EVEN = (
 )
 
 TOPOLOGIES = ("complete", "regular:d=2", "layers:2,2,1", "ring")
-UNEVEN = tuple(
-    way
-    for spec in TOPOLOGIES
-    for way in (Way(f"barrier, {spec}", topology=spec, barrier=True), Way(f"dataflow, {spec}", topology=spec))
-) + (Way("dataflow, complete, early stop", decision="plurality"),)
+UNEVEN = (
+    *(Way(f"barrier, {spec}", topology=spec, barrier=True) for spec in TOPOLOGIES),
+    *(Way(f"dataflow, {spec}", topology=spec) for spec in TOPOLOGIES),
+    Way("dataflow, complete, early stop", decision="plurality"),
+)
 
 PARTS: dict[Part, tuple[Way, ...]] = {"even": EVEN, "uneven": UNEVEN}
 
