@@ -12,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 
-from chorus.debate import grade, inner, structured
+from chorus.debate import grade, inner, position_schema, structured
 from chorus.debate.budget import Budget
 from chorus.debate.calibration import Calibration
 from chorus.debate.confidence import mean_probability, signals
@@ -88,7 +88,7 @@ class Speaker:
 
         heard = self._floor.heard(draft.node)
         if self._plan.positions == "json":
-            schema, room = structured.ballot_schema(len(options)), BALLOT_TOKENS + RANKED_TOKENS * len(options)
+            schema, room = position_schema.ballot_schema(len(options)), BALLOT_TOKENS + RANKED_TOKENS * len(options)
             completion = await self._say(draft, write, heard, room, schema=schema)
         else:
             completion = await self._say(draft, write, heard, BALLOT_TOKENS)
@@ -144,7 +144,7 @@ class Speaker:
         room = self._plan.max_tokens
         if self._plan.positions == "text":
             return await self._say(draft, write, heard, room)
-        schema = structured.schema(self._plan.kind, self._question.choices, room)
+        schema = position_schema.schema(self._plan.kind, self._question.choices, room)
         return await self._say(draft, write, heard, room, schema=schema, listen=structured.Listener)
 
     async def _say(

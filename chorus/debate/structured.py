@@ -1,4 +1,4 @@
-r"""Positions stated as JSON: the schema that a voice is held to, and its words made plain again.
+r"""Positions stated as JSON, made plain words again; `position_schema` has the schema that guided voices are held to.
 
     {"reasoning": "7 times 8 is 56.", "answer": "56", "confidence": 90}
 
@@ -9,8 +9,8 @@ is streamed, recorded and heard by others as what a voice says when it is asked 
     Confidence: 90%
 
 so that grading, confidence and the other voices' prompts need no second way. The reasoning is streamed as it is written.
-Where the engine is guided the schema holds the answer to the kind that the question wants; elsewhere it is asked for in
-the prompt, and what comes is read as well as it can be, then repaired, then taken as plain text. Invariants:
+Where the engine is not guided the prompt alone asks for JSON, and what comes is read as well as it can be, then repaired,
+then taken as plain text. Invariants:
 
 - any text may come in, and none raises;
 - what was streamed is the beginning of the final text;
@@ -27,10 +27,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chorus.debate.grading.choices import LETTERS
 from chorus.debate.json_reading import Field, JsonReading
 from chorus.engines.base import Completion, TokenLogprob
-from chorus.types import AnswerKind, well_formed
+from chorus.types import well_formed
 
 MAX_PREFACE = 200
 """Characters before the JSON that wait for it to begin (```` ```json ````, `Sure, here it is:`); what talks longer is plain
@@ -39,52 +38,10 @@ text."""
 MAX_REPAIR = 20_000
 """Characters of broken JSON that are repaired. Repair may take more than linear time."""
 
-MAX_REASONING = 4000
-"""The reasoning's bound in the schema, in characters; longer ones aren't bounded, as grammars grow with it."""
-
-
 UNREADABLE = "wrote no JSON that could be read"
 UNFINISHED = "ended its JSON before its answer"
 
-_ANSWERS: dict[AnswerKind, dict[str, Any]] = {
-    "number": {"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,9}|/[0-9]{1,9})?$"},
-    "yesno": {"type": "string", "enum": ["yes", "no"]},
-    "expression": {"type": "string", "maxLength": 300},
-    "short": {"type": "string", "maxLength": 200},
-}
-"""What the answer may look like, by kind; the others are any string."""
-
 _NUMBER = re.compile(r"\s*([0-9]{1,3}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})\s*(%?)\s*")
-
-
-def schema(kind: AnswerKind, choices: Sequence[str], max_tokens: int) -> str:
-    """Return the JSON schema of a position.
-
-    Args:
-        kind: what sort of answer the question wants; it bounds the answer.
-        choices: the options of a multiple-choice question; the answer is one of their letters.
-        max_tokens: bound on the turn. Two characters a token are left to the reasoning, about half of what fits, so
-            that the answer after it is not cut off.
-    """
-    answer = _ANSWERS.get(kind, {"type": "string"})
-    if kind == "choice" and choices:
-        answer = {"type": "string", "enum": list(LETTERS[: len(choices)])}
-    reasoning: dict[str, Any] = {"type": "string"}
-    if 2 * max_tokens <= MAX_REASONING:
-        reasoning["maxLength"] = 2 * max_tokens
-    fields = {
-        "reasoning": reasoning,
-        "answer": answer,
-        "confidence": {"type": "integer", "minimum": 0, "maximum": 100},
-    }
-    return _object(fields)
-
-
-def ballot_schema(answers: int) -> str:
-    """Return the JSON schema of a ballot: the letters of that many answers, best first."""
-    letters = list(LETTERS[:answers])
-    ranking = {"type": "array", "items": {"enum": letters}, "minItems": len(letters), "maxItems": len(letters)}
-    return _object({"ranking": ranking})
 
 
 def ballot_text(text: str) -> str:
@@ -213,10 +170,6 @@ class _Words:
             if at > begin:
                 cut.append(TokenLogprob(self.text[begin:at], token.logprob))
         return tuple(cut) if at == len(self.text) else ()
-
-
-def _object(fields: dict[str, Any]) -> str:
-    return json.dumps({"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False})
 
 
 def _loads(text: str) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Stream:
     reasoning_field: str = "reasoning"
     usage: bool = True
     cached_tokens: int | None = 0
+    tool_calls: tuple[tuple[Any, ...], ...] = ()
+    """Chunks of tool calls, sent after the text: of each its parts, as `part` makes them."""
     first_s: float = 0.0
     """Seconds before the headers are sent."""
     per_token_s: float = 0.0
@@ -57,6 +59,12 @@ class Refusal:
     """Text is sent as it is, anything else as JSON."""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
+
+
+def part(index: int | None, name: str | None = None, arguments: str | None = None, id: str | None = None) -> Any:
+    """A part of a tool call, with nothing in it that is None."""
+    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
+    return {key: value for key, value in (("index", index), ("id", id), ("function", function)) if value is not None}
 
 
 def error(status: int, message: str, *, headers: dict[str, str] | None = None, **fields: Any) -> Refusal:
@@ -210,6 +218,8 @@ class FakeOpenAIServer:
         if reply.breaks:
             await self._break(reply, wire)
             return
+        for parts in reply.tool_calls:
+            await wire.chunk({"tool_calls": list(parts)})
         finish = "length" if limit < len(tokens) else reply.finish
         await wire.chunk({"content": ""}, _entries(reply, reply.extra_tokens), finish=finish)
         if reply.usage and body.get("stream_options", {}).get("include_usage"):

@@ -6,6 +6,7 @@ The scripted engine is asked in every run; the others where their marker is chos
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,8 +20,8 @@ from vllm_server import MODEL, VllmServer
 from chorus import checkpoints
 from chorus.engines.base import Completion, Engine, Request, Sampling
 from chorus.engines.registry import open_engine
-from chorus.errors import ContextTooLong, EngineError
-from chorus.types import Message
+from chorus.errors import ContextTooLong, EngineError, SchemaRefused
+from chorus.types import Message, Tool, ToolCall
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -264,6 +265,129 @@ async def test_the_window_can_be_used_to_its_last_token(engine):
     assert (await ask(engine, prompt, max_tokens=1)).usage.completion_tokens == 1
     with pytest.raises(ContextTooLong):
         await ask(engine, prompt, max_tokens=2)
+
+
+# Decoding by a schema, and tools
+
+VERDICT = json.dumps(
+    {
+        "type": "object",
+        "properties": {
+            "reasoning": {"type": "string", "maxLength": 40},
+            "answer": {"enum": ["A", "B"]},
+            "sure": {"type": "integer", "minimum": 0, "maximum": 100},
+        },
+        "required": ["reasoning", "answer", "sure"],
+        "additionalProperties": False,
+    }
+)
+WEATHER = Tool(
+    name="weather",
+    description="Tells the weather in a city.",
+    parameters=json.dumps(
+        {
+            "type": "object",
+            "properties": {"city": {"$ref": "#/$defs/city"}},
+            "required": ["city"],
+            "additionalProperties": False,
+            "$defs": {"city": {"enum": ["Paris", "Rome"]}},
+        }
+    ),
+)
+
+
+async def call(engine: Engine, messages=QUESTION, heard: list[str] | None = None, *, max_tokens=64, **fields):
+    request = Request(tuple(messages), Sampling(max_tokens=max_tokens), **fields)
+    return await engine.generate(request, ([] if heard is None else heard).append)
+
+
+def guided(engine: Engine) -> None:
+    if not engine.info.guided:
+        pytest.skip("this engine does not decode by a schema")
+
+
+async def test_a_schema_bounds_what_is_written(engine):
+    guided(engine)
+    heard: list[str] = []
+    said = await call(engine, heard=heard, json_schema=VERDICT)
+    verdict = json.loads(said.text)
+    assert list(verdict) == ["reasoning", "answer", "sure"]
+    assert verdict["answer"] in ("A", "B")
+    assert verdict["sure"] in range(101)
+    assert said.finish == "stop"
+    assert "".join(heard) == said.text
+    assert "".join(token.token for token in said.logprobs) == said.text
+
+
+async def test_json_that_is_cut_off_is_the_beginning_of_the_same_json(engine):
+    guided(engine)
+    whole = (await call(engine, json_schema=VERDICT)).text
+    cut = await call(engine, json_schema=VERDICT, max_tokens=5)
+    assert cut.finish == "length"
+    assert whole.startswith(cut.text)
+
+
+async def test_a_schema_is_for_its_own_call_alone(engine):
+    guided(engine)
+    alone = (await ask(engine)).text
+    bound, free = await asyncio.gather(call(engine, json_schema=VERDICT), ask(engine))
+    assert json.loads(bound.text)["answer"] in ("A", "B")
+    assert free.text == alone
+
+
+@pytest.mark.parametrize(
+    "schema",
+    ['{"type": "object", "properties"', "", '"number"', '{"type": "poem"}', '{"type": "string", "pattern": "(["}'],
+    ids=["half", "empty", "no object", "no such type", "no such pattern"],
+)
+async def test_a_schema_that_cant_be_decoded_by_is_refused_and_does_no_harm(engine, schema):
+    guided(engine)
+    with pytest.raises(SchemaRefused) as refused:
+        await call(engine, json_schema=schema)
+    assert not refused.value.retryable
+    assert engine.info.guided, "other schemas may be better"
+    assert (await ask(engine)).text
+    assert json.loads((await call(engine, json_schema=VERDICT)).text)
+
+
+@pytest.mark.parametrize("choice", ["required", "weather"])
+async def test_a_call_that_must_come_comes_by_its_schema(engine, choice):
+    guided(engine)
+    heard: list[str] = []
+    said = await call(engine, user("Is it raining in Paris?"), heard, tools=(WEATHER,), tool_choice=choice)
+    (made,) = said.tool_calls
+    assert (made.name, said.finish) == ("weather", "tool_calls")
+    assert json.loads(made.arguments)["city"] in ("Paris", "Rome")
+    assert made.id
+    assert "".join(heard) == said.text
+
+
+@pytest.mark.parametrize("choice", [None, "auto", "none", "required", "weather"])
+async def test_tools_may_be_offered_to_any_engine(engine, choice):
+    heard: list[str] = []
+    said = await call(engine, heard=heard, tools=(WEATHER,), tool_choice=choice, max_tokens=32)
+    assert "".join(heard) == said.text
+    assert all(made.name == "weather" for made in said.tool_calls)
+    assert choice != "none" or not said.tool_calls
+
+
+async def test_a_choice_that_names_no_tool_is_refused(engine):
+    with pytest.raises(EngineError, match=r"'wether'.*weather"):
+        await call(engine, tools=(WEATHER,), tool_choice="wether")
+
+
+@pytest.mark.parametrize("tools", [(), (WEATHER,)], ids=["over", "offered"])
+async def test_a_conversation_with_calls_and_results_can_be_continued(engine, tools):
+    made = ToolCall(id="abcdef123", name="weather", arguments='{"city": "Paris"}')
+    messages = (
+        Message(role="system", content="Be brief."),
+        *user("Is it raining in Paris?"),
+        Message(role="assistant", content="", tool_calls=(made,)),
+        Message(role="tool", content="sunny, 21 degrees", tool_call_id="abcdef123"),
+    )
+    said = await call(engine, messages, tools=tools, max_tokens=8)
+    assert said.usage.prompt_tokens >= 20
+    assert await engine.count(messages) > await engine.count(messages[:2])
 
 
 # How it ends

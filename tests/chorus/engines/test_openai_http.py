@@ -174,7 +174,7 @@ async def test_a_call_streams_its_text_and_comes_back_whole(server, engine):
     assert server.chats == [
         {
             "model": "fake",
-            "messages": [message.model_dump() for message in PROMPT],
+            "messages": [message.model_dump(exclude_defaults=True) for message in PROMPT],
             "max_tokens": 40,
             "temperature": 0.5,
             "top_p": 0.9,
@@ -295,7 +295,10 @@ async def test_seeds_can_be_kept_from_a_server(server):
 
 async def test_the_prompt_is_counted_by_the_server(server, engine):
     assert await engine.count(PROMPT) == 9
-    assert server.received[-1].body == {"model": "fake", "messages": [message.model_dump() for message in PROMPT]}
+    assert server.received[-1].body == {
+        "model": "fake",
+        "messages": [message.model_dump(exclude_defaults=True) for message in PROMPT],
+    }
 
 
 @pytest.mark.parametrize("route", [False, error(405, "no"), Refusal(200, {"tokens": []}), html()])

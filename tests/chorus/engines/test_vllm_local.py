@@ -256,7 +256,7 @@ async def test_without_a_chat_template_the_prompt_is_that_of_the_hf_engine(adapt
     engine, folder, _ = adapted
     plain = await open_engine(f"hf:{folder}")
     try:
-        assert engine._encode(QUESTION) == plain._encode(QUESTION)
+        assert engine._template.encode(QUESTION) == plain._template.encode(QUESTION)
         assert await engine.count(QUESTION) == await plain.count(QUESTION)
         bare = await plain.generate(Request(QUESTION, Sampling(max_tokens=12)), lambda piece: None)
     finally:
