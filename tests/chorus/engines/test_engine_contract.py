@@ -10,14 +10,16 @@ import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from debates import SUM, cast, plan
 from vllm_server import MODEL, VllmServer
 
 from chorus import checkpoints
+from chorus.debate.scheduler import Debate
 from chorus.engines.base import Completion, Engine, Request, Sampling
 from chorus.engines.registry import open_engine
 from chorus.errors import ContextTooLong, EngineError, SchemaRefused
@@ -426,6 +428,34 @@ async def test_a_storm_of_dropped_calls_leaves_none_running(case):
     await asyncio.gather(*(drop(number) for number in range(1000)))
     assert await idle(case)
     assert (await asyncio.wait_for(ask(case.engine), 60)).text
+
+
+class Decided:
+    """Passes calls on. Three voices have said 56 before the other two, who have much to say, are through."""
+
+    def __init__(self, case: Case) -> None:
+        self.info, self.count, self.aclose = case.engine.info, case.engine.count, case.engine.aclose
+        self._case = case
+        self.busy_then = 0
+
+    async def generate(self, request: Request, emit) -> Completion:
+        quick = request.id.partition(".")[2] in ("skeptic", "estimator", "formalist")
+        sampling = replace(request.sampling, max_tokens=4 if quick else 400, stop=())
+        said = await self._case.engine.generate(replace(request, sampling=sampling), emit)
+        self.busy_then = max(self.busy_then, await self._case.busy() if self._case.busy else 0)
+        return replace(said, text="Answer: 56", logprobs=())
+
+
+async def test_a_vote_that_is_settled_aborts_the_rest_on_the_engine(case):
+    engine = Decided(case)
+    of = plan("none", ("skeptic", "estimator", "formalist", "decomposer", "tester"), rounds=1, decision="plurality")
+    answer = await asyncio.wait_for(Debate(of, SUM, cast(of), engine).hold(), 120)
+    assert (answer.answer, answer.status) == ("56", "done")
+    cut = [turn for turn in answer.turns if turn.status == "cancelled"]
+    assert {turn.reason for turn in cut} == {"the outcome could no longer change"}
+    if case.busy:
+        assert engine.busy_then, "others were still being computed when the first were through"
+        assert await idle(case)
 
 
 async def test_closing_ends_the_calls_in_flight_and_refuses_more(case):

@@ -1,0 +1,29 @@
+// The official client for Node, as its users use it. Prints what it saw as JSON.
+import OpenAI from "openai";
+
+const [baseURL, model] = process.argv.slice(2);
+const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
+const messages = [{ role: "user", content: "What is 7 * 8?" }];
+const seen = {};
+
+const whole = await client.chat.completions.create({ model, messages });
+seen.content = whole.choices[0].message.content;
+seen.usage = whole.usage.total_tokens > 0;
+
+let content = "", reasoning = "", chunks = 0, usage = null;
+for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } })) {
+  chunks += 1;
+  content += chunk.choices[0]?.delta.content ?? "";
+  reasoning += chunk.choices[0]?.delta.reasoning_content ?? "";
+  usage = chunk.usage ?? usage;
+}
+Object.assign(seen, { streamed: content, reasoning, chunks, streamed_usage: usage?.total_tokens > 0 });
+
+try {
+  await client.chat.completions.create({ model, messages, n: 3 });
+} catch (error) {
+  seen.error = { status: error.status, param: error.param };
+}
+seen.models = [];
+for await (const listed of client.models.list()) seen.models.push(listed.id);
+console.log(JSON.stringify(seen));

@@ -1,0 +1,29 @@
+"""The official client for Python, as its users use it. Prints what it saw as JSON."""
+
+import json
+import sys
+
+from openai import APIStatusError, OpenAI
+
+base, model = sys.argv[1:]
+client = OpenAI(base_url=base, api_key="none", max_retries=0)
+messages = [{"role": "user", "content": "What is 7 * 8?"}]
+whole = client.chat.completions.create(model=model, messages=messages)
+seen = {"content": whole.choices[0].message.content, "usage": whole.usage.total_tokens > 0}
+
+content, reasoning, chunks, usage = "", "", 0, None
+for chunk in client.chat.completions.create(
+    model=model, messages=messages, stream=True, stream_options={"include_usage": True}
+):
+    chunks += 1
+    if chunk.choices:
+        content += chunk.choices[0].delta.content or ""
+        reasoning += getattr(chunk.choices[0].delta, "reasoning_content", None) or ""
+    usage = chunk.usage or usage
+seen |= {"streamed": content, "reasoning": reasoning, "chunks": chunks, "streamed_usage": usage.total_tokens > 0}
+try:
+    client.chat.completions.create(model=model, messages=messages, n=3)
+except APIStatusError as error:
+    seen["error"] = {"status": error.status_code, "param": error.param}
+seen["models"] = [listed.id for listed in client.models.list()]
+print(json.dumps(seen))
