@@ -105,6 +105,7 @@ class Chorus:
             max_seconds=self.settings.max_seconds,
             concurrency=self.settings.concurrency or engine.info.max_concurrency,
             attempts=self.settings.attempts,
+            patience_s=self.settings.patience_s,
             quorum=self.settings.quorum,
         )
         trace = self._tracing.debate() if self._tracing else None

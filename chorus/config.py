@@ -69,6 +69,8 @@ class Settings(Frozen):
     """Turns of one debate in flight at once; `None` is what the engine serves well."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Times a call is made before its turn has failed."""
+    patience_s: float = Field(default=120.0, ge=0.0, allow_inf_nan=False)
+    """Seconds that a debate waits for an engine that can't be reached: a server that is down, or starts again."""
     quorum: Probability = 0.5
     """Share of seats that must be able to speak for the debate to go on."""
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -62,6 +62,13 @@ class ContextTooLong(EngineError):
     """The engine says that the prompt and the answer don't fit its context window."""
 
 
+class EngineUnreachable(EngineError):
+    """Nobody answers where the engine should be: it is down, or starting again. The call never reached it."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retryable=True, retry_after_s=retry_after_s)
+
+
 class SchemaRefused(EngineError):
     """The engine can't decode by the JSON schema of the call. The same call without it may succeed."""
 

@@ -21,6 +21,7 @@ from chorus.cli.keys import keys
 from chorus.cli.models import models
 from chorus.cli.personas import personas
 from chorus.cli.replay import replay
+from chorus.cli.serve import serve
 from chorus.cli.store import store
 from chorus.errors import ChorusError, ConfigError
 
@@ -50,7 +51,7 @@ def chorus() -> None:
     """A chorus of personas debates your question on a graph, decides, and keeps the dissent."""
 
 
-for _command in (ask, debate, keys, models, personas, replay, store):
+for _command in (ask, debate, keys, models, personas, replay, serve, store):
     chorus.add_command(_command)
 
 

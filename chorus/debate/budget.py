@@ -23,6 +23,8 @@ class Limits:
     """Times a call is made before its turn has failed."""
     backoff_s: float = 0.5
     """Wait before the second attempt; it doubles for each further one, unless the engine names a time."""
+    patience_s: float = 120.0
+    """How long the debate waits for an engine that can't be reached, which costs no attempts."""
     quorum: float = 0.5
     """Share of the seats that must be able to speak in a round for the debate to go on."""
 

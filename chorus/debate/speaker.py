@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import random
 from collections.abc import Callable, Sequence
 
 from chorus.debate import grade, inner, position_schema, structured
@@ -20,8 +19,9 @@ from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes
 from chorus.debate.prompts import STOPS, Heard, Prompt, Prompter, fit
+from chorus.debate.retries import Retries
 from chorus.engines.base import Completion, Engine, Request, Sampling
-from chorus.errors import ChorusError, EngineError, SchemaRefused
+from chorus.errors import ChorusError, EngineError, EngineUnreachable, SchemaRefused
 from chorus.record import events
 from chorus.types import Plan, Position, Question, Signals, Turn, Usage, well_formed
 
@@ -33,9 +33,6 @@ BALLOT_TOKENS = 32
 
 RANKED_TOKENS = 4
 """Tokens that a ballot in JSON may take for each answer, beyond `BALLOT_TOKENS`."""
-
-MAX_BACKOFF_S = 30.0
-"""No wait between two attempts is longer than this, whatever the engine asks for."""
 
 
 class BudgetSpent(ChorusError):
@@ -67,6 +64,7 @@ class Speaker:
         self._minutes = minutes
         self._calibration = calibration
         self._refuses_schemas = False
+        self._retries = Retries(budget.limits, seed)
 
     async def speech(self, draft: Draft) -> Turn:
         """Speak a seat's turn of a round."""
@@ -165,6 +163,7 @@ class Speaker:
         request = Request(prompt.messages, sampling, draft.id, self._minutes.debate, json_schema=self._guide(schema))
 
         def hear(piece: str) -> None:
+            self._heard_from_engine()
             draft.text += piece
             self._minutes.emit(events.TurnDelta(at=self._minutes.now(), turn=draft.id, text=piece))
 
@@ -179,11 +178,11 @@ class Speaker:
                 request = self._unguided(draft, request, error)
                 self._begin_call(draft)
             except EngineError as error:
-                if not error.retryable or draft.calls >= self._budget.limits.attempts:
-                    raise
                 await self._wait_to_retry(draft, error)
-                self._begin_call(draft)
+                if not isinstance(error, EngineUnreachable):
+                    self._begin_call(draft)
             else:
+                self._heard_from_engine()
                 self._budget.end_call(completion.usage)
                 text, finish = well_formed(completion.text), well_formed(completion.finish)
                 completion = dataclasses.replace(completion, text=text, finish=finish)
@@ -245,17 +244,20 @@ class Speaker:
         )
 
     async def _wait_to_retry(self, draft: Draft, error: EngineError) -> None:
-        draft.text = ""
-        wait = error.retry_after_s
+        """Wait until the call may be made again. Raises the error when it may not."""
+        now = self._minutes.now()
+        wait = self._retries.wait(draft.id, draft.calls, error, now)
         if wait is None:
-            # The jitter keeps turns that failed together from coming back together.
-            jitter = random.Random(f"{self._seed}/{draft.id}/{draft.calls}").random()
-            wait = self._budget.limits.backoff_s * 2 ** (draft.calls - 1) * (1 + jitter)
-        reason = well_formed(str(error))
-        self._minutes.emit(
-            events.TurnRetried(at=self._minutes.now(), turn=draft.id, attempt=draft.calls, reason=reason)
-        )
-        await asyncio.sleep(min(wait, MAX_BACKOFF_S))
+            raise self._retries.given_up(error, now) from error
+        draft.text = ""
+        if self._retries.announces(draft.id, error):
+            reason = well_formed(str(error))
+            self._minutes.emit(events.TurnRetried(at=now, turn=draft.id, attempt=draft.calls, reason=reason))
+        await asyncio.sleep(wait)
+
+    def _heard_from_engine(self) -> None:
+        if gone := self._retries.heard(self._minutes.now()):
+            self._minutes.note(f"the engine could not be reached for {gone:.1f} s: the debate waited for it")
 
     def _position(self, completion: Completion) -> Position | None:
         answer = grade.extract(completion.text, self._plan.kind, self._question.choices)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from chorus.errors import ContextTooLong, EngineError
+from chorus.errors import ContextTooLong, EngineError, EngineUnreachable
 
 CLIP = 300
 """Characters of a server's own words that a message quotes."""
@@ -26,6 +26,8 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _RETRYABLE = frozenset({408, 409, 425, 429})
+_AWAY = frozenset({502, 503})
+"""What gateways answer for a server that is down or still loading its model, and servers that take no more work."""
 _NO_MONEY = "insufficient_quota"
 
 
@@ -74,13 +76,14 @@ def translate(error: Exception, url: str, timeout_s: float) -> EngineError:
         return _refused(error, url)
     if _named(error, "Timeout"):
         if _named(error, "ConnectTimeout"):
-            return EngineError(f"can't reach {url}: it took no connection in time", retryable=True)
+            return EngineUnreachable(f"can't reach {url}: it took no connection in time")
         return EngineError(f"no word from {url} in {timeout_s:g} s", retryable=True)
     if isinstance(error, ValueError | RecursionError):
         return EngineError(f"{url} sent a line in its stream that is not JSON: {error}", retryable=True)
     if isinstance(error, openai.APIConnectionError) or not isinstance(error, openai.OpenAIError):
-        what = "can't reach" if _named(error, "Connect") else "lost the connection to"
-        return EngineError(f"{what} {url}: {_root(error)}", retryable=True)
+        if _named(error, "Connect"):
+            return EngineUnreachable(f"can't reach {url}: {_root(error)}")
+        return EngineError(f"lost the connection to {url}: {_root(error)}", retryable=True)
     if is_too_long(error):
         return ContextTooLong(f"{url} says in its stream: {complaint(error)}")
     status = status_of(error)
@@ -103,8 +106,11 @@ def _refused(error: Any, url: str) -> EngineError:
         return EngineError(f"{message} (the key is read from OPENAI_API_KEY)")
     if status in (404, 405):
         return EngineError(message + base_hint(url))
+    wait = _retry_after(error.response.headers)
+    if status in _AWAY:
+        return EngineUnreachable(message, retry_after_s=wait)
     retryable = (status in _RETRYABLE or status >= 500) and error.code != _NO_MONEY
-    return EngineError(message, retryable=retryable, retry_after_s=_retry_after(error.response.headers))
+    return EngineError(message, retryable=retryable, retry_after_s=wait)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

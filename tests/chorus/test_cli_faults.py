@@ -206,7 +206,7 @@ def test_a_fault_that_passes_is_tried_again(command, server, fault, told):
 )
 def test_a_server_that_never_answers_well_ends_the_debate_with_its_words(command, server, fault, told):
     server.default = fault
-    ran = asked(command, server, "--save", "r.jsonl", attempts=1)
+    ran = asked(command, server, "--save", "r.jsonl", attempts=1, patience_s=0)
     assert ran.code == 3
     assert re.search(told, ran.err), ran.err
     assert ran.err.startswith("error: no answer: ")

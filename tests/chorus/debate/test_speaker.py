@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from debates import SEATS, SUM, after, engine, fails, hold, plan
 
-from chorus.debate.speaker import MAX_BACKOFF_S, turn_seed
+from chorus.debate.retries import MAX_BACKOFF_S
+from chorus.debate.speaker import turn_seed
 from chorus.engines.base import Completion
 from chorus.engines.script import Reply
 from chorus.engines.scripted import ScriptedEngine

@@ -1,0 +1,65 @@
+"""`chorus serve`: the chorus behind OpenAI's chat API, with a page to watch it. Needs the extra `serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chorus.cli.keys import STORE
+from chorus.cli.settings import settings_options
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--store", metavar="URL", default=STORE, show_default=True, help="Database of debates and keys.")
+@click.option("--no-store", is_flag=True, help="Keep no debate but the newest, in memory.")
+@click.option("--keys/--no-keys", "with_keys", default=None, help="Want an API key.  [where others can reach it]")
+@click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
+@click.option("--calls-waiting", type=int, help="Engine calls that may wait; more are refused with 429.  [10000]")
+@click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
+@settings_options
+def serve(
+    host: str,
+    port: int,
+    store: str,
+    no_store: bool,
+    with_keys: bool | None,
+    calls_at_once: int | None,
+    calls_waiting: int | None,
+    drain_seconds: float | None,
+    config_file: Path | None,
+    **options: Any,
+) -> None:
+    """Serve the chorus as an OpenAI-compatible endpoint, with a live page at `/`."""
+    import asyncio
+
+    from pydantic import ValidationError
+
+    from chorus import config
+    from chorus.errors import ConfigError, MissingExtra
+
+    settings = config.load(options, config_file)
+    try:
+        from chorus.server import run
+        from chorus.server.policy import Policy
+    except ImportError as error:
+        raise MissingExtra("the server", "serve") from error
+    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting, "drain_s": drain_seconds}
+    try:
+        policy = Policy(**{name: value for name, value in limits.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None
+    served = run.serve(
+        settings,
+        host=host,
+        port=port,
+        store=None if no_store else store,
+        with_keys=with_keys,
+        policy=policy,
+        report=lambda words: click.echo(words, err=True),
+    )
+    asyncio.run(served)

@@ -1,0 +1,203 @@
+"""`/v1/debates`: a debate started, watched, read, explained, listed and erased. Another key's debate is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from chorus.record import transcript
+from chorus.record.explanation import explain
+from chorus.server import conversation, past
+from chorus.server.access import Admitted, Known
+from chorus.server.live import LiveDebate
+from chorus.server.models import way
+from chorus.server.options import settings_for
+from chorus.server.problems import Refusal
+from chorus.server.schemas import DebateList, DebateRequest, Removed, Started
+from chorus.server.service import Ask, Service
+from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, message, unless_gone
+from chorus.types import Answer
+
+router = APIRouter(prefix="/v1/debates", tags=["debates"])
+
+Id = Annotated[str, Path(min_length=1, max_length=300, description="A debate's id, as `x-debate-id` named it.")]
+
+_EVENT = re.compile(r'\{"event":"(\w+)"')
+
+
+@router.post("", status_code=202, response_model=Started)
+async def start_debate(request: Request, body: DebateRequest, caller: Admitted) -> Response:
+    """Start a debate, to be watched. It goes on while its watcher reconnects, and ends when nobody watches any more."""
+    service: Service = request.app.state.service
+    chosen = way(service.ways, body.model)
+    settings = settings_for(service.settings, chosen, body.chorus, service.library)
+    ask = Ask(chosen, settings, conversation.question(body.question), body.question)
+    try:
+        live = await unless_gone(request, service.begin(ask, caller))
+    except ClientGone:
+        return Response(status_code=499)
+    service.hall.unwatched(live)
+    where = f"/v1/debates/{live.id}/events"
+    return JSONResponse(
+        {"id": live.id, "events": where}, 202, {"x-debate-id": live.id, "location": f"/v1/debates/{live.id}"}
+    )
+
+
+@router.get("", response_model=DebateList)
+async def list_debates(
+    request: Request,
+    caller: Known,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(max_length=300, description="The last id of the page before.")] = None,
+    needs_review: Annotated[
+        bool | None, Query(description="Only those that a person should look at, or only others.")
+    ] = None,
+) -> Response:
+    """List debates, newest first."""
+    service: Service = request.app.state.service
+    rows, more = await past.page(service, caller.owner, limit=limit, before=before, needs_review=needs_review)
+    return JSONResponse({"object": "list", "data": rows, "has_more": more})
+
+
+@router.get(
+    "/{debate}",
+    response_model=None,
+    responses={
+        200: {
+            "description": "The record, `schema: 1`.",
+            "content": {"application/json": {"schema": {"type": "object"}}},
+        }
+    },
+)
+async def read_debate(request: Request, debate: Id, caller: Known) -> Response:
+    """Return a debate's record: everything that was said, heard, decided and spent."""
+    answer = await _answer(request.app.state.service, debate, caller.owner)
+    return Response(transcript.dumps(answer), media_type="application/json")
+
+
+@router.get("/{debate}/explanation", response_class=PlainTextResponse)
+async def explain_debate(request: Request, debate: Id, caller: Known) -> Response:
+    """Explain an answer in words: who argued what, who changed their mind and why, how sure, what the dissent was."""
+    service: Service = request.app.state.service
+    answer = await _answer(service, debate, caller.owner)
+    return PlainTextResponse(explain(answer, service.reasons(answer)))
+
+
+@router.get(
+    "/{debate}/events",
+    response_model=None,
+    responses={
+        200: {
+            "description": "Server-sent events: `id`, `event`, `data`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def follow_debate(
+    request: Request,
+    debate: Id,
+    caller: Known,
+    last_event_id: Annotated[str | None, Header(description="Go on behind this event.", max_length=20)] = None,
+) -> Response:
+    """Follow a debate's events, live or after the fact, from the first or behind the last one seen."""
+    service: Service = request.app.state.service
+    start = _after(last_event_id)
+    stall = service.policy.stall_s
+    if live := service.hall.get(debate, caller.owner):
+        watching = live.watched(service.hall.unwatched)
+        watching.__enter__()
+        return EventStream(
+            _live(live, start, service.policy.keep_alive_s), lambda: watching.__exit__(None, None, None), stall_s=stall
+        )
+    events = await past.events(service, debate, caller.owner)
+    if events is None:
+        raise _missing(debate)
+    return EventStream(_recorded(events, start), lambda: None, stall_s=stall)
+
+
+@router.post("/{debate}/cancel", status_code=202, response_model=Started)
+async def cancel_debate(request: Request, debate: Id, caller: Known) -> Response:
+    """End a debate now, with the best decision so far. One that is over stays as it is."""
+    service: Service = request.app.state.service
+    live = service.hall.get(debate, caller.owner)
+    if live is None and await past.events(service, debate, caller.owner) is None:
+        raise _missing(debate)
+    if live:
+        live.cancel("it was cancelled")
+    return JSONResponse({"id": debate, "events": f"/v1/debates/{debate}/events"}, 202)
+
+
+@router.delete("/{debate}", response_model=Removed)
+async def erase_debate(request: Request, debate: Id, caller: Known) -> Response:
+    """End a debate if it is under way, and erase it for good."""
+    service: Service = request.app.state.service
+    live = service.hall.get(debate, caller.owner)
+    if live:
+        live.cancel("it is being erased")
+        if live.task:
+            await asyncio.wait({live.task})
+    kept = service.hall.forget(debate) if live else False
+    stored = await service.store.erase(debate, caller.owner) if service.store else False
+    if not (kept or stored):
+        raise _missing(debate)
+    return JSONResponse({"id": debate, "object": "debate", "deleted": True})
+
+
+# ---- their parts -----------------------------------------------------------------------------------------------------
+
+
+async def _answer(service: Service, debate: str, owner: str) -> Answer:
+    """Return a record. Raises Refusal: 404 when it isn't there, 409 while the debate is under way."""
+    live = service.hall.get(debate, owner)
+    if live and live.answer is None:
+        raise Refusal("the debate is still under way: follow its events", status=409, code="under_way", retry_after_s=1)
+    answer = live.answer if live else await past.answer(service, debate, owner)
+    if answer is None:
+        raise _missing(debate)
+    return answer
+
+
+async def _live(live: LiveDebate, start: int, keep_alive_s: float) -> AsyncGenerator[bytes]:
+    index = start
+    while True:
+        over = live.over
+        batch = await live.next(index, keep_alive_s)
+        if batch:
+            yield _framed(batch, index)
+            index += len(batch)
+        elif over:
+            return
+        elif not live.over:
+            yield KEEP_ALIVE
+
+
+async def _recorded(events: Sequence[str], start: int) -> AsyncGenerator[bytes]:
+    for index in range(start, len(events), 100):
+        yield _framed(events[index : min(index + 100, len(events))], index)
+
+
+def _framed(events: Sequence[str], first: int) -> bytes:
+    return b"".join(message(text, event=_name(text), id=first + place) for place, text in enumerate(events))
+
+
+def _name(event: str) -> str | None:
+    found = _EVENT.match(event)
+    return found.group(1) if found else None
+
+
+def _after(last_event_id: str | None) -> int:
+    """Return the index behind the last event seen. Raises Refusal when it is none."""
+    if not last_event_id:
+        return 0
+    if not last_event_id.isascii() or not last_event_id.isdigit():
+        raise Refusal("Last-Event-ID is no event's id: it is a number", param="Last-Event-ID", code="invalid_value")
+    return int(last_event_id) + 1
+
+
+def _missing(debate: str) -> Refusal:
+    return Refusal(f"there is no debate {debate[:80]!r}", status=404, param="debate", code="not_found")

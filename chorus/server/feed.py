@@ -1,0 +1,83 @@
+"""What one chat client is to be sent of a debate, and has not been sent yet.
+
+Two lines of text: the debate as `reasoning`, the answer as `content`. They grow as the debate gives off events and are
+taken whenever the client has read what it got, so a slow reader gets fewer and longer pieces, and nobody waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+from chorus.record import events
+from chorus.record.events import Event
+from chorus.server.answering import SEAT
+from chorus.server.content import Content
+from chorus.server.onair import OnAir
+
+
+class Feed:
+    """Listens to a debate for one client.
+
+    Args:
+        stops: strings that end the answer.
+        spokesperson: whether one writes the answer, since the chorus' own is not what goes out.
+        aloud: whether the spokesperson's words go out as they come.
+    """
+
+    def __init__(self, stops: Sequence[str] = (), *, spokesperson: bool = False, aloud: bool = False) -> None:
+        self.content = Content(stops)
+        self._spokesperson = spokesperson
+        self._aloud = aloud
+        """Whether the answer's words go out as they come."""
+        self._on_air = OnAir()
+        self._answering: str | None = None
+        """The turn whose words are the answer's."""
+        self._can_be_read = False
+        self._reasoning: list[str] = []
+        self._more = asyncio.Event()
+
+    def take(self, event: Event) -> None:
+        """Hear the next event."""
+        if isinstance(event, events.Convened):
+            # A free text of the coordinator is the answer; what voices say in JSON is yet to be read.
+            self._can_be_read = getattr(event.plan, "positions", "text") == "text"
+        elif isinstance(event, events.TurnStarted) and self._answers(event):
+            self._answering = event.turn
+        elif isinstance(event, events.TurnDelta) and event.turn == self._answering:
+            self.content.say(event.text)
+            if self._aloud:
+                self._more.set()
+        elif isinstance(event, events.TurnRetried) and event.turn == self._answering:
+            self.content.void()
+        elif text := self._on_air.take(event):
+            self._reasoning.append(text)
+            self._more.set()
+        if isinstance(event, events.Decided):
+            self._more.set()
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has come since the last look."""
+        return not self._more.is_set()
+
+    def pieces(self) -> tuple[str, str]:
+        """Take what there is: of the reasoning, and of the content."""
+        self._more.clear()
+        reasoning = "".join(self._reasoning)
+        self._reasoning.clear()
+        return reasoning, self.content.ready() if self._aloud else ""
+
+    async def wait(self, patience_s: float) -> None:
+        """Wait until there is something, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._more.wait()
+
+    def _answers(self, event: events.TurnStarted) -> bool:
+        """Tell whether the turn writes the answer."""
+        if self._spokesperson:
+            return event.seat == SEAT and event.kind == "synthesis"
+        self._aloud = event.kind == "synthesis" and self._can_be_read
+        return self._aloud

@@ -1,0 +1,128 @@
+"""Runs the application on uvicorn: where it may listen, and how it ends."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from chorus.chorus import Chorus
+from chorus.config import Settings
+from chorus.errors import ConfigError
+from chorus.record.store import Store
+from chorus.server.app import create_app
+from chorus.server.keys import KeyRing
+from chorus.server.policy import Policy
+from chorus.telemetry.counters import Counters
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def serve(
+    settings: Settings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    store: str | None = None,
+    with_keys: bool | None = None,
+    policy: Policy | None = None,
+    report: Callable[[str], None] = print,
+) -> None:
+    """Serve until a signal ends it; running debates then have `policy.drain_s` to come to their end.
+
+    Args:
+        settings: what requests start from.
+        host: the address to listen on.
+        port: the port; 0 takes a free one.
+        store: URL of the database; None keeps nothing.
+        with_keys: whether a key is wanted; None wants one wherever others than this machine can reach the server.
+        policy: what is allowed.
+        report: is told where the server listens, and of steps that take long.
+
+    Raises:
+        ConfigError: others could use it without a key, or there is nowhere to keep keys, or the port is taken.
+        ChorusError: the engine or the store can't be opened.
+    """
+    keyed = not is_loopback(host) if with_keys is None else with_keys
+    if not keyed and not is_loopback(host):
+        raise ConfigError(
+            f"whoever reaches {host} could use this server: leave --no-keys out, and `chorus keys create` one"
+        )
+    if keyed and store is None:
+        raise ConfigError(
+            "keys are kept in the store: leave --no-store out, or serve this machine alone with --no-keys"
+        )
+    rules = policy or Policy()
+    listener = _listen(host, port)
+    kept = await Store.open(store) if store else None
+    keys = await KeyRing.open(store) if keyed and store else None
+    counters = Counters()
+    try:
+        app = create_app(
+            Chorus(settings=settings, report=report, counters=counters),
+            store=kept,
+            keys=keys,
+            policy=rules,
+            counters=counters,
+        )
+        # The application drains by itself; uvicorn must not cut the streams of debates before.
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=int(rules.drain_s) + 5
+        )
+        await _Server(config, app.state.service.drain, report, _url(listener, host)).serve([listener])
+    finally:
+        for opened in (kept, keys):
+            if opened:
+                await opened.aclose()
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and lets debates end before connections are closed."""
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Callable[[], object], report: Callable[[str], None], url: str
+    ) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._report = report
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application, then say so."""
+        await super().startup(sockets)
+        if self.started:
+            self._report(f"greek-chorus listens on {self._url} (OpenAI's base URL: {self._url}/v1)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the debates under way come to their end, then close."""
+        drained = self._drain()
+        if hasattr(drained, "__await__"):
+            await drained
+        await super().shutdown(sockets)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"can't listen on {host}, port {port}: {error.strerror or error}") from error
+    return listener
+
+
+def _url(listener: socket.socket, host: str) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"

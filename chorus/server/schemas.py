@@ -1,0 +1,412 @@
+"""What a chat request may hold, and the shape of what goes back: OpenAI's, with one object of our own, `chorus`.
+
+A field that OpenAI knows and this server does not support is refused unless it asks for what happens anyway (`n: 1`,
+`logprobs: false`); an unknown field is refused. Five fields have no meaning here and are accepted all the same, since
+nothing in the answer hangs on them: `metadata`, `store`, `service_tier`, `prompt_cache_key`, `safety_identifier`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from chorus.server.options import Options
+
+Zero = Annotated[float, Field(ge=0, le=0)]
+Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+class Body(BaseModel):
+    """A part of a request: JSON types are taken as they are, and unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TextPart(Body):
+    """A piece of a message. Images, audio and files are refused: the voices only read."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class RefusalPart(Body):
+    """An earlier refusal, sent back in the history."""
+
+    type: Literal["refusal"]
+    refusal: Text
+
+
+Part = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
+Content = Text | Annotated[list[TextPart], Field(min_length=1)]
+
+
+class SystemMessage(Body):
+    """Instructions of the application. They go to every voice together with the question."""
+
+    role: Literal["system", "developer"]
+    content: Content
+    name: str | None = None
+
+
+class UserMessage(Body):
+    """What a person said. A `name` is put before the words."""
+
+    role: Literal["user"]
+    content: Content
+    name: str | None = None
+
+
+class Function(Body):
+    """The function that a tool call asks for."""
+
+    name: str = Field(min_length=1, max_length=64)
+    arguments: str = "{}"
+    """JSON, as text."""
+
+
+class Call(Body):
+    """One tool call of an earlier answer."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: Function
+    index: int | None = None
+
+
+class AssistantMessage(Body):
+    """An earlier answer. Its `reasoning` may be sent back and is not read again."""
+
+    role: Literal["assistant"]
+    content: Text | list[Part] | None = None
+    name: str | None = None
+    tool_calls: list[Call] | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
+
+
+class ToolMessage(Body):
+    """What a tool returned."""
+
+    role: Literal["tool"]
+    content: Content
+    tool_call_id: str
+    name: str | None = None
+
+
+ChatMessage = Annotated[SystemMessage | UserMessage | AssistantMessage | ToolMessage, Field(discriminator="role")]
+
+
+class FunctionTool(Body):
+    """A function that may be called."""
+
+    name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    """JSON schema of its arguments."""
+    strict: bool | None = None
+
+
+class ChatTool(Body):
+    """A tool. They reach the voice that writes the answer; the others are told what there is."""
+
+    type: Literal["function"]
+    function: FunctionTool
+
+
+class NamedFunction(Body):
+    """The name of a function."""
+
+    name: str
+
+
+class NamedTool(Body):
+    """The tool that has to be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class PlainFormat(Body):
+    """No format: text."""
+
+    type: Literal["text"]
+
+
+class JsonFormat(Body):
+    """The answer is to be a JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JsonSchema(Body):
+    """A schema with its name."""
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    strict: bool | None = None
+
+
+class SchemaFormat(Body):
+    """The answer is to be JSON that fits a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[PlainFormat | JsonFormat | SchemaFormat, Field(discriminator="type")]
+
+
+class StreamOptions(Body):
+    """What a stream holds beside the answer."""
+
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+    """Accepted; nothing is padded here."""
+
+
+class ChatRequest(Body):
+    """A chat completion to be made."""
+
+    model: str = Field(min_length=1, max_length=200, examples=["chorus"])
+    """One of `/v1/models`: `chorus` debates, `chorus-vote` votes, `chorus-inner` needs one call, `chorus-solo` one voice."""
+    messages: list[ChatMessage] = Field(min_length=1, max_length=2000)
+    """The conversation; the last message is the user's, or a tool's."""
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """What the personas' own offsets are added to."""
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1, le=65_536)
+    """Bound on each voice's turn and on the answer, in tokens; not on their sum. For that see `chorus.budget`."""
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=65_536)
+    """The newer name of `max_tokens`; the smaller of the two holds."""
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    """Text that ends the answer; it is not part of it. The voices' debate is not touched by it."""
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    user: str | None = Field(default=None, max_length=512)
+    """Goes into the server's log of requests, and nowhere else."""
+    response_format: ResponseFormat | None = None
+    tools: list[ChatTool] | None = Field(default=None, max_length=128)
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    """`false`: of several calls only the first goes out."""
+    n: Literal[1] | None = None
+    logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
+    presence_penalty: Zero | None = None
+    frequency_penalty: Zero | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    modalities: list[Literal["text"]] | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    service_tier: str | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
+    chorus: Options | None = None
+    """How the chorus is to go about it."""
+
+    @model_validator(mode="after")
+    def _options_of_a_stream(self) -> ChatRequest:
+        if self.stream_options is not None and not self.stream:
+            raise ValueError("stream_options goes with stream: true only")
+        return self
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop strings that can match anything."""
+        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(stop for stop in given if stop)
+
+    @property
+    def length(self) -> int | None:
+        """The bound on a turn and on the answer, in tokens."""
+        given = [bound for bound in (self.max_tokens, self.max_completion_tokens) if bound is not None]
+        return min(given, default=None)
+
+
+class DebateRequest(Body):
+    """A debate to be started and then watched."""
+
+    question: str = Field(min_length=1, max_length=20_000)
+    model: str = Field(default="chorus", min_length=1, max_length=200)
+    chorus: Options | None = None
+
+
+# ---- what goes back --------------------------------------------------------------------------------------------------
+
+
+class Reply(BaseModel):
+    """A part of a response."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Fault(Reply):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Reply):
+    """The body of every error."""
+
+    error: Fault
+
+
+class Review(Reply):
+    """Why a person should look at this answer."""
+
+    reasons: list[str]
+
+
+class ChorusPart(Reply):
+    """What the chorus has to say about its answer."""
+
+    debate: str
+    """Names the debate: `/v1/debates/{debate}` is its record."""
+    status: Literal["done", "cut", "failed"] | None = None
+    confidence: float | None = None
+    dissent: dict[str, Any] | None = None
+    """The strongest losing position: `answer`, `share`, `seats`, `turn`, `text`."""
+    needs_review: Review | None = None
+
+
+class PromptDetails(Reply):
+    """Of the prompt tokens."""
+
+    cached_tokens: int
+
+
+class CompletionDetails(Reply):
+    """Of the completion tokens."""
+
+    reasoning_tokens: int
+    """What the debate took beside the answer itself."""
+
+
+class TokenUsage(Reply):
+    """What all voices read and wrote."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+    completion_tokens_details: CompletionDetails
+
+
+class AnswerMessage(Reply):
+    """The answer, and the debate that led there."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+class Choice(Reply):
+    """The one answer."""
+
+    index: Literal[0] = 0
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length", "tool_calls"]
+    logprobs: None = None
+
+
+class ChatCompletion(Reply):
+    """A chat completion."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: TokenUsage
+    chorus: ChorusPart
+
+
+class ModelCard(Reply):
+    """A way of answering."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "greek-chorus"
+    description: str
+
+
+class ModelList(Reply):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelCard]
+
+
+class Started(Reply):
+    """A debate that has begun."""
+
+    id: str
+    events: str
+    """Where its events are read."""
+
+
+class DebateLine(Reply):
+    """A debate in the list."""
+
+    id: str
+    question: str
+    created: str
+    """ISO 8601, UTC."""
+    status: Literal["running", "done", "cut", "failed"]
+    answer: str | None
+    confidence: float | None
+    needs_review: Review | None
+    model: str
+
+
+class DebateList(Reply):
+    """Debates, newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[DebateLine]
+    has_more: bool
+
+
+class PersonaLine(Reply):
+    """A persona that can be named."""
+
+    id: str
+    name: str
+    summary: str
+    pack: str
+
+
+class PersonaList(Reply):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[PersonaLine]
+
+
+class Removed(Reply):
+    """A debate was erased."""
+
+    id: str
+    object: Literal["debate"] = "debate"
+    deleted: bool = True
+
+
+class Health(Reply):
+    """Whether the server is there, or ready."""
+
+    status: str

@@ -1,0 +1,242 @@
+"""What the endpoints share: one engine, its fair queue, the store, and every debate under way.
+
+A debate is begun here whatever asked for it, and written down here however it ends. Invariants: no debate begins once
+the server was told to end; one that began is stored, or kept in memory where it can't be; a key is charged for what its
+debates used, cut or not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chorus.chorus import Chorus
+from chorus.config import Settings
+from chorus.debate.scheduler import Debate
+from chorus.engines.base import Engine, estimate_tokens
+from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError
+from chorus.server import review
+from chorus.server.access import Caller
+from chorus.server.answering import Spokesperson, Wish
+from chorus.server.conversation import Conversation
+from chorus.server.hall import Hall
+from chorus.server.live import LiveDebate, Tap
+from chorus.server.meters import Meters
+from chorus.server.models import Way, ways
+from chorus.server.policy import Policy
+from chorus.server.problems import Refusal
+from chorus.server.witness import Witness
+from chorus.types import Answer, Message, Question
+
+if TYPE_CHECKING:
+    from chorus.engines.turnstile import Turnstile
+    from chorus.record.store import Store
+    from chorus.server.keys import KeyRing
+
+log = logging.getLogger("chorus.server")
+
+STOPPING = "the server is being stopped"
+STOPPED = "the server was stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One question to be debated."""
+
+    way: Way
+    settings: Settings
+    question: Question
+    asked: str
+    """The question as lists show it."""
+    conversation: Conversation | None = None
+    wish: Wish | None = None
+    """What the answer must be, where the chorus' own words won't do; goes with `conversation`."""
+
+
+class Service:
+    """Everything behind the endpoints. Opened once, in the event loop that serves.
+
+    Args:
+        chorus: brings the engine, the library and the settings that requests start from.
+        store: where debates are kept; None keeps the newest in memory.
+        keys: who may ask; None lets everybody.
+        policy: what is allowed.
+        meters: count what happens.
+    """
+
+    def __init__(
+        self, chorus: Chorus, *, store: Store | None, keys: KeyRing | None, policy: Policy, meters: Meters
+    ) -> None:
+        self.settings = chorus.settings
+        self.library = chorus.library
+        self.ways = ways(chorus.settings)
+        self.store, self.keys = store, keys
+        self.policy, self.meters = policy, meters
+        self.hall = Hall(policy)
+        self.draining = False
+        self._chorus = chorus
+        self._engine: Engine | None = None
+        self._turnstile: Turnstile | None = None
+        self._noting: dict[str, asyncio.Task[None]] = {}
+        """Of each debate under way, the note in the store that it began."""
+        self._callers: dict[str, Caller] = {}
+        """Who pays for each debate under way."""
+
+    async def open(self) -> None:
+        """Open the engine. Raises ChorusError when it can't be."""
+        from chorus.engines.turnstile import Turnstile
+
+        self._engine = await self._chorus.open()
+        at_once = self.policy.calls_at_once or self._engine.info.max_concurrency
+        self._turnstile = Turnstile(self._engine, at_once, self.policy.calls_waiting)
+        self.meters.watch(self.hall, self._turnstile)
+
+    @property
+    def ready(self) -> bool:
+        """Whether questions are taken."""
+        return self._engine is not None and not self.draining
+
+    @property
+    def guided(self) -> bool:
+        """Whether the engine keeps to a schema by itself."""
+        return self._engine is not None and self._engine.info.guided
+
+    async def drain(self) -> None:
+        """Take no more questions, give those under way their time, then end them; returns when all are written down."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(self.policy.drain_s):
+                await self.hall.empty()
+        except TimeoutError:
+            self.hall.end_all(STOPPED)
+            await self.hall.empty()
+
+    async def aclose(self) -> None:
+        """End what is under way, and close the engine."""
+        self.draining = True
+        self.hall.end_all(STOPPED)
+        await self.hall.empty()
+        await self._chorus.aclose()
+
+    async def begin(self, ask: Ask, caller: Caller, tap: Tap | None = None) -> LiveDebate:
+        """Begin a debate.
+
+        Args:
+            ask: what is asked, and how it is to be answered.
+            caller: who asks.
+            tap: hears each event.
+
+        Raises:
+            Refusal: it can't be begun now, or is too large.
+            ChorusError: it can't be planned.
+        """
+        witness = Witness(self._lane(caller))
+        await self._check_room(ask.question, witness)
+        debate = await Chorus(witness, library=self.library, settings=ask.settings).convene(ask.question)
+        self._check_size(debate)
+        spokesperson = None
+        if ask.wish and ask.conversation:
+            spokesperson = Spokesperson(witness, ask.conversation, ask.wish, ask.settings.attempts)
+        live = LiveDebate(
+            debate, witness=witness, owner=caller.owner, model=ask.way.id, asked=ask.asked, spokesperson=spokesperson
+        )
+        if self.draining:  # it may have been told so while the cast was being written
+            raise self._closing()
+        self.hall.add(live)
+        self._callers[live.id] = caller
+        if self.store:
+            self._noting[live.id] = asyncio.create_task(self._note(self.store, live))
+        live.start(self._ended, tap=tap)
+        return live
+
+    def failure(self, live: LiveDebate) -> BaseException | None:
+        """Return why a debate that is over has nothing to say to the client; None when it has."""
+        answer = live.answer
+        if live.fault or answer is None:
+            return live.fault or EngineError("the debate ended without a record")
+        if answer.answer is not None or not (live.cancelled or any(turn.status == "failed" for turn in answer.turns)):
+            return None
+        if live.cancelled:
+            return Refusal(f"no answer: {live.cancelled}", status=503, code="cancelled", retry_after_s=1)
+        cause = live.witness.failure
+        message = f"no answer: {answer.reason}"
+        if isinstance(cause, ContextTooLong):
+            return ContextTooLong(message)
+        if isinstance(cause, EngineError):
+            return EngineError(message, retryable=cause.retryable, retry_after_s=cause.retry_after_s)
+        return DebateFailed(message, answer)
+
+    def review(self, live: LiveDebate) -> list[str]:
+        """Return why a person should look at a debate that is over; empty when nobody needs to."""
+        return self.reasons(live.answer) if live.answer else []
+
+    def reasons(self, answer: Answer) -> list[str]:
+        """Return why a person should look at an answer; empty when nobody needs to."""
+        return review.reasons(answer, self.policy.review)
+
+    # ---- beginning ---------------------------------------------------------------------------------------------------
+
+    def _lane(self, caller: Caller) -> Engine:
+        if self.draining or self._turnstile is None:
+            raise self._closing()
+        if self._turnstile.waiting >= self.policy.calls_waiting:
+            wait = self._turnstile.estimate_wait_s()
+            raise Refusal(
+                "too many engine calls are waiting: ask again later", status=429, code="busy", retry_after_s=wait
+            )
+        return self._turnstile.lane(caller.owner)
+
+    def _closing(self) -> Refusal:
+        return Refusal(STOPPING, status=503, code="stopping", retry_after_s=5)
+
+    async def _check_room(self, question: Question, engine: Engine) -> None:
+        """Refuse what can't fit the engine's context before anybody speaks."""
+        messages = (*question.history, Message(role="user", content=question.text))
+        window = engine.info.context_window
+        if estimate_tokens(messages) > window and (count := await engine.count(messages)) >= window:
+            raise ContextTooLong(f"the conversation has {count:,} tokens; the engine's context window holds {window:,}")
+
+    def _check_size(self, debate: Debate) -> None:
+        plan = debate.plan
+        if (turns := len(plan.seats) * plan.rounds) > self.policy.max_turns:
+            raise ConfigError(
+                f"{len(plan.seats)} seats over {plan.rounds} rounds are {turns} turns: "
+                f"at most {self.policy.max_turns} are allowed here"
+            )
+
+    async def _note(self, store: Store, live: LiveDebate) -> None:
+        await store.begin(live.id, owner=live.owner, model=live.model, question=live.asked)
+
+    # ---- ending ------------------------------------------------------------------------------------------------------
+
+    async def _ended(self, live: LiveDebate) -> None:
+        """Write a debate down, charge its key, and let go of it."""
+        caller = self._callers.pop(live.id)
+        self.meters.debate_ended(live)
+        stored = False
+        try:
+            await self._charge(live, caller)
+            stored = await self._store(live)
+        except Exception as error:
+            self.meters.store_failed()
+            log.error(
+                "debate %s is kept in memory only: %s", live.id, error, exc_info=not isinstance(error, ChorusError)
+            )
+        finally:
+            self.hall.release(live, keep=not stored)
+
+    async def _charge(self, live: LiveDebate, caller: Caller) -> None:
+        if self.keys and caller.key and live.answer:
+            used = live.answer.usage
+            await self.keys.spend(caller.key, used.prompt_tokens + used.completion_tokens)
+
+    async def _store(self, live: LiveDebate) -> bool:
+        """Write down a debate. Returns whether there is a store."""
+        noting = self._noting.pop(live.id, None)
+        if not self.store or not noting or not live.answer:
+            return False
+        await noting
+        await self.store.finish(live.id, live.answer, live.log, "; ".join(self.review(live)) or None)
+        return True
