@@ -246,6 +246,8 @@ class Speaker:
     async def _wait_to_retry(self, draft: Draft, error: EngineError) -> None:
         """Wait until the call may be made again. Raises the error when it may not."""
         now = self._minutes.now()
+        if not isinstance(error, EngineUnreachable):
+            self._heard_from_engine()
         wait = self._retries.wait(draft.id, draft.calls, error, now)
         if wait is None:
             raise self._retries.given_up(error, now) from error

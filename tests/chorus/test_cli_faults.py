@@ -157,8 +157,9 @@ def test_a_reader_that_leaves_is_no_fault_and_the_record_is_saved():
 # Servers
 
 
-def asked(command, server, *more: str, attempts: int = 3):
-    Path("chorus.toml").write_text(f"attempts = {attempts}\n[engine_options]\ntimeout_s = 0.3\n")
+def asked(command, server, *more: str, attempts: int = 3, patience_s: float = 60):
+    settings = f"attempts = {attempts}\npatience_s = {patience_s}\n[engine_options]\ntimeout_s = 0.3\n"
+    Path("chorus.toml").write_text(settings)
     return command("ask", QUESTION, "--engine", f"openai:{server.url}", *CAST, *more)
 
 
