@@ -57,9 +57,12 @@ def test_the_tree_names_every_file_and_no_other():
 
 
 def test_every_option_that_it_names_exists():
-    shown = subprocess.run(
-        [sys.executable, "-m", "chorus", "ask", "--help"], capture_output=True, text=True, check=True
-    ).stdout
+    shown = "".join(
+        subprocess.run(
+            [sys.executable, "-m", "chorus", *command.split(), "--help"], capture_output=True, text=True, check=True
+        ).stdout
+        for command in ("ask", "serve", "store prune")
+    )
     others = {"--no-deps", "--check", "--help", "--id"}
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - others
     assert told

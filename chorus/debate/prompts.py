@@ -7,6 +7,9 @@ layout puts the one seat's card into the system message, first, as most programs
 
 - what a persona said stands line by line behind `> `, with chat-template tokens broken, so it can't leave its quotation;
 - a seat reads the turns that it heard, in this round and before, ordered by round and then by seat in the plan;
+- parts meet at an empty line before a letter or a `[`, where tokenizers cut: what seats share they share by tokens too;
+  but the one sentence that tells a small model bare answers is shared only within its round, and by the next round up to
+  its last answer but for the mark behind it;
 - nothing is cut silently: `fit` drops the oldest turns first, and says how many, in the prompt and to the caller.
 """
 
@@ -104,7 +107,7 @@ class Prompter:
         key = "again" if heard or dropped else "draft"
         dial = self.plan.openness
         words = {"cue": self.personas[persona].cue, "yield": "" if dial is None else f" {_yield(dial)}"}
-        task = self._words(key, **words)
+        task = self._own(seat, heard) + self._words(key, **words)
         return self._prompt(self._who(seat, persona), heard, task, dropped)
 
     def ballot(
@@ -129,7 +132,7 @@ class Prompter:
     def _prompt(self, who: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
         charter = self._charter
         parts = [self._words("question", question=self._question())]
-        if self.plan.detail == "brief" and heard and all(one.visibility == "answer" for one in heard):
+        if self._in_a_sentence(heard):
             # Small models take marks and empty lines for something to go on writing; a sentence they take as told.
             task = f"{self._words('answers', answers=_answers(heard))} {task}"
         elif heard or dropped:
@@ -198,6 +201,15 @@ class Prompter:
         """Say who is speaking: in a line where the card stands in the charter, else with the card."""
         key = "as" if self._shares and len(self.plan.seats) > 1 else "alone"
         return self._words(key, seat=seat, cue=self.personas[persona].cue, **_card(self.personas[persona]))
+
+    def _own(self, seat: str, heard: Sequence[Heard]) -> str:
+        """Say which marks are the seat's, where the words on who is speaking don't."""
+        marked = not self._in_a_sentence(heard) and any(one.turn.seat == seat for one in heard)
+        return self._words("own", seat=seat) if marked else ""
+
+    def _in_a_sentence(self, heard: Sequence[Heard]) -> bool:
+        """Tell whether what was heard is told in one sentence, without marks."""
+        return self.plan.detail == "brief" and bool(heard) and all(one.visibility == "answer" for one in heard)
 
     def _words(self, key: str, **values: str) -> str:
         words = _prompts()[self.plan.detail]

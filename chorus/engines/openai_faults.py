@@ -29,6 +29,9 @@ _RETRYABLE = frozenset({408, 409, 425, 429})
 _AWAY = frozenset({502, 503})
 """What gateways answer for a server that is down or still loading its model, and servers that take no more work."""
 _NO_MONEY = "insufficient_quota"
+_NO_TEMPLATE = re.compile(
+    r"(provide|\bno|not (have|define|contain)) a?n?y? ?chat[ _]template|chat_template is not set", re.IGNORECASE
+)
 
 
 def wire_errors() -> tuple[type[Exception], ...]:
@@ -106,6 +109,8 @@ def _refused(error: Any, url: str) -> EngineError:
         return EngineError(f"{message} (the key is read from OPENAI_API_KEY)")
     if status in (404, 405):
         return EngineError(message + base_hint(url))
+    if _NO_TEMPLATE.search(message):
+        return EngineError(f"{message} (its model has none: start vLLM with --chat-template FILE)")
     wait = _retry_after(error.response.headers)
     if status in _AWAY:
         return EngineUnreachable(message, retry_after_s=wait)

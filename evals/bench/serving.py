@@ -6,7 +6,7 @@ whole rounds, on sparse graphs, and ending early. Then the engine's limit: the v
 HTTP client in the same order of dependence, and all at once. A second part gives the turns lengths that differ, which is
 where a dataflow can win. The ways are in `ways.py`, how they are measured in `holding.py`.
 
-It starts its own server, on a GPU where there is one, and takes about 25 minutes on two cores. Results are written as
+It starts its own server, on a GPU where there is one, and takes about 25 minutes on two quiet cores. Results are written as
 they come (`evals/results/serving.json`, `.md`, `.svg`); a run that was ended goes on where it stopped.
 """
 

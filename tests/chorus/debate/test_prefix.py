@@ -1,129 +1,246 @@
-"""What stands before the persona only grows, token by token, so that an engine's prefix cache serves every seat.
+"""What prompts share, counted in tokens: an engine's prefix cache knows no text, and a tokenizer may join what meets.
 
-By text this is so by construction; by tokens it holds only where the tokenizer never merges across the joint. Two
-tokenizers are asked: a byte-level BPE made here, and the packaged model's own (marker `model`).
+For seats that hear everything, what stands before the persona in one round begins what stands there in the next, token by
+token. The joint is an empty line, after which a part of the prompt begins with a letter or with `[`: tokenizers that cut
+text by a pattern, or never join a line's end to the next line, cut there whichever part follows. That is every byte-level
+one in use; one that joined whatever it likes over the ends of lines would lose the last token before the joint.
 """
 
-from __future__ import annotations
+import functools
+import re
 
+import debates
 import pytest
-from debates import LIBRARY, SUM, plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chorus import checkpoints
 from chorus.debate.floor import Floor
 from chorus.debate.prompts import Prompter
-from chorus.types import Position, Turn
+from chorus.types import Message, Position, Question, Turn
 
-SEATS = ("skeptic", "estimator", "formalist")
-WHO = "You speak as"
+tokenizers = pytest.importorskip("tokenizers")
 
-texts = st.one_of(
-    st.text(max_size=80),
-    st.sampled_from(
-        [
-            "I think  so.\n\n",
-            "def f(x):\n\treturn x  \n",
-            "Answer: 56",
-            "`code`\r\n> quoted\n\n\n",
-            "  \n ",
-            "naïve 🙂🙂 … 你好",
-            "[1.skeptic]\n> Answer",
-            "</s><|im_end|>",
-        ]
-    ),
+ROUNDS = 3
+SEATS = (*debates.SEATS, "skeptic-2")
+GPT_4 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-rounds = st.lists(st.lists(texts, min_size=3, max_size=3), min_size=1, max_size=3)
+SNIPPETS = (
+    "def f(x):\n    return x * 8\n",
+    "7 * 8 = 56.",
+    "\n\n",
+    "  ",
+    "\t",
+    "\r\n",
+    "ἀγορά 🏛️",
+    "[2.skeptic]\n> ",
+    "You speak as The Skeptic now",
+    "Answer: 56",
+    "…",
+    "?!)",
+    "```",
+    "<|im_end|>",
+    "e\u0301",
+    "`code`\r\n> quoted\n\n\n",
+    "</s><|im_end|>",
+    "你好 🙂🙂",
+)
+WORDS = st.lists(st.sampled_from(SNIPPETS) | st.text(max_size=12), max_size=8).map("".join)
+ANSWERS = st.none() | st.sampled_from(["56", "(a)", "x = 1.", "...", "[1, 2]"]) | st.text(min_size=1, max_size=8)
+SAYINGS = st.lists(st.tuples(WORDS, ANSWERS), min_size=len(SEATS) * (ROUNDS - 1), max_size=len(SEATS) * (ROUNDS - 1))
 
 
-def prompts(said: list[list[str]]) -> list[list[str]]:
-    """The prompts of each round and seat, as the ChatML template writes them, for a debate in which this was said."""
-    of = plan("complete:visibility=full", SEATS, rounds=len(said) + 1)
-    prompter, floor = Prompter(of, SUM, {seat: LIBRARY.get(seat) for seat in SEATS}), Floor(of, SUM)
-    written = []
-    for number in range(1, len(said) + 2):
-        made = [prompter.speech(seat, seat, floor.heard((number, seat))).messages for seat in SEATS]
-        written.append(
-            ["".join(f"<|im_start|>{m.role}\n{m.content}<|im_end|>\n" for m in messages) for messages in made]
-        )
-        if number <= len(said):
-            for seat, text in zip(SEATS, said[number - 1], strict=True):
-                position = Position(answer="56")
-                floor.add(
-                    Turn(id=f"{number}.{seat}", round=number, seat=seat, persona=seat, text=text, position=position)
-                )
-    return written
+# Prompts, as a debate would make them
 
 
-def before_the_persona(tokenizer, text: str) -> list[int]:
-    """The tokens that stand wholly before the line that says who is speaking; one must end just there."""
-    where = text.rindex(WHO)
-    encoding = tokenizer.encode(text)
-    ids = [token for token, (_, end) in zip(encoding.ids, encoding.offsets, strict=True) if end <= where]
-    assert encoding.offsets[len(ids)][0] == where, "a token reaches across the joint"
-    return ids
+class Prompts:
+    """Every prompt of a debate in which these things were said, and where its persona begins."""
+
+    def __init__(self, sayings, question=debates.SUM, *, visibility="full", **changes) -> None:
+        plan = debates.plan(f"complete:visibility={visibility}", SEATS, rounds=ROUNDS, **changes)
+        floor, self.prompter = Floor(plan, question), Prompter(plan, question, debates.cast(plan))
+        self.messages, sayings = {}, iter(sayings)
+        for number in range(1, ROUNDS + 1):
+            for seat in plan.seats:
+                heard = floor.heard((number, seat.seat))
+                self.messages[number, seat.seat] = self.prompter.speech(seat.seat, seat.persona, heard).messages
+            for seat in plan.seats if number < ROUNDS else ():
+                floor.add(spoken(number, seat, *next(sayings)))
+
+    def text(self, number: int, seat: str) -> str:
+        return chat(self.messages[number, seat])
+
+    def split(self, number: int, seat: str) -> tuple[str, str]:
+        """Part a prompt at what is the seat's own."""
+        text = self.text(number, seat)
+        cue = self.prompter.personas[seat.removesuffix("-2")].cue
+        before = text[: text.rindex("You speak as " if self.prompter.plan.detail == "full" else cue)]
+        before = before.removesuffix(f"The words under .{seat} are yours. ")
+        return before, text[len(before) :]
 
 
-def only_grows(tokenizer, said: list[list[str]]) -> None:
-    earlier: list[int] = []
-    for of_round in prompts(said):
-        common = [before_the_persona(tokenizer, text) for text in of_round]
-        assert all(ids == common[0] for ids in common), "all seats of a round read the same"
-        assert common[0][: len(earlier)] == earlier, "the next round's prompt begins with this one's, token by token"
-        assert len(common[0]) > len(earlier)
-        earlier = common[0]
-
-
-@pytest.fixture(scope="module")
-def byte_level():
-    tokenizers = pytest.importorskip("tokenizers")
-    made = tokenizers.Tokenizer(tokenizers.models.BPE())
-    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=900, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+def spoken(number, seat, text, answer) -> Turn:
+    position = Position(answer=answer) if answer is not None else None
+    return Turn(
+        id=f"{number}.{seat.seat}", round=number, seat=seat.seat, persona=seat.persona, text=text, position=position
     )
-    made.train_from_iterator([text for of_round in prompts([["Answer: 56\n\n"] * 3] * 3) for text in of_round], trainer)
-    return made
 
 
-@given(rounds)
-@settings(max_examples=50)
-def test_with_a_byte_level_tokenizer(byte_level, said):
-    only_grows(byte_level, said)
+def chat(messages: tuple[Message, ...]) -> str:
+    said = "".join(f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in messages)
+    return f"{said}<|im_start|>assistant\n"
 
 
-@pytest.mark.model
-@given(rounds)
-@settings(max_examples=100)
-def test_with_the_packaged_models_tokenizer(own, said):
-    only_grows(own, said)
+# Tokenizers
 
 
-@pytest.fixture(scope="module")
-def own():
-    from tokenizers import Tokenizer
+@functools.cache
+def trained(cut: str):
+    """A byte-level BPE tokenizer that knows prompts like ours by heart, so that it joins all that it may."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
-    from chorus import checkpoints
+    cuts = {
+        "GPT-2": [pre_tokenizers.ByteLevel(add_prefix_space=False)],
+        "GPT-4": [pre_tokenizers.Split(Regex(GPT_4), "isolated")],
+        "lines": [pre_tokenizers.Split(Regex(r"\n+"), "isolated")],
+    }[cut]
+    tokenizer = Tokenizer(models.BPE())
+    whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(cuts if cut == "GPT-2" else [*cuts, whole])
+    trainer = trainers.BpeTrainer(
+        vocab_size=1500,
+        special_tokens=["<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(known_by_heart(), trainer)
+    return tokenizer
 
-    return Tokenizer.from_file(str(checkpoints.resolve("smollm2-135m") / "tokenizer.json"))
+
+def known_by_heart() -> list[str]:
+    """Prompts in which each snippet once stands at the end of a turn."""
+    known = []
+    for detail in ("full", "brief"):
+        for visibility in ("full", "answer"):
+            said = [(f"So {snippet}", "56") for snippet in SNIPPETS[: len(SEATS) * (ROUNDS - 1)]]
+            prompts = Prompts(said, detail=detail, visibility=visibility)
+            known += [chat(messages) for messages in prompts.messages.values()]
+    return known
 
 
-def test_a_seat_knows_its_own_earlier_words():
-    last = prompts([["Mine is 54."] * 3])[-1][0]
-    assert "[1.skeptic]\n> Mine is 54." in last
-    assert "your marks end in .skeptic" in last
+@functools.cache
+def packaged():
+    """The tokenizer of the packaged model."""
+    folder = checkpoints.resolve("smollm2-135m", lambda _: None)
+    return tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
-def test_a_small_models_one_sentence_grows_up_to_its_end():
-    """`brief` prompts tell answers in one sentence; what grows is all of it but its last words."""
-    of = plan("complete:visibility=answer", SEATS, rounds=3, detail="brief")
-    prompter, floor = Prompter(of, SUM, {seat: LIBRARY.get(seat) for seat in SEATS}), Floor(of, SUM)
-    told = []
-    for number in (1, 2):
-        for seat in SEATS:
-            position = Position(answer=str(50 + number))
-            floor.add(Turn(id=f"{number}.{seat}", round=number, seat=seat, persona=seat, text="x", position=position))
-        told.append(prompter.speech("skeptic", "skeptic", floor.heard((number + 1, "skeptic"))).messages[-1].content)
-    grown = told[0].partition(". Some are wrong.")[0]
-    assert grown.endswith("51; 51; 51")
-    assert told[1].startswith(grown)
+TOKENIZERS = [
+    *(pytest.param(functools.partial(trained, cut), id=cut) for cut in ("GPT-2", "GPT-4", "lines")),
+    pytest.param(packaged, id="SmolLM2", marks=pytest.mark.model),
+]
+
+
+def tokens(tokenizer, text: str, until: str) -> list[int]:
+    """Return the ids of the tokens before a place in the text, at which no token may lie across."""
+    encoded = tokenizer.encode(text, add_special_tokens=False)
+    assert all(end <= len(until) or start >= len(until) for start, end in encoded.offsets), "a token lies across"
+    return [token for token, (_, end) in zip(encoded.ids, encoded.offsets, strict=True) if end <= len(until)]
+
+
+def common(tokenizer, one: str, other: str) -> str:
+    """Return the text of the tokens with which both begin."""
+    first, second = (tokenizer.encode(text, add_special_tokens=False) for text in (one, other))
+    number = next((i for i, (a, b) in enumerate(zip(first.ids, second.ids, strict=False)) if a != b), len(first.ids))
+    return one[: first.offsets[number - 1][1]]
+
+
+# Seats that hear everything
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("detail", ["full", "brief"])
+@settings(max_examples=30)
+@given(sayings=SAYINGS, asked=st.text(min_size=1, max_size=30))
+def test_a_rounds_tokens_before_the_persona_begin_those_of_the_next(tokenizer, detail, sayings, asked):
+    prompts, tokenizer = Prompts(sayings, Question(text=asked), detail=detail), tokenizer()
+    for seat in SEATS:
+        for number in range(1, ROUNDS):
+            before = tokens(tokenizer, prompts.text(number, seat), prompts.split(number, seat)[0])
+            later = tokens(tokenizer, prompts.text(number + 1, seat), prompts.split(number + 1, seat)[0])
+            assert len(before) < len(later)
+            assert later[: len(before)] == before
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@pytest.mark.parametrize("detail", ["full", "brief"])
+@settings(max_examples=30)
+@given(sayings=SAYINGS)
+def test_all_seats_of_a_round_share_their_tokens_up_to_the_persona(tokenizer, detail, sayings):
+    prompts, tokenizer = Prompts(sayings, detail=detail), tokenizer()
+    for number in range(1, ROUNDS + 1):
+        shared = [tokens(tokenizer, prompts.text(number, seat), prompts.split(number, seat)[0]) for seat in SEATS]
+        assert all(one == shared[0] for one in shared)
+
+
+@pytest.mark.parametrize("visibility", ["answer", "summary"])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+@settings(max_examples=20)
+@given(sayings=SAYINGS)
+def test_so_it_is_where_they_hear_less_of_each_turn(tokenizer, visibility, sayings):
+    prompts, tokenizer = Prompts(sayings, visibility=visibility), tokenizer()
+    for number in range(1, ROUNDS):
+        before = tokens(tokenizer, prompts.text(number, "skeptic"), prompts.split(number, "skeptic")[0])
+        later = tokens(tokenizer, prompts.text(number + 1, "estimator"), prompts.split(number + 1, "estimator")[0])
+        assert later[: len(before)] == before
+
+
+# A small model that is told the answers in a sentence
+
+CUT_WORDS = [parameter for parameter in TOKENIZERS if parameter.id != "lines"]
+"""A sentence has no joints but its words."""
+
+
+@pytest.mark.parametrize("tokenizer", CUT_WORDS)
+@settings(max_examples=20)
+@given(sayings=SAYINGS)
+def test_a_sentence_of_answers_is_shared_by_a_round_to_its_last_word(tokenizer, sayings):
+    prompts, tokenizer = Prompts(sayings, detail="brief", visibility="answer"), tokenizer()
+    for number in range(2, ROUNDS + 1):
+        for seat in SEATS[1:]:
+            shared = common(tokenizer, prompts.text(number, SEATS[0]), prompts.text(number, seat))
+            assert shared.startswith(prompts.split(number, seat)[0].rstrip(" "))
+
+
+@pytest.mark.parametrize("tokenizer", CUT_WORDS)
+def test_the_next_rounds_sentence_goes_on_where_the_answers_ended(tokenizer):
+    """`56. Some are wrong.` becomes `56, then 54; …`: only what follows the answers is read anew."""
+    said = [("…", str(54 + number)) for number in range(len(SEATS) * (ROUNDS - 1))]
+    prompts, tokenizer = Prompts(said, detail="brief", visibility="answer"), tokenizer()
+    before = prompts.split(2, "skeptic")[0]
+    assert before.endswith("Other voices answered: 54; 55; 56; 57. Some are wrong. ")
+    shared = common(tokenizer, before, prompts.text(3, "skeptic"))
+    assert shared == before.removesuffix(". Some are wrong. ")
+
+
+# One's own words
+
+
+@pytest.mark.parametrize("layout", ["shared", "system"])
+@pytest.mark.parametrize(("detail", "told"), [("full", "your marks end in "), ("brief", "The words under ")])
+def test_a_seat_is_told_which_words_are_its_own(layout, detail, told):
+    said = [(f"These are words number {number}.", "56") for number in range(len(SEATS) * (ROUNDS - 1))]
+    prompts = Prompts(said, layout=layout, detail=detail)
+    for place, seat in enumerate(SEATS):
+        text = prompts.text(3, seat)
+        mark = re.match(r"[\w.-]+", text.partition(told)[2])[0]
+        turns = [block.partition("]\n> ") for block in text.split("\n\n[")[1:]]
+        own = [words.partition("\n")[0] for name, _, words in turns if name.endswith(mark)]
+        assert own == [f"These are words number {place}.", f"These are words number {place + len(SEATS)}."]
+
+
+def test_a_seat_that_has_not_spoken_is_told_of_no_words_of_its_own():
+    prompts = Prompts([("Mine.", "56")] * len(SEATS) * (ROUNDS - 1), detail="brief")
+    assert "are yours" not in prompts.text(1, "skeptic")

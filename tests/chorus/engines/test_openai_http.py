@@ -11,7 +11,7 @@ from fake_openai_server import FakeOpenAIServer, Refusal, Stream, context_too_lo
 
 from chorus.engines.base import Completion, Request, Sampling, estimate_tokens
 from chorus.engines.openai_http import OpenAIEngine, open_openai
-from chorus.errors import ConfigError, ContextTooLong, EngineError
+from chorus.errors import ConfigError, ContextTooLong, EngineError, EngineUnreachable
 from chorus.types import Message
 
 PROMPT = (Message(role="system", content="Be brief."), Message(role="user", content="What is 7 times 8?"))
@@ -432,8 +432,35 @@ async def test_a_server_that_went_away_is_an_engine_error():
         engine = await open_openai(server.url)
     with pytest.raises(EngineError, match="can't reach") as failed:
         await ask(engine)
-    assert failed.value.retryable
+    assert isinstance(failed.value, EngineUnreachable), "a debate waits for it to come back"
     await engine.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "gone"),
+    [
+        (html(502), True),
+        (error(503, "loading"), True),
+        (error(500, "boom"), False),
+        (rate_limited(1), False),
+        (Stream(breaks="hang up"), False),
+    ],
+    ids=["502", "503", "500", "429", "hang-up"],
+)
+async def test_a_server_that_is_gone_is_told_from_one_that_fails(server, engine, reply, gone):
+    server.replies = [reply]
+    with pytest.raises(EngineError) as failed:
+        await ask(engine)
+    assert isinstance(failed.value, EngineUnreachable) is gone
+    assert failed.value.retryable
+
+
+async def test_a_model_without_a_chat_template_is_named_for_it(server, engine):
+    said = "default chat template is no longer allowed, so you must provide a chat template if the tokenizer has none"
+    server.replies = [error(400, f"As of transformers v4.44, {said}", type="BadRequestError", code=400)]
+    with pytest.raises(EngineError, match=r"must provide a chat template.*--chat-template FILE") as failed:
+        await ask(engine)
+    assert not failed.value.retryable
 
 
 async def test_a_failing_listener_is_not_taken_for_a_failing_server(engine):

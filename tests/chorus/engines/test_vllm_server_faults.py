@@ -45,7 +45,7 @@ async def test_a_server_that_is_killed_and_comes_back_and_one_that_does_not(tmp_
         assert all(turn.status == "done" for turn in last.answer.turns if turn.round == 1)
 
         # Killed for good, after the first round.
-        debate = Debate(of, SUM, cast(of), engine, limits=Limits(attempts=2, backoff_s=0.1))
+        debate = Debate(of, SUM, cast(of), engine, limits=Limits(attempts=2, backoff_s=0.1, patience_s=5))
         began = time.monotonic()
         async with aclosing(debate.run()) as stream:
             async for event in stream:

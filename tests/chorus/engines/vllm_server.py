@@ -24,9 +24,9 @@ def free_port() -> int:
 
 
 class VllmServer:
-    """Serves the checkpoint in a folder under the name `MODEL`, with prefix caching."""
+    """Serves the checkpoint in a folder under the name `MODEL`, with prefix caching. `more` are arguments of vLLM's own."""
 
-    def __init__(self, folder: Path, log: Path, *, max_model_len: int, port: int | None = None) -> None:
+    def __init__(self, folder: Path, log: Path, *more: str, max_model_len: int, port: int | None = None) -> None:
         port = port or free_port()
         self.port = port
         self.root = f"http://127.0.0.1:{port}"
@@ -35,9 +35,16 @@ class VllmServer:
         command += ["--port", str(port), "--model", str(folder), "--served-model-name", MODEL, "--dtype", "float32"]
         command += ["--enforce-eager", "--max-model-len", str(max_model_len), "--max-num-seqs", "32"]
         command += ["--kv-cache-memory-bytes", str(1 << 30), "--block-size", "32", "--no-enable-chunked-prefill"]
-        command += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]
-        with log.open("wb") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        command += ["--enable-prefix-caching", "--enable-prompt-tokens-details", *more]
+        self._command = command
+        self.start()
+
+    def start(self) -> None:
+        """Start it; after a `kill` again, on the same port."""
+        with self.log.open("wb") as out:
+            self._process = subprocess.Popen(
+                self._command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
 
     def wait(self) -> None:
         """Return once it answers; raise with the end of its log when it ends instead."""
