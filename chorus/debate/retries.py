@@ -49,7 +49,7 @@ class Retries:
             return None
         if error.retry_after_s is not None:
             return min(error.retry_after_s, MAX_BACKOFF_S)
-        return min(self._limits.backoff_s * 2 ** (calls - 1) * self._jitter(turn, calls), MAX_BACKOFF_S)
+        return min(self._limits.backoff_s * 2.0 ** (calls - 1) * self._jitter(turn, calls), MAX_BACKOFF_S)
 
     def given_up(self, error: EngineError, now: float) -> EngineError:
         """Return the error that ends a turn: how long the engine was waited for is part of it."""

@@ -91,7 +91,12 @@ def test_json_prints_one_object_with_all_there_is_to_know(command):
     assert turn["persona"] == turn["seat"] == "skeptic"
     assert turn["round"] == 2
     assert turn["text"] == "I counted.\nAnswer: 56"
-    assert turn["position"] == {"answer": "56", "confidence": pytest.approx(0.7), "ranking": None}
+    assert turn["position"] == {
+        "answer": "56",
+        "confidence": pytest.approx(0.7),
+        "ranking": None,
+        "signals": {"span": pytest.approx(0.7), "text": pytest.approx(0.7), "stated": None},
+    }
     assert turn["flipped_from"] == "54"
     assert sorted(turn["heard"]) == ["1.decomposer", "1.formalist", "1.skeptic"]
 

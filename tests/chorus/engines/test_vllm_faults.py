@@ -92,9 +92,10 @@ async def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 def kill_workers() -> None:
     """Kill the processes that an engine in this process computes in."""
-    found = [child for child in psutil.Process().children(recursive=True) if "Worker" in " ".join(child.cmdline())]
-    assert found
-    for worker in found:
+    family = psutil.Process().children(recursive=True)
+    workers = [child for child in family if "Worker" in child.name() + " ".join(child.cmdline())]
+    assert workers
+    for worker in workers:
         worker.kill()
 
 
@@ -305,24 +306,23 @@ class Rigged:
             long = Request(user("Count from 1 to 500, one number a line."), Sampling(max_tokens=900), request.id)
             return await self._engine.generate(long, emit)
         short = dataclasses.replace(request, sampling=Sampling(max_tokens=12))
-        return dataclasses.replace(await self._engine.generate(short, emit), text="Answer: 56")
+        return dataclasses.replace(await self._engine.generate(short, emit), text="Answer: 56", logprobs=())
 
 
 async def test_when_the_outcome_is_settled_what_is_in_flight_is_aborted_in_vllm(case):
     assert await idle(case)
-    computing, ended_at = [], None
+    computing, aborted = [], case.engine.calls.aborted
     async with aclosing(debate(Rigged(case.engine), spec="none", rounds=1).run()) as stream:
         async for event in stream:
             if isinstance(event, events.TurnFinished):
                 computing.append(await case.busy())
             if isinstance(event, events.Decided):
-                answer, ended_at = event.answer, time.monotonic()
+                answer = event.answer
     assert computing[0] >= 1, "the others were being computed when the first had spoken"
     assert await idle(case, 3), "900 tokens would take half a minute"
     late = next(turn for turn in answer.turns if turn.seat == "formalist")
     assert (answer.status, answer.answer, late.status, late.reason) == ("done", "56", "cancelled", SETTLED)
-    assert ended_at is not None
-    assert case.engine.calls.aborted >= 1
+    assert case.engine.calls.aborted == aborted + 1
 
 
 # Engines that are killed
@@ -348,7 +348,7 @@ async def test_a_server_that_is_killed_and_restarted_is_waited_for(case):
         pytest.skip("an engine in this process is opened again by whoever opened it")
     answer = await killed_in_round_two(case, case.server.start, patience_s=200)
     assert answer.status == "done", answer.reason
-    assert [turn.status for turn in answer.turns] == ["done"] * 6
+    assert not [turn for turn in answer.turns if turn.status == "failed"]
     assert any("the engine could not be reached for" in note for note in answer.notes), answer.notes
     assert sum(turn.usage.calls for turn in answer.turns) > 6, "what broke off was called again"
 
