@@ -158,7 +158,7 @@ class Debate:
                 await self._walk()
             elif not self._floor.turns:
                 await self._hold_inner()
-            if self._cut is None and self._gate is None and self._floor.answers():
+            if self._cut is None and self._gate is None:
                 await self._ask_what_the_rule_needs()
         finally:
             if alarm:
@@ -263,7 +263,9 @@ class Debate:
     async def _ask_what_the_rule_needs(self) -> None:
         """Hold the ballot, or hear the judge or the coordinator, where the rule can't do without."""
         needs = decide.rule(self._plan.decision).needs
-        if needs is None or any(turn.kind == needs and turn.status == "done" for turn in self._floor.turns):
+        # A synthesis can be written of words in which no answer was found; a judge has nothing to choose from then.
+        said = self._floor.speeches() if needs == "synthesis" else self._floor.answers()
+        if needs is None or not said or any(turn.kind == needs and turn.status == "done" for turn in self._floor.turns):
             return
         if needs == "ballot":
             self._hold_ballot()

@@ -5,8 +5,10 @@
 
 At most `limit` calls are inside the engine. Where more want in, owners take turns, so that one who asks for a thousand
 debates makes nobody wait for more than the calls now inside; and within an owner the oldest debate goes first, so that
-debates end in the order in which they began instead of all at the end. A call that is cancelled while it waits leaves the
-queue at once. A waiting call costs one future and one heap entry.
+debates end in the order in which they began instead of all at the end. A waiting call costs one future and one heap entry.
+
+Invariants: while anybody waits the engine is full; a call is counted as waiting or as running until it ends, however it
+ends; one that gives up leaves the queue when it next runs, at no more cost than any other.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
@@ -50,9 +52,8 @@ class Turnstile:
         """Calls inside the engine."""
         self.waiting = 0
         """Calls in the queue."""
-        self._queues: dict[str, list[_Waiting]] = {}
-        self._turns: deque[str] = deque()
-        """Owners with a queue, in the order in which they are served."""
+        self._queues: OrderedDict[str, _Queue] = OrderedDict()
+        """Of each owner with calls that wait, in the order in which they are served."""
         self._ages: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._numbers = itertools.count()
         self._call_s: float | None = None
@@ -65,7 +66,11 @@ class Turnstile:
         """Return about how long a call made now would wait, in seconds; at least 1 where any would."""
         if not self.waiting and self.running < self.limit:
             return 0.0
-        return max(1.0, (self._call_s or 0.0) * (self.waiting + 1) / self.limit)
+        return max(1.0, self.seconds_for(self.waiting + 1))
+
+    def seconds_for(self, calls: int) -> float:
+        """Return about how long the engine takes for so many calls, in seconds; 0 before the first has ended."""
+        return (self._call_s or 0.0) * calls / self.limit
 
     async def generate(self, owner: str, request: Request, emit: Emit) -> Completion:
         """Wait for a place, then call the engine. Raises EngineError, also when too many wait."""
@@ -82,7 +87,8 @@ class Turnstile:
 
     async def _enter(self, owner: str, debate: str) -> None:
         age = self._age(owner, debate)
-        if self.running < self.limit and not self.waiting:
+        self._let_in()
+        if self.running < self.limit:  # so nobody waits
             self.running += 1
             return
         if self.waiting >= self.max_waiting:
@@ -91,51 +97,48 @@ class Turnstile:
                 retryable=True,
                 retry_after_s=self.estimate_wait_s(),
             )
+        await self._wait(owner, age)
+
+    async def _wait(self, owner: str, age: int) -> None:
         admitted = asyncio.get_running_loop().create_future()
-        self._queue(owner, (age, next(self._numbers), admitted))
+        queue = self._queues.setdefault(owner, _Queue())
+        queue.push((age, next(self._numbers), admitted))
+        self.waiting += 1
         try:
             await admitted
         except asyncio.CancelledError:
-            if admitted.done() and not admitted.cancelled():
-                self._leave()  # it was let in at the very moment that it gave up
+            if admitted.cancelled():
+                self._give_up(owner, queue)
             else:
-                self._withdraw(owner, admitted)
+                self._leave()  # it was let in at the very moment that it gave up
             raise
-
-    def _queue(self, owner: str, call: _Waiting) -> None:
-        if owner not in self._queues:
-            self._queues[owner] = []
-            self._turns.append(owner)
-        heapq.heappush(self._queues[owner], call)
-        self.waiting += 1
-
-    def _withdraw(self, owner: str, admitted: asyncio.Future[None]) -> None:
-        """Take a call out of the queue."""
-        queue = self._queues[owner]
-        place = next(place for place, call in enumerate(queue) if call[2] is admitted)
-        queue[place] = queue[-1]
-        queue.pop()
-        heapq.heapify(queue)
-        self.waiting -= 1
-        if not queue:
-            del self._queues[owner]
-            self._turns.remove(owner)
 
     def _leave(self) -> None:
         """Give a place up, to the next call if there is one."""
         self.running -= 1
-        while self._turns and self.running < self.limit:
-            owner = self._turns.popleft()
-            queue = self._queues[owner]
-            _, _, admitted = heapq.heappop(queue)
-            self.waiting -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Fill the places that are free: one call of each owner in turn."""
+        while self.running < self.limit and self._queues:
+            owner, queue = next(iter(self._queues.items()))
+            admitted = queue.pop()
             if queue:
-                self._turns.append(owner)
+                self._queues.move_to_end(owner)
             else:
                 del self._queues[owner]
-            if not admitted.done():
+            if admitted:
+                self.waiting -= 1
                 self.running += 1
                 admitted.set_result(None)
+
+    def _give_up(self, owner: str, queue: _Queue) -> None:
+        """Count a call out that was cancelled while it waited."""
+        self.waiting -= 1
+        queue.tidy()
+        # It may have gone already, and another of this owner's stand in its place.
+        if not queue and self._queues.get(owner) is queue:
+            del self._queues[owner]
 
     def _age(self, owner: str, debate: str) -> int:
         """Return a number that is lower the earlier the debate made its first call."""
@@ -147,6 +150,44 @@ class Turnstile:
             self._ages.popitem(last=False)
         self._ages[key] = age = next(self._numbers)
         return age
+
+
+class _Queue:
+    """One owner's calls that wait, the oldest debate's first.
+
+    The future of a call that gives up is cancelled before anybody else runs, so the entry is known to be void from then
+    on. Void entries are dropped when they come up, or all together once they are half of the queue: so giving up costs
+    no search, and the queue is never longer than twice the calls that wait.
+    """
+
+    __slots__ = ("_calls", "_void")
+
+    def __init__(self) -> None:
+        self._calls: list[_Waiting] = []
+        self._void = 0
+        """Calls that gave up since the last clearance."""
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def push(self, call: _Waiting) -> None:
+        heapq.heappush(self._calls, call)
+
+    def pop(self) -> asyncio.Future[None] | None:
+        """Take out the next call that still waits; None when none does, and the queue is empty then."""
+        while self._calls:
+            admitted = heapq.heappop(self._calls)[2]
+            if not admitted.done():
+                return admitted
+        return None
+
+    def tidy(self) -> None:
+        """Take note that a call gave up."""
+        self._void += 1
+        if 2 * self._void >= len(self._calls):
+            self._calls = [call for call in self._calls if not call[2].done()]
+            heapq.heapify(self._calls)
+            self._void = 0
 
 
 class _Lane:

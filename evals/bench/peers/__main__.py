@@ -151,7 +151,7 @@ class Bench:
 
     async def _ours(self, system: System) -> Answers:
         engine = await open_openai(f"{self._server.url}#{self._server.model}", max_concurrency=64, timeout_s=TIMEOUT_S)
-        settings = {"detail": "full", "max_tokens": self._max_tokens, **OURS[system.group]}
+        settings = {"detail": "brief", "max_tokens": self._max_tokens, **OURS[system.group]}
         chorus = Chorus(engine, CAST[system.group], **settings)
 
         async def answer(question: Question) -> str:
@@ -239,7 +239,7 @@ def _optillm(python: Path, server: Served) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(python), "-m", "optillm", "--port", str(port), "--base-url", server.url, "--model", server.model]
+    command = [str(python.with_name("optillm")), "--port", str(port), "--base-url", server.url, "--model", server.model]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_environment())
     try:
         until = time.monotonic() + 120

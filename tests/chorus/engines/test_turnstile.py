@@ -107,6 +107,75 @@ def test_a_call_that_gives_up_inside_makes_room():
     assert in_virtual_time(run()) == (101, 1)
 
 
+def test_a_debate_that_is_cancelled_gives_up_all_its_calls_at_once():
+    """One is inside, the others wait: the place of the first must not go to one that has given up as well."""
+
+    async def run():
+        turnstile, ended = Turnstile(engine(default=ONE_SECOND), 1, 100), Ended()
+        calls = [asyncio.create_task(ended.ask(turnstile, "anna", "d0")) for _ in range(5)]
+        other = asyncio.create_task(ended.ask(turnstile, "anna", "d1"))
+        await asyncio.sleep(0.5)
+        for one in calls:
+            one.cancel()
+        ways = await asyncio.gather(*calls, return_exceptions=True)
+        await other
+        return ways, ended, turnstile
+
+    ways, ended, turnstile = in_virtual_time(run())
+    assert [type(way) for way in ways] == [asyncio.CancelledError] * 5
+    assert ended == ["d1"]
+    assert (turnstile.running, turnstile.waiting) == (0, 0)
+
+
+def test_one_who_comes_as_the_others_give_up_goes_in():
+    """Nobody is left inside who could let it in later."""
+
+    async def run():
+        turnstile, ended = Turnstile(engine(default=ONE_SECOND), 1, 2), Ended()
+        calls = [asyncio.create_task(ended.ask(turnstile, "anna", f"d{n}")) for n in range(2)]
+        await asyncio.sleep(0.5)
+        for one in calls:
+            one.cancel()
+        await ended.ask(turnstile, "bob", "b")
+        return ended, asyncio.get_running_loop().time()
+
+    assert in_virtual_time(run()) == (["b"], 1.5)
+
+
+def test_ten_thousand_that_give_up_leave_nothing_behind():
+    """Newest first, which a search from the front of the queue would take 50 million steps for."""
+
+    async def run():
+        turnstile, ended = Turnstile(engine(default=ONE_SECOND), 1, 10_000), Ended()
+        calls = [asyncio.create_task(ended.ask(turnstile, "anna", f"d{n}")) for n in range(10_000)]
+        await asyncio.sleep(0.5)
+        for one in reversed(calls[1:]):
+            one.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return ended, turnstile
+
+    ended, turnstile = in_virtual_time(run())
+    assert ended == ["d0"]
+    assert (turnstile.running, turnstile.waiting, len(turnstile._queues)) == (0, 0, 0)
+
+
+def test_closing_a_lane_leaves_the_engine_to_the_others():
+    async def run():
+        turnstile, ended = Turnstile(engine(default=ONE_SECOND), 1, 100), Ended()
+        await turnstile.lane("anna").aclose()
+        await ended.ask(turnstile, "bob", "b")
+        assert turnstile.lane("bob").info == turnstile.engine.info
+        return ended
+
+    assert in_virtual_time(run()) == ["b"]
+
+
+@pytest.mark.parametrize(("limit", "max_waiting"), [(0, 1), (1, -1)])
+def test_a_turnstile_that_lets_nobody_in_is_not_made(limit, max_waiting):
+    with pytest.raises(ValueError, match="a limit of 1 or more"):
+        Turnstile(engine(), limit, max_waiting)
+
+
 def test_a_full_queue_says_when_to_come_back():
     async def run():
         turnstile, ended = Turnstile(engine(default=ONE_SECOND), 1, 2), Ended()
