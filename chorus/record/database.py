@@ -3,13 +3,18 @@
 Any URL of SQLAlchemy will do; SQLite is what is tested with every change. Its files are opened in WAL mode, wait for
 each other's writers, and overwrite what is deleted. The schema is brought up to date by Alembic as the database is
 opened; one that a newer version has written is refused.
+
+Work is done in threads of the database's own. SQLite has one writer at a time, so there is one thread that writes: writers
+of this process queue up in order, and where another process holds the file, only they wait for it, and no reader does.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,10 +25,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = logging.getLogger("chorus.record")
+
 BUSY_MS = 10_000
 """How long SQLite waits for another process's writer, in milliseconds."""
 
-PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON", "secure_delete=ON")
+CLEARING_MS = 1_000
+"""How long it waits for other processes' readers to clear its log of deleted text; it is tried again later."""
+
+PRAGMAS = (
+    f"busy_timeout={BUSY_MS}",  # first, for the next one takes a lock
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # deleted text is overwritten with zeroes
+    "journal_size_limit=0",  # a log that starts again keeps nothing of what it held
+)
+
+READERS = 4
+"""Threads that read."""
+
+_UPGRADE_LOCK = 0x6368_6F72
+"""PostgreSQL's advisory lock that is held while the schema is brought up to date: any number that nobody else uses."""
 
 
 class Database:
@@ -33,26 +56,61 @@ class Database:
         self._engine = engine
         self.url = url
         """As it may be shown: without a password."""
+        self._sqlite = engine.dialect.name == "sqlite"
+        self._readers = ThreadPoolExecutor(READERS, "chorus-reads")
+        self._writers = ThreadPoolExecutor(1 if self._sqlite else READERS, "chorus-writes")
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Read something, in a thread. Raises StoreError."""
+        return await self._wait_for(self._readers, lambda: self._transact(work))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in one transaction, in a thread: all of it is written, or nothing. Raises StoreError."""
-        # A thread can't be stopped half-way, so a caller that is cancelled waits for it: what it wrote is then known.
-        return await asyncio.shield(asyncio.to_thread(self._transact, work))
+        return await self._wait_for(self._writers, lambda: self._transact(work))
 
     async def aclose(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections, once what was asked for is done."""
+        for threads in (self._writers, self._readers):
+            await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self._engine.dispose)
 
     async def forget(self, *, compact: bool = False) -> None:
-        """Leave nothing of deleted rows in SQLite's write-ahead log; `compact` also gives back the room they took."""
-        if self._engine.dialect.name == "sqlite":
-            steps = [*(["VACUUM"] if compact else []), "PRAGMA wal_checkpoint(TRUNCATE)"]
-            await asyncio.to_thread(self._forget, steps)
+        """Leave nothing of deleted rows in SQLite's files; `compact` also gives back the room they took.
 
-    def _forget(self, steps: list[str]) -> None:
+        What can't be cleared now, because another process reads or the disk is full, is logged, and tried again with
+        the next deletion; no later than when the last process closes the file. Raises StoreError.
+        """
+        if self._sqlite:
+            await self._wait_for(self._writers, lambda: self._forget(compact))
+
+    async def _wait_for(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        doing = asyncio.get_running_loop().run_in_executor(threads, work)
+        try:
+            return await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            # A thread can't be stopped half-way, so a caller that is cancelled waits for it: what is written is known.
+            with contextlib.suppress(StoreError):
+                await doing
+            raise
+
+    def _forget(self, compact: bool) -> None:
         with _told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            for step in steps:
-                connection.exec_driver_sql(step)
+            connection.detach()  # it waits less than others, so nobody uses it again
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={CLEARING_MS}")
+            if compact and connection.exec_driver_sql("PRAGMA freelist_count").scalar_one():
+                self._compact(connection)
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if busy:
+            log.warning("%s: deleted text stays in its write-ahead log until no other process reads it", self.url)
+
+    def _compact(self, connection: Connection) -> None:
+        """Give room back. What was deleted is overwritten without it, so failing at this is no failure to delete."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            connection.exec_driver_sql("VACUUM")
+        except SQLAlchemyError as error:
+            log.warning("%s keeps its size for now: %s", self.url, getattr(error, "orig", None) or error)
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
         with _told(self.url), self._engine.begin() as connection:
@@ -119,6 +177,8 @@ def _upgrade(engine: Engine, url: str) -> None:
     with _told(url), engine.begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # two processes that open it at once take turns
+        elif connection.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})")
         current = MigrationContext.configure(connection).get_current_revision()
         if current is not None and current not in known:
             raise StoreError(
@@ -135,7 +195,7 @@ def _told(url: str) -> Iterator[None]:
 
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, UnicodeError, OverflowError) as error:  # drivers raise the latter as they are
         cause = getattr(error, "orig", None) or error
         raise StoreError(f"the store {url}: {' '.join(str(cause).split())[:300]}{_remedy(str(cause))}") from error
 
@@ -147,4 +207,8 @@ def _remedy(cause: str) -> str:
         return ": it is another kind of file"
     if "locked" in cause:
         return ": another process has been writing to it for long"
+    if "readonly" in cause:
+        return ": may its file and its folder be written to?"
+    if "is full" in cause:
+        return ": make room, or let go of old debates with `chorus store prune`"
     return ""

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from chorus.errors import StoreError
 from chorus.record import transcript
 from chorus.record.database import Database, open_database
-from chorus.types import Answer
+from chorus.types import Answer, well_formed
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
@@ -86,9 +86,9 @@ class Store:
 
         from chorus.record.tables import DEBATES
 
-        values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": question}
+        values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": _storable(question)}
         values |= {"created": datetime.now(UTC), "status": "running"}
-        await self._database.run(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+        await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
 
     async def finish(self, debate: str, answer: Answer, events: Sequence[str], review: str | None) -> None:
         """Write down how a debate ended.
@@ -106,31 +106,43 @@ class Store:
 
         from chorus.record.tables import DEBATES
 
-        values = {
-            "status": answer.status,
-            "text": answer.answer,
-            "confidence": answer.confidence,
-            "review": review,
-            "answer": zlib.compress(transcript.dumps(answer).encode()),
-            "events": zlib.compress("\n".join(events).encode()),
-        }
-        changed = update(DEBATES).where(DEBATES.c.id == debate).values(**values)
-        if not await self._database.run(lambda connection: connection.execute(changed).rowcount):
+        def write(connection: Connection) -> int:
+            # Here, since packing millions of characters would hold up the event loop.
+            values = {
+                "status": answer.status,
+                "text": None if answer.answer is None else _storable(answer.answer),
+                "confidence": answer.confidence,
+                "review": None if review is None else _storable(review),
+                "answer": _packed(transcript.dumps(answer)),
+                "events": _packed("\n".join(events)),
+            }
+            return connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
+
+        if not await self._database.write(write):
             raise StoreError(f"the store holds no debate {debate}: it was erased, or never begun")
 
     async def record(self, debate: str, owner: str | None) -> Stored | None:
         """Return a debate with its record; None when there is none of that owner. Raises StoreError."""
-        row = await self._row(debate, owner)
-        if row is None:
-            return None
-        return _stored(row, None if row.answer is None else _answer(debate, row.answer))
+
+        def read(connection: Connection) -> Stored | None:
+            row = _row(connection, debate, owner)
+            if row is None:
+                return None
+            return _stored(row, None if row.answer is None else _answer(debate, row.answer))
+
+        return await self._database.read(read)
 
     async def events(self, debate: str, owner: str | None) -> list[str] | None:
         """Return a debate's events as JSON, in order; none of one that never ended. None when there is no such debate."""
-        row = await self._row(debate, owner)
-        if row is None:
-            return None
-        return [] if row.events is None else _unpacked(debate, row.events).split("\n")
+
+        def read(connection: Connection) -> list[str] | None:
+            row = _row(connection, debate, owner)
+            if row is None:
+                return None
+            events = "" if row.events is None else _unpacked(debate, row.events)
+            return events.split("\n") if events else []
+
+        return await self._database.read(read)
 
     async def page(
         self, owner: str | None, *, needs_review: bool | None = None, limit: int = 50, before: str | None = None
@@ -154,7 +166,7 @@ class Store:
         if before is not None:
             last = select(DEBATES.c.number).where(DEBATES.c.id == before).scalar_subquery()
             asked = asked.where(DEBATES.c.number < last)
-        rows = await self._database.run(lambda connection: connection.execute(asked).all())
+        rows = await self._database.read(lambda connection: connection.execute(asked).all())
         return [_stored(row) for row in rows]
 
     async def erase(self, debate: str, owner: str | None) -> bool:
@@ -164,7 +176,7 @@ class Store:
         from chorus.record.tables import DEBATES
 
         erased = delete(DEBATES).where(DEBATES.c.id == debate, *_owned(owner))
-        found = bool(await self._database.run(lambda connection: connection.execute(erased).rowcount))
+        found = bool(await self._database.write(lambda connection: connection.execute(erased).rowcount))
         if found:
             await self._database.forget()
         return found
@@ -175,11 +187,13 @@ class Store:
 
         from chorus.record.tables import DEBATES
 
-        oldest = datetime.now(UTC) - older_than
+        try:
+            oldest = datetime.now(UTC) - older_than
+        except OverflowError:  # before the year 1
+            return 0
         pruned = delete(DEBATES).where(DEBATES.c.created < oldest, DEBATES.c.status != "running", *_owned(owner))
-        gone = await self._database.run(lambda connection: connection.execute(pruned).rowcount)
-        if gone:
-            await self._database.forget(compact=True)
+        gone = await self._database.write(lambda connection: connection.execute(pruned).rowcount)
+        await self._database.forget(compact=True)  # also of what an earlier deletion could not clear
         return int(gone)
 
     async def _cut_off(self) -> None:
@@ -189,19 +203,15 @@ class Store:
         from chorus.record.tables import DEBATES
 
         left = update(DEBATES).where(DEBATES.c.status == "running").values(status="cut", review=STOPPED)
-        await self._database.run(lambda connection: connection.execute(left))
+        await self._database.write(lambda connection: connection.execute(left))
 
-    async def _row(self, debate: str, owner: str | None) -> Row[Any] | None:
-        from sqlalchemy import select
 
-        from chorus.record.tables import DEBATES
+def _row(connection: Connection, debate: str, owner: str | None) -> Row[Any] | None:
+    from sqlalchemy import select
 
-        asked = select(DEBATES).where(DEBATES.c.id == debate, *_owned(owner))
+    from chorus.record.tables import DEBATES
 
-        def read(connection: Connection) -> Row[Any] | None:
-            return connection.execute(asked).one_or_none()
-
-        return await self._database.run(read)
+    return connection.execute(select(DEBATES).where(DEBATES.c.id == debate, *_owned(owner))).one_or_none()
 
 
 def _owned(owner: str | None) -> list[ColumnElement[bool]]:
@@ -232,6 +242,15 @@ def _answer(debate: str, packed: bytes) -> Answer:
         return Answer.model_validate(json.loads(_unpacked(debate, packed)))
     except (ValueError, ValidationError) as error:
         raise StoreError(f"the record of {debate} in the store is damaged: {str(error)[:200]}") from error
+
+
+def _storable(text: str) -> str:
+    """Return text that every database takes: PostgreSQL knows no NUL. The record itself keeps every character."""
+    return well_formed(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _packed(text: str) -> bytes:
+    return zlib.compress(well_formed(text).encode())
 
 
 def _unpacked(debate: str, packed: bytes) -> str:

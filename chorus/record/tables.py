@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, DateTime, Float, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 METADATA = MetaData()
 
@@ -34,8 +47,8 @@ KEYS = Table(
     Column("sha256", String(64), nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     Column("revoked", DateTime(timezone=True)),
-    Column("requests_per_minute", Integer),
-    Column("tokens_per_day", Integer),
+    Column("requests_per_minute", BigInteger),
+    Column("tokens_per_day", BigInteger),
 )
 
 SPENDING = Table(
@@ -43,6 +56,6 @@ SPENDING = Table(
     METADATA,
     Column("key", String(32), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
     Column("day", String(10), primary_key=True),
-    Column("tokens", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
 )
 """Tokens that a key has used, by UTC day."""

@@ -35,12 +35,12 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked", sa.DateTime(timezone=True)),
-        sa.Column("requests_per_minute", sa.Integer),
-        sa.Column("tokens_per_day", sa.Integer),
+        sa.Column("requests_per_minute", sa.BigInteger),
+        sa.Column("tokens_per_day", sa.BigInteger),
     )
     op.create_table(
         "spending",
         sa.Column("key", sa.String(32), sa.ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("day", sa.String(10), primary_key=True),
-        sa.Column("tokens", sa.Integer, nullable=False),
+        sa.Column("tokens", sa.BigInteger, nullable=False),
     )
