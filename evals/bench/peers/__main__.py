@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import socket
 import statistics
 import subprocess
@@ -139,7 +140,7 @@ class Bench:
             prompt_tokens=int(used["prompt_tokens"]),
             cached_tokens=int(used["cached_tokens"]),
             completion_tokens=int(used["completion_tokens"]),
-            problem=problem or (errors[0] if errors else None),
+            problem=_placeless(problem or (errors[0] if errors else None)),
         )
 
     def _answers(self, system: System) -> Answers:
@@ -273,6 +274,11 @@ def _right(question: Question, text: str) -> bool:
     return (
         found is not None and question.answer is not None and grade.same(found, question.answer, kind, question.choices)
     )
+
+
+def _placeless(words: str | None) -> str | None:
+    """Return a complaint's last sentences without this machine's folders."""
+    return None if words is None else re.sub(r"\S*/(?=[\w.-]+)", "", words)[-250:]
 
 
 def questions(number: int, seed: int) -> list[Question]:
