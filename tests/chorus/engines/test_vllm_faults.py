@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 import pytest_asyncio
 from debates import LIBRARY, plan
@@ -31,6 +30,8 @@ from chorus.engines.turnstile import Turnstile
 from chorus.errors import ConfigError, ContextTooLong, EngineError
 from chorus.record import events
 from chorus.types import Answer, Message, Question
+
+psutil = pytest.importorskip("psutil", reason="it comes with vLLM")
 
 pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
