@@ -96,7 +96,10 @@ async def _served(client: AsyncOpenAI, url: str, wanted: str, timeout_s: float) 
 
 
 def _read_list(listed: Any) -> dict[str, int | None]:
-    return {str(model["id"]): _window(model) for model in listed["data"]}
+    windows = {str(model["id"]): _window(model) for model in listed["data"]}
+    # vLLM lists an adapter as a model without a window, with the model that it adapts as its parent.
+    parents = {str(model["id"]): windows.get(str(model.get("parent"))) for model in listed["data"]}
+    return {name: window or parents[name] for name, window in windows.items()}
 
 
 def _window(model: dict[str, Any]) -> int | None:

@@ -110,6 +110,15 @@ async def test_a_server_without_a_list_is_taken_at_the_callers_word(server, mode
     await engine.aclose()
 
 
+@pytest.mark.parametrize(("parent", "window"), [("base", 1024), ("gone", 8192), (None, 8192)])
+async def test_an_adapter_has_the_context_window_of_the_model_that_it_adapts(server, parent, window):
+    cards = [{"id": "base", "max_model_len": 1024}, {"id": "noise", "max_model_len": None, "parent": parent}]
+    server.models = Refusal(200, {"object": "list", "data": cards})
+    engine = await open_openai(f"{server.url}#noise")
+    assert engine.info.context_window == window
+    await engine.aclose()
+
+
 async def test_a_base_url_that_lacks_v1_is_told_so(server):
     with pytest.raises(ConfigError, match="usually ends in /v1"):
         await open_openai(server.url.removesuffix("/v1"))
