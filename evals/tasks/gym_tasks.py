@@ -39,12 +39,13 @@ def _listed(field: str, template: str) -> Callable[[Entry], str]:
 
 def _legs(entry: Entry) -> str:
     animals = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in entry["metadata"]["animals"].items()]
-    return f"How many legs are there on {' and '.join(animals)} in total?"
+    return f"How many legs do {' and '.join(animals)} have?"
 
 
 def _filtered(entry: Entry) -> str:
-    first, _, _ = str(entry["question"]).partition("\n")
-    return re.sub(r"[\[\]']", "", first)
+    told = entry["metadata"]
+    which = ("" if told["operation"].startswith("keep") else "not ") + told["operation"].partition("_")[2]
+    return f"Which of the numbers {', '.join(told['original_numbers'])} are {which} than {told['filter_value']}?"
 
 
 def _last_line(entry: Entry) -> str:
@@ -52,12 +53,18 @@ def _last_line(entry: Entry) -> str:
 
 
 def _letters(entry: Entry) -> str:
-    return f"Unscramble the letters of this word: {entry['metadata']['scrambled_words'][0]}"
+    return f"Which word is made of the letters {entry['metadata']['scrambled_words'][0]}?"
+
+
+def _houses(entry: Entry) -> str:
+    told = str(entry["question"]).partition("(numbered")[0].strip()
+    story = str(entry["question"]).partition("different characteristics:\n")[2]
+    return f"{told.removeprefix('This is a logic puzzle. ')}, from left to right.\n{story}".partition("?")[0] + "?"
 
 
 def _spiral(entry: Entry) -> str:
     rows = "\n".join(" ".join(map(str, row)) for row in entry["metadata"]["matrix"])
-    return f"List the numbers of this square clockwise, from the top left:\n{rows}"
+    return f"What are the numbers of this square, read clockwise from the top left?\n{rows}"
 
 
 def _items(answer: str) -> str:
@@ -125,7 +132,11 @@ GYM_TASKS: tuple[Gym, ...] = (
         "gcd",
         "number",
         _listed("numbers", "What is the greatest common divisor of {numbers}?"),
-        {"to-20": _between(value=(2, 20)), "to-100": _between(value=(2, 100))},
+        {
+            "to-10": _between(value=(2, 10)),
+            "to-20": _between(value=(2, 20)),
+            "to-100": _between(value=(2, 100)),
+        },
     ),
     Gym(
         "lcm",
@@ -147,7 +158,7 @@ GYM_TASKS: tuple[Gym, ...] = (
         "number",
         _legs,
         {
-            "1-animal": _fixed(animals=1) | _between(instances=(1, 4)),
+            "1-animal": _fixed(animals=1) | _between(instances=(2, 5)),
             "2-animals": _fixed(animals=2) | _between(instances=(1, 4)),
         },
     ),
@@ -162,15 +173,33 @@ GYM_TASKS: tuple[Gym, ...] = (
         "equations",
         "simple_equations",
         "number",
-        _asked,
-        {"to-9": _fixed(terms=2) | _between(value=(1, 9)) | _EQUATIONS},
+        _of("If {equation}, what is {variable}?"),
+        {
+            "sums": _fixed(terms=2) | _between(value=(1, 9)) | {"operators": ("+",), "operators_weights": (1.0,)},
+            "sums-and-differences": _fixed(terms=2) | _between(value=(1, 9)) | _EQUATIONS,
+        },
     ),
     Gym(
         "sequences",
         "number_sequence",
         "number",
-        lambda entry: f"Which number comes next: {str(entry['question']).replace(', ?', '')}?",
+        lambda entry: f"What is the next number in {str(entry['question']).replace(', ?', '')}?",
         {"1-rule": _between(terms=(4, 6), value=(0, 10)) | {"max_complexity": 1}},
+    ),
+    Gym(
+        "base-conversion",
+        "base_conversion",
+        "short",
+        lambda entry: re.sub("Now, convert (.*) to (.*)", r"What is \1 in \2?", _last_line(entry)),
+        {"to-20": _between(base=(8, 12), value=(1, 20))},
+    ),
+    Gym(
+        "list-rules",
+        "list_functions",
+        "list",
+        lambda entry: str(entry["question"]).partition("Examples:\n")[2].strip(),
+        {"any": {}},
+        _items,
     ),
     Gym(
         "triangles",
@@ -192,12 +221,14 @@ GYM_TASKS: tuple[Gym, ...] = (
         "larger-number",
         "number_format",
         "number",
-        lambda entry: "Which is the {}: {}?".format(
+        lambda entry: "Which number is {}, {}?".format(
             entry["metadata"]["size"].replace("st", "r"),
-            " or ".join(f"{number:.2f}" for number in entry["metadata"]["candidates"]),
+            " or ".join(f"{number:.1f}" for number in entry["metadata"]["candidates"]),
         ),
-        {"2-numbers": _fixed(num_candidates=2) | _between(n=(1, 1000)) | {"max_delta": 100.0}},
-        lambda answer: f"{float(answer):.2f}",
+        {
+            "2-numbers": _fixed(num_candidates=2) | _between(n=(1, 100)) | {"max_delta": 50.0},
+        },
+        lambda answer: f"{float(answer):.1f}",
     ),
     Gym(
         "filter-numbers",
@@ -206,6 +237,7 @@ GYM_TASKS: tuple[Gym, ...] = (
         _filtered,
         {
             "3-numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 50)),
+            "2-numbers": _fixed(numbers=2, decimals=0) | _between(value=(0, 50)),
             "4-numbers": _fixed(numbers=4, decimals=0) | _between(value=(0, 50)),
         },
         _items,
@@ -217,6 +249,7 @@ GYM_TASKS: tuple[Gym, ...] = (
         lambda entry: str(entry["question"]).splitlines()[0].replace(".0", ""),
         {
             "3-numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 99)),
+            "2-numbers": _fixed(numbers=2, decimals=0) | _between(value=(0, 99)),
             "5-numbers": _fixed(numbers=5, decimals=0) | _between(value=(0, 99)),
         },
         _items,
@@ -225,14 +258,17 @@ GYM_TASKS: tuple[Gym, ...] = (
         "sort-words",
         "word_sorting",
         "list",
-        _listed("transformed_words", "Sort these words in {direction} order of the alphabet: {transformed_words}"),
-        {"3-words": _fixed(words=3) | {"transformation": "lowercase"}},
+        _listed("transformed_words", "What are the words {transformed_words} in {direction} order of the alphabet?"),
+        {
+            "3-words": _fixed(words=3) | {"transformation": "lowercase"},
+            "2-words": _fixed(words=2) | {"transformation": "lowercase"},
+        },
     ),
     Gym(
         "reverse-words",
         "word_sequence_reversal",
         "list",
-        _last_line,
+        _listed("words", "What is this list in reverse order: {words}?"),
         {"3-words": _fixed(words=3), "2-words": _fixed(words=2)},
     ),
     Gym(
@@ -249,7 +285,7 @@ GYM_TASKS: tuple[Gym, ...] = (
         "needle",
         "needle_haystack",
         "short",
-        _plainly,
+        _asked,
         {
             "2-statements": _fixed(num_statements=2),
             "4-statements": _fixed(num_statements=4),
@@ -257,17 +293,34 @@ GYM_TASKS: tuple[Gym, ...] = (
         },
     ),
     Gym(
+        "palindromes",
+        "palindrome_generation",
+        "short",
+        _listed("letters", "Which palindrome is made of the letters {letters}?"),
+        {"3-letters": _fixed(length=3)},
+    ),
+    Gym(
+        "houses",
+        "zebra_puzzles",
+        "short",
+        _houses,
+        {
+            "3-people": {"num_people": 3, "num_characteristics": 2},
+            "2-people": {"num_people": 2, "num_characteristics": 2},
+        },
+    ),
+    Gym(
         "cube",
         "color_cube_rotation",
         "short",
-        _plainly,
+        _asked,
         {"1-turn": _fixed(rotations=1)},
     ),
     Gym(
         "weekday-after",
         "calendar_arithmetic",
         "short",
-        _plainly,
+        _asked,
         {"to-3-days": {"tasks": ["weekday_offset"], "offset_upper_bound": 3}},
     ),
     Gym(
