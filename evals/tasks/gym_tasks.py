@@ -43,9 +43,7 @@ def _legs(entry: Entry) -> str:
 
 
 def _filtered(entry: Entry) -> str:
-    told = entry["metadata"]
-    which = ("" if told["operation"].startswith("keep") else "not ") + told["operation"].partition("_")[2]
-    return f"Which of the numbers {', '.join(told['original_numbers'])} are {which} than {told['filter_value']}?"
+    return re.sub(r"[\[\]']", "", str(entry["question"]).partition("\n")[0])
 
 
 def _last_line(entry: Entry) -> str:
