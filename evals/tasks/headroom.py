@@ -132,6 +132,8 @@ async def measure(options: argparse.Namespace) -> None:
         notes=[
             f"One plain voice, greedy, at most {TOKENS} tokens, engine {options.engine}.",
             f"Room: accuracy from {LOW} to {HIGH}, and above the share of the commonest right answer.",
+            "Levels, and the wording of questions, were chosen on these very questions: see dev as flattered.",
+            "Where questions are few, dev has no more of them, or the rest is not answered yet.",
             "Vote of 8 and any of 8: the methods of the pack `reasoning`, greedy, one round.",
         ],
         folder=options.results,
