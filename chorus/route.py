@@ -26,6 +26,7 @@ from chorus.errors import ConfigError, EngineError, QuestionError
 from chorus.types import AnswerKind, GatePlan, Message, Plan, Question, SeatPlan, Usage, well_formed
 from personas import Library, Persona
 from personas.cast import diverse
+from personas.library import BASELINE
 
 OPENNESS = 0.4
 """How readily voices yield unless told otherwise. Small models are told nothing, to keep their prompts short."""
@@ -180,7 +181,8 @@ def _matched(question: Question, kind: AnswerKind, settings: Settings, library: 
     wanted = 1 if settings.mode == "solo" else settings.voices
     if wanted > len(pool):
         # More seats than the pack has methods: the other packs lend theirs.
-        pool = pool + tuple(persona for persona in library.personas if persona not in pool)
+        methods = (persona for pack, members in library.packs.items() if pack != BASELINE for persona in members)
+        pool = pool + tuple(persona for persona in methods if persona not in pool)
     if wanted > len(pool):
         raise ConfigError(f"{wanted} voices are more than the {len(pool)} personas there are; name them to repeat some")
     return list(diverse(pool, wanted, scores))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,14 @@ from personas.persona import Fault, Persona, PersonaError
 MAX_CARDS = 10_000
 """A folder with more is not a cast but a mistake, such as naming the home folder."""
 
+MAX_TIMES = 64
+"""How often a selection may repeat an item: no debate has more seats."""
+
+BASELINE = "baseline"
+"""The pack that others are measured against. It is meant only where it is named."""
+
 _SUFFIXES = (".yaml", ".yml")
+_REPEATED = re.compile(r"([^*]*?)\s*\*\s*(-?\d+)")
 _BUILTIN = Path(__file__).with_name("cards")
 
 
@@ -87,12 +95,13 @@ class Library:
         raise self._unknown(persona_id, [persona.id for persona in self.personas])
 
     def select(self, spec: str) -> tuple[Persona, ...]:
-        """Return the cast that a spec such as `skeptic,socratic,./mine` names, in its order.
+        """Return the cast that a spec such as `skeptic,plain*8,socratic,./mine` names, in its order.
 
         Each comma-separated item is an id, a pack, or the path of a card or folder. An id or pack of this library is
         meant before a path of the same name, so a stray folder can't change a cast; write `./NAME` for the path.
-        A persona named twice is returned twice: it holds two seats. Two different cards with one id are refused, since
-        a record of their debate couldn't tell them apart. Raises PersonaError with the faults of all items.
+        A persona named twice is returned twice: it holds two seats. `ITEM*N` names an item N times. Two different cards
+        with one id are refused, since a record of their debate couldn't tell them apart. Raises PersonaError with the
+        faults of all items.
         """
         cast: list[Persona] = []
         faults: list[Fault] = []
@@ -108,6 +117,11 @@ class Library:
         return tuple(cast)
 
     def _named(self, item: str) -> tuple[Persona, ...]:
+        if repeated := _REPEATED.fullmatch(item):
+            times = int(repeated[2][:4])  # Enough digits to tell that it is too many.
+            if not 1 <= times <= MAX_TIMES:
+                raise PersonaError([Fault("library", item[:80], f"can be named from 1 to {MAX_TIMES} times")])
+            return self._named(repeated[1]) * times
         by_id = {persona.id: persona for persona in self.personas}
         if item in by_id:
             return (by_id[item],)

@@ -17,6 +17,7 @@ from chorus.errors import ConfigError, QuestionError, TopologyError
 from chorus.route import route
 from chorus.types import Question
 from personas import Persona, PersonaError
+from personas.library import BASELINE
 
 
 class Small(ScriptedEngine):
@@ -137,6 +138,12 @@ def test_a_persona_named_twice_gets_two_seats():
     assert set(made.cast) == {"skeptic", "estimator"}
 
 
+def test_a_persona_may_be_seated_many_times():
+    made = routed(personas="plain*8", mode="vote")
+    assert [who for _, who in seated(made)] == ["plain"] * 8
+    assert [name for name, _ in seated(made)][::7] == ["plain", "plain-8"]
+
+
 def test_a_cast_in_hand_goes_first():
     made = routed(in_hand=[LIBRARY.get("tester")], personas="skeptic")
     assert seated(made) == [("tester", "tester")]
@@ -152,8 +159,10 @@ def test_voices_are_matched_to_the_question():
 
 
 def test_more_voices_than_the_pack_has_come_from_the_others():
-    everybody = len(LIBRARY.personas)
-    assert len({who for _, who in seated(routed(voices=everybody))}) == everybody
+    everybody = len(LIBRARY.personas) - len(LIBRARY.packs[BASELINE])
+    cast = {who for _, who in seated(routed(voices=everybody))}
+    assert len(cast) == everybody
+    assert "plain" not in cast
     with pytest.raises(ConfigError, match=f"{everybody + 1} voices are more than the {everybody} personas"):
         routed(voices=everybody + 1)
 

@@ -37,7 +37,7 @@ def messages(call, *arguments):
 
 
 def test_the_builtin_packs(builtin):
-    assert list(builtin.packs) == ["judgement", "reasoning", "socratic"]
+    assert list(builtin.packs) == ["baseline", "judgement", "reasoning", "socratic"]
     assert ids(builtin.packs["reasoning"]) == [
         "analogist", "backtracker", "contrarian", "decomposer", "estimator", "formalist", "skeptic", "tester",
     ]  # fmt: skip
@@ -47,9 +47,11 @@ def test_the_builtin_packs(builtin):
 def test_get_knows_an_id_and_suggests_near_ones(builtin):
     assert builtin.get("skeptic").name == "The Skeptic"
     assert messages(builtin.get, "skeptc") == [
-        "library: skeptc: no such name; did you mean skeptic? packs: judgement, reasoning, socratic"
+        "library: skeptc: no such name; did you mean skeptic? packs: baseline, judgement, reasoning, socratic"
     ]
-    assert messages(builtin.get, "zzz") == ["library: zzz: no such name; packs: judgement, reasoning, socratic"]
+    assert messages(builtin.get, "zzz") == [
+        "library: zzz: no such name; packs: baseline, judgement, reasoning, socratic"
+    ]
 
 
 def test_select_takes_ids_and_packs_in_order(builtin):
@@ -61,6 +63,25 @@ def test_select_takes_ids_and_packs_in_order(builtin):
 def test_a_persona_named_twice_holds_two_seats(builtin):
     assert ids(builtin.select("skeptic,skeptic")) == ["skeptic", "skeptic"]
     assert ids(builtin.select("reasoning,skeptic")).count("skeptic") == 2
+
+
+def test_an_item_may_be_named_many_times_at_once(builtin, folder):
+    assert ids(builtin.select("plain*3, skeptic,tester * 2")) == ["plain"] * 3 + ["skeptic"] + ["tester"] * 2
+    assert builtin.select("socratic*2") == builtin.packs["socratic"] * 2
+    mine = folder({"mine/a.yaml": "surveyor"}) / "mine"
+    assert ids(builtin.select(f"{mine}*2")) == ["surveyor"] * 2
+
+
+@pytest.mark.parametrize("times", ["0", "-1", "65", "9" * 5000])
+def test_an_item_can_not_be_named_so_often(builtin, times):
+    (message,) = messages(builtin.select, f"plain*{times}")
+    assert message == f"library: plain*{times}"[:89] + ": can be named from 1 to 64 times"
+
+
+@pytest.mark.parametrize("spec", ["plain*", "*3", "plain*x", "plain*2*2"])
+def test_what_only_looks_like_a_number_of_times(builtin, spec):
+    with pytest.raises(PersonaError):
+        builtin.select(spec)
 
 
 def test_select_takes_folders_and_files(builtin, folder, monkeypatch):
