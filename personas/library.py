@@ -99,8 +99,9 @@ class Library:
 
         Each comma-separated item is an id, a pack, or the path of a card or folder. An id or pack of this library is
         meant before a path of the same name, so a stray folder can't change a cast; write `./NAME` for the path.
-        A persona named twice is returned twice: it holds two seats. `ITEM*N` names an item N times. Two different cards with one id are refused, since
-        a record of their debate couldn't tell them apart. Raises PersonaError with the faults of all items.
+        A persona named twice is returned twice: it holds two seats. `ITEM*N` names an item N times. Two different cards
+        with one id are refused, since a record of their debate couldn't tell them apart. Raises PersonaError with the
+        faults of all items.
         """
         cast: list[Persona] = []
         faults: list[Fault] = []

@@ -49,7 +49,9 @@ def test_get_knows_an_id_and_suggests_near_ones(builtin):
     assert messages(builtin.get, "skeptc") == [
         "library: skeptc: no such name; did you mean skeptic? packs: baseline, judgement, reasoning, socratic"
     ]
-    assert messages(builtin.get, "zzz") == ["library: zzz: no such name; packs: baseline, judgement, reasoning, socratic"]
+    assert messages(builtin.get, "zzz") == [
+        "library: zzz: no such name; packs: baseline, judgement, reasoning, socratic"
+    ]
 
 
 def test_select_takes_ids_and_packs_in_order(builtin):
