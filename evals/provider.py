@@ -94,7 +94,15 @@ class ChorusAPI(ModelAPI):
 modelapi(NAME)(ChorusAPI)
 
 
-async def engine_on(model: Model) -> InspectEngine:
-    """Return what a debate speaks through on a model of Inspect's, ours or another's. Raises ChorusError."""
+async def opened(model: Model, report: Callable[[str], None] | None = None) -> InspectEngine:
+    """Return what a debate speaks through on a model of Inspect's, ours or another's; our engine is open then.
+
+    Args:
+        model: under evaluation.
+        report: is told of steps that take long.
+
+    Raises:
+        ChorusError: the engine can't be opened.
+    """
     api = model.api
-    return InspectEngine(model, await api.open() if isinstance(api, ChorusAPI) else None)
+    return InspectEngine(model, await api.open(report) if isinstance(api, ChorusAPI) else None)

@@ -124,7 +124,7 @@ def _asking(settings: dict[str, Any], ask: Ask) -> Solver:
         at = model, state.epoch
         if at not in choruses:
             seed = base.seed + state.epoch - 1
-            choruses[at] = Chorus(await provider.engine_on(model), settings=base, seed=seed)
+            choruses[at] = Chorus(await provider.opened(model), settings=base, seed=seed)
         samples.keep(state, await ask(choruses[at], samples.question(state)))
         return state
 
