@@ -115,7 +115,9 @@ def _drafts(number: int) -> dict[str, Any]:
 
 def _asking(settings: dict[str, Any], ask: Ask) -> Solver:
     """Return the solver that puts each sample's question to a chorus of these settings and keeps the record."""
-    base = config.load(settings, base=Settings())
+    # Inspect's command line makes a list of what has commas in it.
+    spelled = {name: ",".join(value) if isinstance(value, list) else value for name, value in settings.items()}
+    base = config.load(spelled, base=Settings())
     elsewhere = settings.get("engine")
     choruses: dict[tuple[Model, int], Chorus] = {}
 
