@@ -32,11 +32,14 @@ class InspectEngine:
     Args:
         model: any model of Inspect's.
         engine: of ours, where the model is one, opened in this event loop.
+        salt: keeps its calls apart in the engine's prefix cache: what a system costs must not depend on which other
+            systems were asked the same questions before.
     """
 
-    def __init__(self, model: Model, engine: Engine | None = None) -> None:
+    def __init__(self, model: Model, engine: Engine | None = None, salt: str = "") -> None:
         self._model = model
         self._engine = engine
+        self._salt = salt
         self._info = _info(model) if engine is None else _real(engine.info)
 
     @property
@@ -46,7 +49,7 @@ class InspectEngine:
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
         """Complete the messages: the text comes in one piece. Raises EngineError, or Inspect's LimitExceededError."""
-        token = TURN.set(request)
+        token = TURN.set(replace(request, salt=self._salt))
         try:
             async with span(request.id or "call", type="turn"):
                 config = translation.config(request.sampling)

@@ -8,6 +8,7 @@ simulated waiting is real here, as Inspect lives by the machine's clock.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -105,4 +106,4 @@ async def opened(model: Model, report: Callable[[str], None] | None = None) -> I
         ChorusError: the engine can't be opened.
     """
     api = model.api
-    return InspectEngine(model, await api.open(report) if isinstance(api, ChorusAPI) else None)
+    return InspectEngine(model, await api.open(report) if isinstance(api, ChorusAPI) else None, secrets.token_hex(8))
