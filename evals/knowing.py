@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from scipy.stats import rankdata
 
 from evals.outcomes import Outcome
 from evals.stats import ALPHA, Floats, Interval
@@ -75,7 +75,7 @@ def knowing(outcomes: Sequence[Outcome], predictor: str, seed: int = 0) -> Knowi
 
 def brier(sure: Floats, right: Floats) -> float:
     """Return the mean squared difference."""
-    return float(brier_score_loss(right, sure, labels=[0, 1]))
+    return float(np.mean((sure - right) ** 2))
 
 
 def ece(sure: Floats, right: Floats, bins: int = BINS) -> float:
@@ -115,8 +115,12 @@ def augrc(sure: Floats, right: Floats) -> float:
 
 
 def auroc(sure: Floats, right: Floats) -> float:
-    """Return the area under the receiver operating characteristic; NaN where all answers are right, or none is."""
-    return float(roc_auc_score(right, sure)) if 0 < right.mean() < 1 else float("nan")
+    """Return the area under the receiver operating characteristic (Mann and Whitney's U); NaN where all are right, or none."""
+    good, bad = right.sum(), (1 - right).sum()
+    if not good or not bad:
+        return float("nan")
+    ranks = rankdata(sure)[right == 1].sum()
+    return float((ranks - good * (good + 1) / 2) / (good * bad))
 
 
 def _losses(sure: Floats, right: Floats) -> Floats:

@@ -43,11 +43,16 @@ def held(outcome: Outcome, last: int | None = None) -> dict[str, Draft]:
     return newest
 
 
+def turns(outcome: Outcome) -> list[Turn]:
+    """Return the speeches that gave an answer as the turns that they were, as far as a count reads them."""
+    return [_turn(one, outcome.answers[one.side]) for one in spoken(outcome) if one.side is not None]
+
+
 def standing(
     outcome: Outcome,
     seats: Collection[str] | None = None,
     last: int | None = None,
-    drafts: Sequence[Draft] | None = None,
+    said: Sequence[Turn] | None = None,
 ) -> Standing:
     """Return who stands for what.
 
@@ -55,27 +60,30 @@ def standing(
         outcome: of a debate.
         seats: whose positions count; None: those of all seats.
         last: by the end of which round; None: of the debate.
-        drafts: the positions themselves, in place of those that the seats held.
+        said: the outcome's `turns`, for whoever counts it many times.
     """
-    positions = held(outcome, last) if drafts is None else {one.seat: one for one in drafts if _answers(one)}
-    everyone = {one.seat for one in (outcome.drafts if drafts is None else drafts) if one.kind == "speech"}
+    everyone = {one.seat for one in outcome.drafts if one.kind == "speech"}
     members = frozenset(everyone if seats is None else everyone & set(seats))
-    sides: dict[int, list[Turn]] = {}
-    for seat in sorted(members & positions.keys()):
-        side = positions[seat].side
-        if side is not None:
-            sides.setdefault(side, []).append(_turn(positions[seat], outcome.answers[side]))
-    order = sorted(sides, key=outcome.answers.__getitem__)
-    known: dict[str, int | None] = dict.fromkeys(outcome.answers)
-    known |= {outcome.answers[side]: place for place, side in enumerate(order)}
-    firsts = [_turn(one, outcome.answers[one.side or 0]) for one in first_drafts(outcome) if _answers(one)]
+    speeches = turns(outcome) if said is None else said
+    newest: dict[str, Turn] = {}
+    for turn in sorted(speeches, key=lambda turn: turn.round):
+        if turn.seat in members and (last is None or turn.round <= last):
+            newest[turn.seat] = turn
+    sides: dict[str, list[Turn]] = {}
+    for seat in sorted(newest):
+        position = newest[seat].position
+        if position:
+            sides.setdefault(position.answer, []).append(newest[seat])
+    order = sorted(sides)
+    places: dict[str, int | None] = dict.fromkeys(outcome.answers)
+    places |= {answer: place for place, answer in enumerate(order)}
     return Standing(
         Question(text="Counted again."),
         "short",
-        firsts,
+        speeches,
         members,
-        tuple(_side(outcome.answers[side], sides[side]) for side in order),
-        known,
+        tuple(_side(answer, sides[answer]) for answer in order),
+        places,
     )
 
 

@@ -16,6 +16,7 @@ from itertools import combinations
 
 from chorus.debate.decide import CONFIDENCE_POWER
 from chorus.errors import RecordError
+from chorus.types import Turn
 from evals import compare, recount, stats
 from evals.outcomes import Draft, Outcome
 from evals.stats import Interval
@@ -61,11 +62,13 @@ def votes(
         RecordError: an outcome has fewer first drafts.
     """
     name = f"{_named(outcomes)} · {k} of its drafts"
-    return [
-        _again(outcome, chosen, f"{name}{_weighing(power)}, resampled", power, outcome.seed * draws + number)
-        for outcome in outcomes
-        for number, chosen in enumerate(_subsets(outcome, k, draws, seed))
-    ]
+    found: list[Outcome] = []
+    for outcome in outcomes:
+        said = recount.turns(outcome)
+        for number, chosen in enumerate(_subsets(outcome, k, draws, seed)):
+            again = _again(outcome, chosen, said, f"{name}{_weighing(power)}, resampled", power)
+            found.append(again.model_copy(update={"seed": outcome.seed * draws + number}))
+    return found
 
 
 def within(outcomes: Sequence[Outcome], budget: int, *, power: float = WEIGHTED) -> list[Outcome]:
@@ -82,7 +85,7 @@ def within(outcomes: Sequence[Outcome], budget: int, *, power: float = WEIGHTED)
         drafts = _drafts(outcome, 1)
         prefixes = [drafts[:size] for size in range(1, len(drafts) + 1)]
         fits = [one for one in prefixes if sum(draft.computed_tokens for draft in _paid(one, drafts)) <= budget]
-        found.append(_again(outcome, (fits or prefixes)[-1 if fits else 0], name, power, outcome.seed))
+        found.append(_again(outcome, (fits or prefixes)[-1 if fits else 0], recount.turns(outcome), name, power))
     return found
 
 
@@ -100,7 +103,7 @@ def cast(outcomes: Sequence[Outcome], personas: Collection[str], *, power: float
             raise RecordError(
                 f"{outcome.question} under {outcome.system!r} has no first draft of {', '.join(personas)}"
             )
-        found.append(_again(outcome, chosen, name, power, outcome.seed))
+        found.append(_again(outcome, chosen, recount.turns(outcome), name, power))
     return found
 
 
@@ -135,15 +138,14 @@ def front(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
-def _again(outcome: Outcome, chosen: Sequence[Draft], system: str, power: float, seed: int) -> Outcome:
+def _again(outcome: Outcome, chosen: Sequence[Draft], said: Sequence[Turn], system: str, power: float) -> Outcome:
     """Return the outcome that a vote of these drafts would have had."""
-    won = recount.vote(recount.standing(outcome, drafts=chosen), power)
+    won = recount.vote(recount.standing(outcome, {one.seat for one in chosen}, 1, said), power)
     spoke = sum(one.side is not None for one in chosen) / len(chosen)
     paid = _paid(chosen, recount.first_drafts(outcome))
     return outcome.model_copy(
         update={
             "system": system,
-            "seed": seed,
             "status": "done" if won else "failed",
             "reason": None if won else "no voice gave an answer",
             "side": outcome.answers.index(won[0]) if won else None,
