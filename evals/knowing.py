@@ -1,6 +1,7 @@
 """Knowing when it doesn't know: is a system right where it says that it is sure?
 
-A predictor is a number in [0, 1] that each answer comes with: the winner's share of the support, or the confidence.
+A predictor is a number in [0, 1] that each answer comes with: the winner's share of the support, the decision's
+confidence, or that of the winner's voices.
 Brier's score and the calibration error ask whether it is a probability; the risk-coverage figures only whether the
 answers that it puts first are the right ones, which is what matters to whoever answers some questions and leaves the
 rest. Answers with equal numbers are in no order: wherever they are ordered, the mean over all orders is taken.
@@ -8,17 +9,19 @@ rest. Answers with equal numbers are in no order: wherever they are ordered, the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
+from evals import recount
 from evals.outcomes import Outcome
 from evals.stats import ALPHA, Floats, Interval
 
 BINS = 10
-RESAMPLES = 1_000
+RESAMPLES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,17 @@ class Knowing:
     """Chance that a right answer has a higher number than a wrong one; .5 is no knowledge, 1 is best."""
 
 
+def _voices(outcome: Outcome) -> float:
+    """Return the mean confidence of the voices that hold the winning answer; 0 where none names any."""
+    winners = [one.confidence for one in recount.held(outcome).values() if one.side == outcome.side]
+    known = [one for one in winners if one is not None]
+    return math.fsum(known) / len(known) if known else 0.0
+
+
 PREDICTORS: dict[str, Callable[[Outcome], float]] = {
     "support": lambda one: one.share,
     "confidence": lambda one: one.confidence,
+    "voices": _voices,
 }
 
 
@@ -115,7 +126,7 @@ def augrc(sure: Floats, right: Floats) -> float:
 
 
 def auroc(sure: Floats, right: Floats) -> float:
-    """Return the area under the receiver operating characteristic (Mann and Whitney's U); NaN where all are right, or none."""
+    """Return the area under the ROC curve, which is Mann and Whitney's U; NaN where all or none are right."""
     good, bad = right.sum(), (1 - right).sum()
     if not good or not bad:
         return float("nan")

@@ -77,7 +77,7 @@ def costs(path: Path, title: str, points: Sequence[Point], curves: Mapping[str, 
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
-        axes.tick_params(axis="x", which="minor", labelsize=7)
+        axes.tick_params(axis="x", which="both", labelsize=8)
         _legend(figure)
 
 

@@ -30,7 +30,8 @@ tasks counts every task alike and has a bootstrap interval over questions. Compa
 McNemar's exact test (its generalization to several seeds), Holm's adjustment is over the tasks of a comparison, and in
 the rows `all tasks` over the systems; a star needs the adjusted p below .05 and an interval without 0. "Could have shown"
 is the gain that so many questions would have shown four times in five. Costs are tokens that the engine had to compute:
-read and not cached, plus written. "Resampled" votes were taken again from stored first drafts and not run: their tokens
+read and not cached, plus written. Systems on other questions than the
+reference's stand in the table only. "Resampled" votes were taken again from stored first drafts and not run: their tokens
 are those of the drafts, and they have no time. Credit leaves a persona's vote out; what the others heard of it stays.
 """.strip()
 
@@ -97,7 +98,7 @@ def write(
     )
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _draw(target, systems, points, seed)
+        _draw(target, {name: of for name, of in systems.items() if name not in refused}, points, seed)
         (target / "report.md").write_text(text + "\n", "utf-8")
     except OSError as error:
         raise RecordError(f"can't write the report to {target}: {error.strerror or error}") from error
@@ -135,11 +136,16 @@ def _verdict(
 
 
 def _known(systems: Mapping[str, Sequence[Outcome]], reference: str, seed: int) -> list[Knowing]:
-    """Return how well each system knows, and the reference's votes of as many drafts as each other system has calls."""
+    """Return how well each system knows, and the reference's votes of as many drafts as each other has calls.
+
+    A confidence that is the support is told once.
+    """
     found: list[Knowing] = []
     drafts, shown = resample.most(systems[reference]), {len(systems[reference][0].drafts)}
     for name, outcomes in systems.items():
-        found += [knows.knowing(outcomes, predictor, seed) for predictor in knows.PREDICTORS]
+        same = all(one.share == one.confidence for one in outcomes)
+        predictors = [one for one in knows.PREDICTORS if not (same and one == "confidence")]
+        found += [knows.knowing(outcomes, predictor, seed) for predictor in predictors]
         calls = round(sum(one.calls for one in outcomes) / len(outcomes))
         if name != reference and 1 < calls <= drafts and calls not in shown:
             shown.add(calls)
@@ -149,16 +155,13 @@ def _known(systems: Mapping[str, Sequence[Outcome]], reference: str, seed: int) 
 
 
 def _draw(folder: Path, systems: Mapping[str, Sequence[Outcome]], points: Mapping[str, Point], seed: int) -> None:
+    """Draw the systems that answered the reference's questions: others have no place on one axis with it."""
     tasks = tables.tasks(systems)
     groups = {name: compare.by_task(of) for name, of in systems.items()}
-    whole = {
-        name: [stats.accuracy(compare.scores(of[task])) for task in tasks]
-        for name, of in groups.items()
-        if of.keys() >= set(tasks)
-    }
+    whole = {name: [stats.accuracy(compare.scores(of[task])) for task in tasks] for name, of in groups.items()}
     plots.accuracies(folder / "accuracy.svg", "Accuracy by task", tasks, whole)
     curves = {name: curve for name, of in systems.items() if len(curve := _curve(of, seed)) > 1}
-    plots.costs(folder / "cost.svg", "Accuracy against cost", list(points.values()), curves)
+    plots.costs(folder / "cost.svg", "Accuracy against cost", [points[name] for name in systems], curves)
     plots.risks(folder / "risk.svg", "Error rate against coverage, by confidence", _risks(systems))
 
 

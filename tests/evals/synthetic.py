@@ -43,7 +43,9 @@ def outcomes(
         for number in range(questions)
         for chance in [right + spread * random.Random(f"{task} {number}").choice((-1, 1))]
         for seed in seeds
-        for one in [_debate(system, f"{task}/{split}/{number}", seed, chance, cast, rounds, yielding, knows, rule, drawn)]
+        for one in [
+            _debate(system, f"{task}/{split}/{number}", seed, chance, cast, rounds, yielding, knows, rule, drawn)
+        ]
     ]
 
 
