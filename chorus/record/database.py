@@ -74,6 +74,11 @@ class Database:
             await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self._engine.dispose)
 
+    async def checkpoint(self) -> None:
+        """Move SQLite's log into its file as far as that makes nobody wait, so that the log's room can be used again."""
+        if self._sqlite:
+            await self._wait_for(self._writers, self._checkpoint)
+
     async def forget(self, *, compact: bool = False) -> None:
         """Leave nothing of deleted rows in SQLite's files; `compact` also gives back the room they took.
 
@@ -92,6 +97,13 @@ class Database:
             with contextlib.suppress(StoreError):
                 await doing
             raise
+
+    def _checkpoint(self) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        # Where the disk is too full even for that, whoever writes next is told so.
+        with contextlib.suppress(SQLAlchemyError), self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _forget(self, compact: bool) -> None:
         with _told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -210,5 +222,5 @@ def _remedy(cause: str) -> str:
     if "readonly" in cause:
         return ": may its file and its folder be written to?"
     if "is full" in cause:
-        return ": make room, or let go of old debates with `chorus store prune`"
+        return ": make room; a little is enough to delete old debates with `chorus store prune`"
     return ""
