@@ -19,7 +19,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from chorus.chorus import Chorus, versions
-from chorus.errors import ChorusError
+from chorus.errors import ChorusError, StoreError
 from chorus.server import chat, debates, listings
 from chorus.server.meters import Meters
 from chorus.server.middleware import Gatehouse
@@ -102,6 +102,6 @@ def _serve_the_page(app: FastAPI) -> None:
 
 async def _tell(request: Request, error: Exception) -> Response:
     told = problem(error)
-    if told.status == 500:
+    if told.status == 500 or isinstance(error, StoreError):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return told.response()

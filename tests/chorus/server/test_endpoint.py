@@ -270,6 +270,43 @@ class TestFailures:
             assert record["reason"] == "the server was stopped"
 
 
+class TestLimits:
+    """What the server lets in, and how long it lets it take."""
+
+    def test_a_debate_that_the_queue_has_no_room_for_is_sent_away(self, tmp_path):
+        """Three voices over two rounds are six engine calls; two debates fit, the third is told to come back."""
+        body = {"question": "What is 7 * 8?"}
+        with serving(tmp_path, "--calls-waiting", "12", script=SLOW) as server, server.client() as http:
+            assert [http.post("/v1/debates", json=body).status_code for _ in range(2)] == [202, 202]
+            refused = http.post("/v1/chat/completions", json={"model": "chorus", "messages": ASKED})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "busy")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert "x-should-retry" not in refused.headers
+
+    @pytest.mark.parametrize("form", [None, {"type": "json_object"}])
+    def test_a_request_whose_time_is_over_is_told_so(self, tmp_path, form):
+        """Ten seconds a turn; with a format the debate leaves a third of the time for the answer, which is too little."""
+        quick = {"text": "Answer: 56"} if form else SLOW["default"]
+        late = {"turn": "*.spokesperson", **SLOW["default"]}
+        script = {"real_time": True, "turns": [late] if form else [], "default": quick}
+        body = {"model": "chorus", "messages": ASKED, "response_format": form, "chorus": {"budget": {"seconds": 0.6}}}
+        with serving(tmp_path, script=script) as server, server.client() as http:
+            began = time.monotonic()
+            told = http.post("/v1/chat/completions", json=body)
+            assert (told.status_code, told.json()["error"]["code"]) == (504, "deadline_exceeded")
+            assert time.monotonic() - began < 5
+            over = {"model": "chorus", "messages": ASKED, "chorus": {"budget": {"seconds": 601}}}
+            assert http.post("/v1/chat/completions", json=over).json()["error"]["param"] == "chorus.budget.seconds"
+
+    def test_a_request_can_be_traced_to_its_user(self, tmp_path):
+        with serving(tmp_path, "--log-requests") as server, server.client() as http:
+            body = {"model": "chorus-solo", "messages": ASKED, "user": "anna\n"}
+            http.post("/v1/chat/completions", json=body, headers={"x-request-id": "r1"})
+            http.get("/health")
+            server.stop()
+        assert any("r1 POST /v1/chat/completions 200" in line and "user='anna\\n'" in line for line in server.said)
+
+
 class TestKeys:
     def test_with_keys_nobody_sees_what_is_anothers(self, tmp_path):
         from command_line import run
