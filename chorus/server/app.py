@@ -78,6 +78,7 @@ def create_app(
         summary="OpenAI's chat API in front of a chorus of personas.",
         lifespan=lifespan,
         responses=ERRORS,
+        generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
     )
     app.state.service = service

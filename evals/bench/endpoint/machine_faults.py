@@ -21,7 +21,7 @@ from evals.bench.endpoint.servers import client, engine_of, serving, start
 LOCKED_S = 15
 """Longer than the store waits for another process."""
 
-DISK_BYTES = 1 << 20
+DISK_BYTES = 8 << 20
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 """Debian's package `libfaketime`."""
 
@@ -71,7 +71,7 @@ async def jumping(requests: int) -> Sequence[Any]:
         environment = {
             "LD_PRELOAD": str(FAKETIME),
             "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
         async with serving(LIKE_A_MODEL, "--calls-at-once", "2048", environment=environment) as (server, http):
