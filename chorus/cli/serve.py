@@ -17,6 +17,7 @@ from chorus.cli.settings import settings_options
 @click.option("--store", metavar="URL", default=STORE, show_default=True, help="Database of debates and keys.")
 @click.option("--no-store", is_flag=True, help="Keep no debate but the newest, in memory.")
 @click.option("--keys/--no-keys", "with_keys", default=None, help="Want an API key.  [where others can reach it]")
+@click.option("--baked", metavar="SPEC", multiple=True, help="Serve a baked checkpoint too, as in hf:FOLDER.")
 @click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
 @click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
@@ -28,6 +29,7 @@ def serve(
     store: str,
     no_store: bool,
     with_keys: bool | None,
+    baked: tuple[str, ...],
     calls_at_once: int | None,
     calls_waiting: int | None,
     drain_seconds: float | None,
@@ -62,6 +64,7 @@ def serve(
         settings,
         host=host,
         port=port,
+        baked=baked,
         store=None if no_store else store,
         with_keys=with_keys,
         policy=policy,

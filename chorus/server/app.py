@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def create_app(
     chorus: Chorus,
     *,
+    baked: Sequence[Chorus] = (),
     store: Store | None = None,
     keys: KeyRing | None = None,
     policy: Policy | None = None,
@@ -54,6 +55,7 @@ def create_app(
 
     Args:
         chorus: brings the engine, the personas and the settings that requests start from; closed with the application.
+        baked: checkpoints that answer beside it, under the names of their folders; closed likewise.
         store: where debates are kept; None keeps the newest in memory.
         keys: who may ask; None lets whoever reaches the loopback interface.
         policy: what is allowed.
@@ -61,7 +63,7 @@ def create_app(
     """
     rules = policy or Policy()
     meters = Meters(counters)
-    service = Service(chorus, store=store, keys=keys, policy=rules, meters=meters)
+    service = Service(chorus, baked=baked, store=store, keys=keys, policy=rules, meters=meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:

@@ -120,7 +120,7 @@ def _tool_choice(body: ChatRequest, tools: tuple[Tool, ...]) -> str | None:
 
 
 def _feed(service: Service, body: ChatRequest, ask: Ask) -> Feed:
-    aloud = ask.wish is not None and ask.wish.aloud(service.guided)
+    aloud = ask.wish is not None and ask.wish.aloud(service.guided(ask.way))
     return Feed(body.stops, spokesperson=ask.wish is not None, aloud=aloud)
 
 

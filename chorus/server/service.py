@@ -1,4 +1,4 @@
-"""What the endpoints share: one engine, who is let in to it, the store, and every debate under way.
+"""What the endpoints share: the engines, the store, and every debate under way.
 
 A debate is begun here whatever asked for it, and written down here however it ends. Invariants: no debate begins once
 the server was told to end, or where the engine has no room for all its calls; one that began is stored, or kept in
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ from chorus.engines.base import Engine, estimate_tokens
 from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError
 from chorus.server import review
 from chorus.server.access import Caller
-from chorus.server.admission import Admission, Place, planned_calls
+from chorus.server.admission import Place, planned_calls
 from chorus.server.answering import Spokesperson, Wish
 from chorus.server.conversation import Conversation
+from chorus.server.desk import Desk
 from chorus.server.hall import Hall
 from chorus.server.live import LiveDebate, Tap
 from chorus.server.meters import Meters
@@ -65,6 +67,7 @@ class Service:
 
     Args:
         chorus: brings the engine, the library and the settings that requests start from.
+        baked: checkpoints that answer beside it, each with the SPEC of its engine among its settings.
         store: where debates are kept; None keeps the newest in memory.
         keys: who may ask; None lets everybody.
         policy: what is allowed.
@@ -72,45 +75,47 @@ class Service:
     """
 
     def __init__(
-        self, chorus: Chorus, *, store: Store | None, keys: KeyRing | None, policy: Policy, meters: Meters
+        self,
+        chorus: Chorus,
+        *,
+        baked: Sequence[Chorus] = (),
+        store: Store | None,
+        keys: KeyRing | None,
+        policy: Policy,
+        meters: Meters,
     ) -> None:
         self.settings = config.load(
             {"max_seconds": chorus.settings.max_seconds or policy.deadline_s}, base=chorus.settings
         )
         self.library = chorus.library
-        self.ways = ways(chorus.settings)
+        self.ways = ways(chorus.settings, [one.settings.engine for one in baked])
         self.store, self.keys = store, keys
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
         self.draining = False
-        self._chorus = chorus
-        self._engine: Engine | None = None
-        self._admission: Admission | None = None
+        self._choruses = {"": chorus} | {one.settings.engine: one for one in baked}
+        self._desks: dict[str, Desk] = {}
+        """By `Way.engine`; empty until all are open."""
         self._noting: dict[str, asyncio.Task[None]] = {}
         """Of each debate under way, the note in the store that it began."""
         self._parties: dict[str, tuple[Caller, Place]] = {}
         """Who pays for each debate under way, and its place."""
 
     async def open(self) -> None:
-        """Open the engine. Raises ChorusError when it can't be."""
-        from chorus.engines.turnstile import Turnstile
-
-        self._engine = await self._chorus.open()
-        at_once, room = self.policy.calls_at_once or self._engine.info.max_concurrency, self.policy.calls_waiting
-        # The one debate of an idle server may need more than the room: at most its turns, and a ballot for each.
-        turnstile = Turnstile(self._engine, at_once, room + 2 * self.policy.max_turns)
-        self._admission = Admission(turnstile, room, shared=self.keys is not None)
-        self.meters.watch(self.hall, turnstile)
+        """Open the engines. Raises ChorusError when one of them can't be."""
+        shared = self.keys is not None
+        opened = {spec: await Desk.open(one, self.policy, shared=shared) for spec, one in self._choruses.items()}
+        self.meters.watch(self.hall, [desk.turnstile for desk in opened.values()])
+        self._desks = opened
 
     @property
     def ready(self) -> bool:
         """Whether questions are taken."""
-        return self._engine is not None and not self.draining
+        return bool(self._desks) and not self.draining
 
-    @property
-    def guided(self) -> bool:
-        """Whether the engine keeps to a schema by itself."""
-        return self._engine is not None and self._engine.info.guided
+    def guided(self, way: Way) -> bool:
+        """Tell whether the engine of a way of answering keeps to a schema by itself."""
+        return bool(self._desks) and self._desks[way.engine].engine.info.guided
 
     async def drain(self) -> None:
         """Take no more questions, give those under way their time, then end them; returns when all are written down."""
@@ -127,7 +132,8 @@ class Service:
         self.draining = True
         self.hall.end_all(STOPPED)
         await self.hall.empty()
-        await self._chorus.aclose()
+        for one in self._choruses.values():
+            await one.aclose()
 
     async def begin(self, ask: Ask, caller: Caller, tap: Tap | None = None) -> LiveDebate:
         """Begin a debate.
@@ -141,9 +147,9 @@ class Service:
             Refusal: it can't be begun now, or is too large.
             ChorusError: it can't be planned.
         """
-        if self.draining or self._admission is None:
+        if not self.ready:
             raise self._closing()
-        place = self._admission.place(caller.owner)
+        place = self._desks[ask.way.engine].admission.place(caller.owner)
         witness = Witness(place)
         await self._check_window(ask.question, witness)
         spokesperson = self._spokesperson(ask, witness)

@@ -18,7 +18,7 @@ import httpx
 import yaml
 
 CAST = "skeptic,estimator,formalist"
-START_S = 60.0
+START_S = 180.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 

@@ -133,6 +133,28 @@ class TestChat:
         assert refused.json()["error"]["message"]
 
 
+class TestBaked:
+    def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
+        """It answers by itself, or with its inner voices heard, on its own engine."""
+        folder = tmp_path / "wise-135m"
+        folder.mkdir()
+        (folder / "run.json").write_text("{}")
+        (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
+        with serving(tmp_path, "--baked", f"scripted:{folder}/script.yaml") as server, server.client() as http:
+            listed = [one["id"] for one in http.get("/v1/models").json()["data"]]
+            assert listed[-2:] == ["wise-135m", "wise-135m-inner"]
+            for model, said in (("chorus", "56"), ("wise-135m", "55")):
+                whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
+                assert whole["choices"][0]["message"]["content"] == said
+                assert whole["model"] == model
+
+    def test_one_without_its_run_card_is_refused(self, tmp_path):
+        from command_line import run
+
+        ran = run("serve", "--port", "0", "--no-store", "--baked", f"hf:{tmp_path}", cwd=tmp_path)
+        assert (ran.code, "has no run.json" in ran.err) == (2, True)
+
+
 class TestForms:
     @pytest.fixture
     def client(self, tmp_path):
