@@ -89,13 +89,16 @@ class Database:
             await self._wait_for(self._writers, lambda: self._forget(compact))
 
     async def _wait_for(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        doing = asyncio.get_running_loop().run_in_executor(threads, work)
+        doing = threads.submit(work)
+        waiting = asyncio.wrap_future(doing)
         try:
-            return await asyncio.shield(doing)
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            # A thread can't be stopped half-way, so a caller that is cancelled waits for it: what is written is known.
-            with contextlib.suppress(StoreError):
-                await doing
+            # What has begun can't be stopped half-way, so a caller that is cancelled waits for it: what is written is
+            # known. What still stands in the queue is taken out of it.
+            if not doing.cancel():
+                with contextlib.suppress(StoreError):
+                    await waiting
             raise
 
     def _checkpoint(self) -> None:

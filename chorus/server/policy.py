@@ -31,6 +31,8 @@ class Policy(BaseModel):
     """Finished debates that stay readable in memory where there is no store, or the store fails."""
     kept_chars: int = Field(default=64_000_000, ge=0)
     """Length of their logs together, in characters."""
+    store_s: float = Field(default=30.0, gt=0)
+    """How long a debate that is over waits to be written down; then it stays in memory, as one of those that are `kept`."""
     drain_s: float = Field(default=30.0, ge=0)
     """What running debates have left once the server is told to end."""
     review: Thresholds = Thresholds()

@@ -245,8 +245,12 @@ class Service:
         self.meters.debate_ended(live)
         stored = False
         try:
-            await self._charge(live, caller)
-            stored = await self._store(live)
+            async with asyncio.timeout(self.policy.store_s):
+                await self._charge(live, caller)
+                stored = await self._store(live)
+        except TimeoutError:
+            self.meters.store_failed()
+            log.error("debate %s is kept in memory only: the store takes too long", live.id)
         except Exception as error:
             self.meters.store_failed()
             log.error(

@@ -216,6 +216,19 @@ async def test_who_gives_up_while_writing_knows_what_is_written(store, locked):
     assert (await store.record("d1", "anna")).status == "running"
 
 
+async def test_who_gives_up_in_the_queue_is_let_go_at_once(store, locked):
+    """Nothing of it is written: a store that is locked for long holds nobody who won't wait."""
+    writers = [asyncio.create_task(store.begin(f"d{n}", owner="anna", model="chorus", question="?")) for n in range(3)]
+    await asyncio.sleep(0.05)
+    for writer in writers[1:]:
+        writer.cancel()
+    await asyncio.wait(writers[1:], timeout=2)
+    assert [writer.done() for writer in writers] == [False, True, True]
+    locked()
+    await writers[0]
+    assert [one.id for one in await store.page("anna")] == ["d0"]
+
+
 async def test_what_was_asked_for_is_written_before_the_store_closes(url):
     store = await Store.open(url)
     writers = [asyncio.create_task(store.begin(f"d{n}", owner="a", model="chorus", question="?")) for n in range(9)]

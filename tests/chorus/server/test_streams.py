@@ -57,3 +57,29 @@ async def test_a_voice_is_cut_at_the_bound_that_was_asked_for(http):
     whole = (await http.post("/v1/chat/completions", json=body)).json()
     assert whole["choices"][0]["finish_reason"] == "length"
     assert whole["usage"]["completion_tokens"] == 2
+
+
+async def test_a_store_that_is_locked_for_long_holds_up_no_answer_and_no_end(tmp_path):
+    """Debates that can't be written down in time stay in memory, where they can be read."""
+    import sqlite3
+
+    from chorus.record.store import Store
+
+    store = await Store.open(f"sqlite:///{tmp_path}/debates.db")
+    chorus = Chorus(ScriptedEngine(Script.model_validate(QUIET)), "skeptic,estimator,formalist", rounds=1)
+    app = create_app(chorus, store=store, policy=Policy(store_s=0.2))
+    async with app.router.lifespan_context(app):
+        other = sqlite3.connect(tmp_path / "debates.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            body = {"model": "chorus", "messages": ASKED}
+            wholes = [(await client.post("/v1/chat/completions", json=body)).json() for _ in range(3)]
+            assert [whole["choices"][0]["message"]["content"] for whole in wholes] == ["56"] * 3
+            other.execute("ROLLBACK")
+            other.close()
+            await app.state.service.hall.empty()
+            records = [await client.get(f"/v1/debates/{whole['chorus']['debate']}") for whole in wholes]
+            assert [record.status_code for record in records] == [200] * 3
+            assert "chorus_store_failures_total 0.0" not in (await client.get("/metrics")).text
+    await store.aclose()
