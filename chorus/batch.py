@@ -163,7 +163,7 @@ class _Run:
 
     async def _one(self, question: Question) -> None:
         answer = await (await self._chorus.convene(question)).hold()
-        if not _every_call_failed(answer):
+        if not every_call_failed(answer):
             self._record([*self._unheard, answer])
             self._unheard = []
             return
@@ -185,7 +185,7 @@ class _Run:
         return self.summary.found + self.summary.done + len(self.summary.failed)
 
 
-def _every_call_failed(answer: Answer) -> bool:
+def every_call_failed(answer: Answer) -> bool:
     """Tell a debate that an engine which is gone would leave, from one that failed by its question or its budget."""
     statuses = {turn.status for turn in answer.turns}
     asked = any(turn.usage.calls for turn in answer.turns)

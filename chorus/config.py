@@ -44,6 +44,9 @@ class Settings(Frozen):
     """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
     """A plurality or weighted vote may end early where this share of such ends, at most, would be wrong; 0: when sure."""
+    early_stop: bool = True
+    """Whether a vote may end as soon as its outcome is sure; without, every voice is heard, which costs more and changes
+    nothing but what can be learnt from the record."""
     positions: Positions = "text"
     """How voices state their positions: `text`, or `json` with the reasoning beside the answer, by a schema where the
     engine can decode by one; ballots are then held to the letters on the table."""

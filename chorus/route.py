@@ -121,6 +121,7 @@ async def route(
         positions=settings.positions,
         max_tokens=settings.max_tokens or (64 if brief else 512),
         stop_error=settings.stop_error,
+        early_stop=settings.early_stop,
         gate=_gate(settings, calibration, cast, seats) if settings.gate else None,
         calibration_sha256=calibration.sha256 if calibration else None,
         engine=well_formed(engine.info.spec),

@@ -268,6 +268,8 @@ class Plan(Frozen):
     """Bound on one turn's length, in tokens."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
     """The vote may end early where this share of such ends, at most, would be wrong; 0 ends it only when it is sure."""
+    early_stop: bool = True
+    """Whether it may end early at all; otherwise every voice speaks to its end."""
     gate: GatePlan | None = None
     """`None` convenes everybody from the start."""
     calibration_sha256: str | None = None

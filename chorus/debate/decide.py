@@ -139,6 +139,14 @@ def _weighted(standing: Standing) -> Decision:
     return outcome(standing, "weighted", _weights(standing), "confidence^4")
 
 
+def _surest(standing: Standing) -> Decision:
+    """The one most confident voice is taken at its word: how many others agree with it counts for nothing."""
+    if not _known(standing):
+        return _plurality(standing, "surest", "no voice said how sure it is: decided by plurality")
+    surest = [max(turn.position.confidence or 0.0 for turn in side.turns if turn.position) for side in standing.sides]
+    return outcome(standing, "surest", surest, "confidence", voters=len(standing.seats), sure=surest.__getitem__)
+
+
 def _borda(standing: Standing) -> Decision:
     ballots, note = _ballots(standing)
     points = ranked.borda(ballots, len(standing.sides))
@@ -212,6 +220,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         for one in (
             Rule("plurality", "one vote a seat, most votes win", "votes", None, _plurality),
             Rule("weighted", "votes weighed by confidence", "confidence^4", None, _weighted),
+            Rule("surest", "the most confident voice wins", "confidence", None, _surest),
             Rule("borda", "ranked ballots, points for every answer ranked lower", "points", "ballot", _borda),
             Rule("schulze", "ranked ballots, answers compared two by two", "answers beaten", "ballot", _schulze),
             Rule("unanimity", "what all agree on, else plurality", "votes", None, _unanimity),

@@ -223,7 +223,7 @@ class Debate:
         failed = [turn for turn in turns if turn.round == node[0] and turn.status == "failed"]
         if len(self._seats) - len(failed) < needed:
             self._stop(f"{len(failed)} of {len(self._seats)} voices failed in round {node[0]}: {failed[-1].reason}")
-        elif node[0] == last and any(not task.done() for task in self._running.values()):
+        elif node[0] == last and self._plan.early_stop and any(not task.done() for task in self._running.values()):
             self._look_for_an_outcome(turns)
 
     def _look_for_an_outcome(self, turns: Sequence[Turn]) -> None:

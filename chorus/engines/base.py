@@ -46,6 +46,9 @@ class Request:
     """Names the call in logs and to the scripted engine: a turn's id."""
     debate: str = ""
     """Names the debate that the call belongs to."""
+    salt: str = ""
+    """Calls of different salts share nothing of what vLLM keeps of prompts already read, so that what one way of asking
+    costs does not depend on who asked before; other engines pass it over."""
     json_schema: str | None = None
     """A JSON schema as text: the completion is to be JSON that fits it. Where `EngineInfo.guided` says so, the engine
     sees to that as it decodes (a completion cut at `max_tokens` is cut JSON all the same); elsewhere it is ignored."""

@@ -3,7 +3,7 @@
 OpenAI-compatible servers differ in the fields that they know. A request is sent with all that it has; what the server
 refuses by name is left out from then on:
 
-- `logprobs`, `stream_options` and `seed` are done without;
+- `logprobs`, `stream_options`, `seed` and vLLM's `cache_salt` are done without;
 - without `response_format`, a JSON schema only stands in the prompt, if anywhere;
 - without `tools`, they are told in the system message, and calls are read out of the text (`tool_calls`).
 
@@ -26,6 +26,9 @@ from chorus.types import Message
 
 OPTIONAL_FIELDS = ("logprobs", "stream_options", "seed")
 """What a request can do without, and nothing takes its place."""
+
+SALT = "cache_salt"
+"""vLLM's name for what keeps the prefixes of some calls apart from those of others."""
 
 _UNKNOWN = (
     r"not supported|n't support|not support|unsupported|unrecogni[sz]ed|unknown|not permitted|unexpected|not allowed"
@@ -63,8 +66,8 @@ class Dialect:
         body[self.length_field] = sampling.max_tokens
         if sampling.stop:
             body["stop"] = list(sampling.stop)
-        if self.extra:
-            body["extra_body"] = self.extra
+        if extra := self.extra | self._salt(request):
+            body["extra_body"] = extra
         optional = {"logprobs": True, "stream_options": {"include_usage": True}, "seed": sampling.seed}
         body |= {name: value for name, value in optional.items() if name not in self.refused and value is not None}
         return body | self._tools(request) | self._format(request) | {"messages": self.messages(request)}
@@ -100,13 +103,17 @@ class Dialect:
         if "max_tokens" in sent and "max_completion_tokens" in named:
             self.length_field = "max_completion_tokens"
             return True
-        unwanted = {name for name in OPTIONAL_FIELDS if name in sent and name in named}
+        sent = sent | sent.get("extra_body", {})
+        unwanted = {name for name in (*OPTIONAL_FIELDS, SALT) if name in sent and name in named}
         self.refused |= unwanted
         return bool(unwanted)
 
     def sends_schema(self, request: Request) -> bool:
         """Tell whether the request goes out with a schema."""
         return bool(self._format(request))
+
+    def _salt(self, request: Request) -> dict[str, Any]:
+        return {SALT: request.salt} if request.salt and SALT not in self.refused else {}
 
     def _tools(self, request: Request) -> dict[str, Any]:
         if not request.tools or "tools" in self.refused:

@@ -46,7 +46,7 @@ class Options(BaseModel):
     topology: Name | None = Field(default=None, examples=["ring"])
     """Who hears whom: `complete`, `ring`, `star`, `chain`, `tree`, `small-world:k=2,p=0.2`, `regular:d=2`, `none` …"""
     rounds: int | None = Field(default=None, ge=1, le=32)
-    decision: Literal["plurality", "weighted", "borda", "schulze", "unanimity", "judge", "synthesis"] | None = None
+    decision: Literal["plurality", "weighted", "surest", "borda", "schulze", "unanimity", "judge", "synthesis"] | None = None
     openness: float | None = Field(default=None, ge=0, le=1)
     """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""
     layout: Literal["shared", "system"] | None = None
@@ -83,17 +83,19 @@ def settings_for(base: Settings, way: Way, options: Options | None, library: Lib
             "a topology file can't be named here: choose a shape", param="chorus.topology", code="invalid_topology"
         )
     if way.mode in ("vote", "solo", "inner"):
-        base = _without_edges(base, way.mode)
+        base = _without_edges(base, way)
     if "gate" in Settings.model_fields:
         values["gate"] = way.gate
     return config.load({**values, "mode": way.mode}, base=base)
 
 
-def _without_edges(base: Settings, mode: str) -> Settings:
+def _without_edges(base: Settings, way: Way) -> Settings:
     """Drop the server's own choices that a way of answering has no use for; a request's are refused, not dropped."""
-    useless = {"topology"} | ({"rounds"} if mode != "inner" else set())
+    useless = {"topology"} | ({"rounds"} if way.mode != "inner" else set())
+    if way.engine:  # what confidences are worth was measured on another model
+        useless |= {"calibration", "gate"}
     rule = base.decision
-    if mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
+    if way.mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
         useless.add("decision")
     return Settings.model_validate(base.model_dump(exclude_unset=True, exclude=useless))
 

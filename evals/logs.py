@@ -1,0 +1,88 @@
+"""From Inspect's logs to outcomes: what a folder of them says came of each question.
+
+A log is one cell (system, task, seed), or the part of one that a start of the run did; which, its metadata says. Where
+a question comes twice, one that did not fail goes before one that did, and the newer before the older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from inspect_ai.log import (
+    EvalLog,
+    EvalSample,
+    list_eval_logs,
+    read_eval_log,
+    read_eval_log_sample_summaries,
+    read_eval_log_samples_by_id,
+)
+
+from chorus.types import Answer
+from evals import samples
+from evals.outcomes import Outcome, outcome
+
+CELL = ("system", "task", "split", "seed")
+"""What a log's metadata names of its cell."""
+
+UNREAD = {"events", "messages", "events_data", "attachments", "timelines"}
+"""Fields of a sample that say nothing here, and make up most of it."""
+
+
+def read(folder: Path) -> Iterator[Outcome]:
+    """Yield the outcome of every sample in the logs of a folder, oldest log first; logs of other runs are passed over.
+
+    A log whose run was killed is read as far as it was written.
+    """
+    for info in list_eval_logs(str(folder), formats=["eval"], descending=False):
+        log = read_eval_log(info, header_only=True)
+        if not set(CELL) <= set(log.eval.metadata or {}):
+            continue
+        names = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(info)]
+        for sample in read_eval_log_samples_by_id(info, names, exclude_fields=UNREAD):
+            yield of_sample(sample, log)
+
+
+def of_sample(sample: EvalSample, log: EvalLog) -> Outcome:
+    """Return what came of a sample. One whose solver crashed has no record, and failed with its error as the reason."""
+    cell: dict[str, Any] = log.eval.metadata or {}
+    record = samples.kept(sample.store)
+    if record is not None and sample.error is None:
+        return outcome(_with_answer(record, sample), cell["system"], cell["task"], cell["split"])
+    return Outcome(
+        system=cell["system"],
+        task=cell["task"],
+        split=cell["split"],
+        question=str(sample.id),
+        seed=cell["seed"],
+        status="failed",
+        reason=sample.error.message if sample.error else "there is no record",
+        gold=str(sample.target),
+        calls=0,
+        prompt_tokens=0,
+        cached_tokens=0,
+        completion_tokens=0,
+        wall_s=sample.total_time or 0.0,
+    )
+
+
+def together(*found: Iterable[Outcome]) -> list[Outcome]:
+    """Return one outcome of each key, in the order of the keys; later ones go before earlier, failures behind all."""
+    best: dict[tuple[str, str, int, str], Outcome] = {}
+    for one in (one for several in found for one in several):
+        before = best.get(one.key)
+        if before is None or before.status == "failed" or one.status != "failed":
+            best[one.key] = one
+    return [best[key] for key in sorted(best, key=_natural)]
+
+
+def _with_answer(record: Answer, sample: EvalSample) -> Answer:
+    return record.model_copy(update={"question": record.question.model_copy(update={"answer": str(sample.target)})})
+
+
+def _natural(key: tuple[str, str, int, str]) -> tuple[str, str, int, tuple[tuple[int, str], ...]]:
+    """Order numbers in a question's id by their size."""
+    *before, question = key
+    parts = tuple((int(part), "") if part.isdecimal() else (-1, part) for part in question.split("/"))
+    return (*before, parts)  # type: ignore[return-value]
