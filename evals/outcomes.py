@@ -72,10 +72,18 @@ class Outcome(Frozen):
     confidence: Probability = 0.0
     share: Probability = 0.0
     """The winner's share of the support."""
+    rule: str = ""
+    """How it was decided."""
+    engine: str = ""
+    """SPEC of the engine."""
+    checkpoint_sha256: str | None = None
+    """Hash of the local weights, where the engine has any."""
     calibrated: bool = False
     """Whether `confidence` comes from a calibration file."""
     gated: bool = False
     """Whether the gate answered, so that the rest was never asked."""
+    resampled: bool = False
+    """Whether the vote was taken again from stored drafts: it then has no time of its own, and `wall_s` is 0."""
     calls: int = Field(ge=0)
     prompt_tokens: int = Field(ge=0)
     cached_tokens: int = Field(ge=0)
@@ -136,6 +144,9 @@ def outcome(record: Answer, system: str, task: str, split: str) -> Outcome:
         side=sides[-2] if own else None,
         confidence=record.confidence,
         share=record.decision.support[0].share if record.decision.support else 0.0,
+        rule=record.decision.rule,
+        engine=record.plan.engine,
+        checkpoint_sha256=record.plan.checkpoint_sha256,
         calibrated=record.decision.calibrated,
         gated=record.plan.gate is not None and {turn.seat for turn in record.turns} <= set(record.plan.gate.seats),
         calls=record.usage.calls,

@@ -23,7 +23,7 @@ from chorus.engines.base import Completion, Emit, EngineInfo, Request, estimate_
 from chorus.engines.calls import Calls
 from chorus.engines.openai_dialect import Dialect, blame_schema
 from chorus.engines.openai_faults import clip, html_in, status_of, translate, wire_errors
-from chorus.engines.openai_models import find_model, is_loopback, split_address
+from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback, split_address
 from chorus.engines.openai_stream import Reading
 from chorus.engines.tool_calls import Ear
 from chorus.errors import ConfigError, EngineError
@@ -32,7 +32,6 @@ from chorus.types import Message, Usage
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-CONNECT_TIMEOUT_S = 5.0
 DEFAULT_CONTEXT_WINDOW = 8192
 
 RUNAWAY_CHARS = 100
@@ -96,7 +95,9 @@ def _client(url: str, timeout_s: float) -> AsyncOpenAI:
     return openai.AsyncOpenAI(
         base_url=url,
         api_key=os.environ.get("OPENAI_API_KEY") or "none",
-        timeout=openai.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+        # A server that has been reached has as long to take a connection as to answer: the clock runs on while this
+        # process is too busy to notice that it was taken, and then a short limit mistakes us for a server that is gone.
+        timeout=openai.Timeout(timeout_s, connect=max(timeout_s, CONNECT_TIMEOUT_S)),
         max_retries=0,
         # A proxy that the environment names can't reach this machine's own servers.
         http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(url) else None,

@@ -18,6 +18,9 @@ from chorus.errors import ConfigError
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
+CONNECT_TIMEOUT_S = 5.0
+"""How long a server may take to accept the first connection: a wrong address is to be told soon."""
+
 _WINDOW_FIELDS = ("max_model_len", "context_length", "max_context_length")
 """What vLLM, OpenRouter and LM Studio call the context window in their lists of models."""
 
@@ -72,8 +75,10 @@ async def find_model(client: AsyncOpenAI, url: str, wanted: str, timeout_s: floa
 
 async def _served(client: AsyncOpenAI, url: str, wanted: str, timeout_s: float) -> dict[str, int | None] | None:
     """Return the models served with their context windows; `None` when there is no list, but a name to go by."""
+    from openai import Timeout
+
     try:
-        raw = await client.models.with_raw_response.list()
+        raw = await client.models.with_raw_response.list(timeout=Timeout(timeout_s, connect=CONNECT_TIMEOUT_S))
     except wire_errors() as error:
         if status_of(error) in (404, 405, 501):
             if wanted:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 COLOURS = ("#8a8f98", "#b9bec7", "#c9a27e", "#b4552d", "#2f6db3", "#79b0ec", "#3f7d3a", "#8a4bab", "#9a6b00", "#0f7d7d")
 
@@ -28,26 +30,40 @@ def bars(
         label: of the vertical axis, with its unit.
         log: whether that axis is logarithmic.
     """
+    with canvas(path, title) as (figure, axes):
+        width = 0.84 / max(len(series), 1)
+        for number, (name, values) in enumerate(series.items()):
+            places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
+            drawn = axes.bar(places, values, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
+            axes.bar_label(drawn, ["" if math.isnan(value) else f"{value:.2g}" for value in values], fontsize=7)
+        axes.set_xticks(range(len(groups)), groups)
+        axes.set_ylabel(label)
+        if log:
+            axes.set_yscale("log")
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
+
+
+@contextmanager
+def canvas(path: Path, title: str) -> Iterator[tuple[Any, Any]]:
+    """Give a figure and its axes to draw on, in the one style that results are drawn in, and write it on leaving.
+
+    Args:
+        path: of the file; its ending says whether it is SVG or PNG.
+        title: above the plot.
+    """
     import matplotlib
 
-    matplotlib.use("svg")
+    matplotlib.use("agg")
     # The same figures give the same file, and text stays text.
     matplotlib.rcParams.update({"svg.hashsalt": "chorus", "svg.fonttype": "none", "font.family": "sans-serif"})
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 4.4), layout="constrained")
-    width = 0.84 / max(len(series), 1)
-    for number, (name, values) in enumerate(series.items()):
-        places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
-        drawn = axes.bar(places, values, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
-        axes.bar_label(drawn, ["" if math.isnan(value) else f"{value:.2g}" for value in values], fontsize=7)
-    axes.set_xticks(range(len(groups)), groups)
-    axes.set_ylabel(label)
-    axes.set_title(title, loc="left", fontsize=11)
-    if log:
-        axes.set_yscale("log")
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    try:
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.spines[["top", "right"]].set_visible(False)
+        yield figure, axes
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=110, metadata={"Date": None} if path.suffix == ".svg" else None)
+    finally:
+        pyplot.close(figure)

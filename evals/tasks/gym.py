@@ -30,6 +30,7 @@ LEFT_OUT: Mapping[str, str] = {
     "spell_backward": "its scorer rewards junk",
     "syllogism": "holds invalid conclusions for valid (all A are B, some B are not C: some A are not C)",
     "fraction_simplification": "our grader takes 2/4 for 1/2, which is the whole task",
+    "sentence_reordering": "its sentences end anywhere (`Just now, Mrs.`), so that an answer can't be told from its mark",
     "family_relationships": "calls a wife a father-in-law where a name is given to both sexes",
 }
 """Generators that no task is made of, with the reason. FACTS of version 0.1.25."""

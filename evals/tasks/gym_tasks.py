@@ -22,6 +22,11 @@ def _of(template: str) -> Callable[[Entry], str]:
     return lambda entry: template.format(**entry["metadata"])
 
 
+def _asked(entry: Entry) -> str:
+    """Take the question as it is."""
+    return str(entry["question"])
+
+
 def _plainly(entry: Entry) -> str:
     """Take the question as it is, less its last sentence where that gives orders."""
     return re.sub(_ORDERS, "", str(entry["question"]).strip(), flags=re.S)
@@ -34,12 +39,13 @@ def _listed(field: str, template: str) -> Callable[[Entry], str]:
 
 def _legs(entry: Entry) -> str:
     animals = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in entry["metadata"]["animals"].items()]
-    return f"How many legs are there on {' and '.join(animals)} in total?"
+    return f"How many legs do {' and '.join(animals)} have?"
 
 
 def _filtered(entry: Entry) -> str:
-    first, _, _ = str(entry["question"]).partition("\n")
-    return re.sub(r"[\[\]']", "", first)
+    told = entry["metadata"]
+    which = ("" if told["operation"].startswith("keep") else "not ") + told["operation"].partition("_")[2]
+    return f"Which of the numbers {', '.join(told['original_numbers'])} are {which} than {told['filter_value']}?"
 
 
 def _last_line(entry: Entry) -> str:
@@ -47,12 +53,18 @@ def _last_line(entry: Entry) -> str:
 
 
 def _letters(entry: Entry) -> str:
-    return f"Unscramble the letters of this word: {entry['metadata']['scrambled_words'][0]}"
+    return f"Which word is made of the letters {entry['metadata']['scrambled_words'][0]}?"
+
+
+def _houses(entry: Entry) -> str:
+    told = str(entry["question"]).partition("(numbered")[0].strip()
+    story = str(entry["question"]).partition("different characteristics:\n")[2]
+    return f"{told.removeprefix('This is a logic puzzle. ')}, from left to right.\n{story}".partition("?")[0] + "?"
 
 
 def _spiral(entry: Entry) -> str:
     rows = "\n".join(" ".join(map(str, row)) for row in entry["metadata"]["matrix"])
-    return f"List the numbers of this square clockwise, from the top left:\n{rows}"
+    return f"What are the numbers of this square, read clockwise from the top left?\n{rows}"
 
 
 def _items(answer: str) -> str:
@@ -86,9 +98,9 @@ GYM_TASKS: tuple[Gym, ...] = (
         "number",
         _of("What is {expression}?"),
         {
-            "2 terms, 1 digit": _fixed(terms=2, digits=1),
-            "3 terms, 1 digit": _fixed(terms=3, digits=1),
-            "2 terms, 2 digits": _fixed(terms=2, digits=2),
+            "digits": _fixed(terms=2, digits=1),
+            "3-terms": _fixed(terms=3, digits=1),
+            "2-digits": _fixed(terms=2, digits=2),
         },
     ),
     Gym(
@@ -96,7 +108,7 @@ GYM_TASKS: tuple[Gym, ...] = (
         "products",
         "number",
         lambda entry: f"What is {entry['metadata']['expression']}?",
-        {"1 digit": _fixed(terms=2, digits=1), "2 digits": _fixed(terms=2, digits=2)},
+        {"digits": _fixed(terms=2, digits=1), "2-digits": _fixed(terms=2, digits=2)},
     ),
     Gym(
         "basic-arithmetic",
@@ -104,8 +116,8 @@ GYM_TASKS: tuple[Gym, ...] = (
         "number",
         _of("What is {expression}?"),
         {
-            "2 terms": _fixed(terms=2, digits=1) | _PLUS_MINUS_TIMES,
-            "3 terms": _fixed(terms=3, digits=1) | _PLUS_MINUS_TIMES,
+            "2-terms": _fixed(terms=2, digits=1) | _PLUS_MINUS_TIMES,
+            "3-terms": _fixed(terms=3, digits=1) | _PLUS_MINUS_TIMES,
         },
     ),
     Gym(
@@ -113,28 +125,32 @@ GYM_TASKS: tuple[Gym, ...] = (
         "decimal_chain_sum",
         "number",
         _of("What is {expression}?"),
-        {"1 place": _fixed(terms=2, digits=1, decimal_places=1)},
+        {"1-place": _fixed(terms=2, digits=1, decimal_places=1)},
     ),
     Gym(
         "gcd",
         "gcd",
         "number",
         _listed("numbers", "What is the greatest common divisor of {numbers}?"),
-        {"to 20": _between(value=(2, 20)), "to 100": _between(value=(2, 100))},
+        {
+            "to-10": _between(value=(2, 10)),
+            "to-20": _between(value=(2, 20)),
+            "to-100": _between(value=(2, 100)),
+        },
     ),
     Gym(
         "lcm",
         "lcm",
         "number",
         _listed("numbers", "What is the least common multiple of {numbers}?"),
-        {"to 9": _between(value=(2, 9)), "to 12": _between(value=(2, 12))},
+        {"to-9": _between(value=(2, 9)), "to-12": _between(value=(2, 12))},
     ),
     Gym(
         "count-bits",
         "count_bits",
         "number",
-        lambda entry: str(entry["question"]),
-        {"to 200": _between(n=(1, 200))},
+        _asked,
+        {"to-200": _between(n=(1, 200))},
     ),
     Gym(
         "legs",
@@ -142,30 +158,48 @@ GYM_TASKS: tuple[Gym, ...] = (
         "number",
         _legs,
         {
-            "1 animal": _fixed(animals=1) | _between(instances=(1, 4)),
-            "2 animals": _fixed(animals=2) | _between(instances=(1, 4)),
+            "1-animal": _fixed(animals=1) | _between(instances=(2, 5)),
+            "2-animals": _fixed(animals=2) | _between(instances=(1, 4)),
         },
     ),
     Gym(
         "letters",
         "letter_counting",
         "number",
-        lambda entry: str(entry["question"]),
-        {"3 words": _fixed(words=3), "5 words": _fixed(words=5)},
+        _asked,
+        {"3-words": _fixed(words=3), "5-words": _fixed(words=5)},
     ),
     Gym(
         "equations",
         "simple_equations",
         "number",
-        lambda entry: str(entry["question"]),
-        {"to 9": _fixed(terms=2) | _between(value=(1, 9)) | _EQUATIONS},
+        _of("If {equation}, what is {variable}?"),
+        {
+            "sums": _fixed(terms=2) | _between(value=(1, 9)) | {"operators": ("+",), "operators_weights": (1.0,)},
+            "sums-and-differences": _fixed(terms=2) | _between(value=(1, 9)) | _EQUATIONS,
+        },
     ),
     Gym(
         "sequences",
         "number_sequence",
         "number",
-        lambda entry: f"Which number comes next: {str(entry['question']).replace(', ?', '')}?",
-        {"1 rule": _between(terms=(4, 6), value=(0, 10)) | {"max_complexity": 1}},
+        lambda entry: f"What is the next number in {str(entry['question']).replace(', ?', '')}?",
+        {"1-rule": _between(terms=(4, 6), value=(0, 10)) | {"max_complexity": 1}},
+    ),
+    Gym(
+        "base-conversion",
+        "base_conversion",
+        "short",
+        lambda entry: re.sub("Now, convert (.*) to (.*)", r"What is \1 in \2?", _last_line(entry)),
+        {"to-20": _between(base=(8, 12), value=(1, 20))},
+    ),
+    Gym(
+        "list-rules",
+        "list_functions",
+        "list",
+        lambda entry: str(entry["question"]).partition("Examples:\n")[2].strip(),
+        {"any": {}},
+        _items,
     ),
     Gym(
         "triangles",
@@ -174,25 +208,27 @@ GYM_TASKS: tuple[Gym, ...] = (
         lambda entry: "Two angles of a triangle are {:g} and {:g} degrees. What is the third angle?".format(
             *entry["metadata"]["known_angles"]
         ),
-        {"3 sides": _fixed(sides=3)},
+        {"triangle": _fixed(sides=3)},
     ),
     Gym(
         "primes",
         "count_primes",
         "number",
         _of("How many prime numbers are there from {start} to {end}?"),
-        {"to 20": _between(n=(1, 20))},
+        {"to-20": _between(n=(1, 20))},
     ),
     Gym(
         "larger-number",
         "number_format",
         "number",
-        lambda entry: "Which is the {}: {}?".format(
+        lambda entry: "Which number is {}, {}?".format(
             entry["metadata"]["size"].replace("st", "r"),
-            " or ".join(f"{number:.2f}" for number in entry["metadata"]["candidates"]),
+            " or ".join(f"{number:.1f}" for number in entry["metadata"]["candidates"]),
         ),
-        {"2 numbers": _fixed(num_candidates=2) | _between(n=(1, 1000)) | {"max_delta": 100.0}},
-        lambda answer: f"{float(answer):.2f}",
+        {
+            "2-numbers": _fixed(num_candidates=2) | _between(n=(1, 100)) | {"max_delta": 50.0},
+        },
+        lambda answer: f"{float(answer):.1f}",
     ),
     Gym(
         "filter-numbers",
@@ -200,8 +236,9 @@ GYM_TASKS: tuple[Gym, ...] = (
         "list",
         _filtered,
         {
-            "3 numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 50)),
-            "4 numbers": _fixed(numbers=4, decimals=0) | _between(value=(0, 50)),
+            "3-numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 50)),
+            "2-numbers": _fixed(numbers=2, decimals=0) | _between(value=(0, 50)),
+            "4-numbers": _fixed(numbers=4, decimals=0) | _between(value=(0, 50)),
         },
         _items,
     ),
@@ -211,8 +248,9 @@ GYM_TASKS: tuple[Gym, ...] = (
         "list",
         lambda entry: str(entry["question"]).splitlines()[0].replace(".0", ""),
         {
-            "3 numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 99)),
-            "5 numbers": _fixed(numbers=5, decimals=0) | _between(value=(0, 99)),
+            "3-numbers": _fixed(numbers=3, decimals=0) | _between(value=(0, 99)),
+            "2-numbers": _fixed(numbers=2, decimals=0) | _between(value=(0, 99)),
+            "5-numbers": _fixed(numbers=5, decimals=0) | _between(value=(0, 99)),
         },
         _items,
     ),
@@ -220,15 +258,18 @@ GYM_TASKS: tuple[Gym, ...] = (
         "sort-words",
         "word_sorting",
         "list",
-        _listed("transformed_words", "Sort these words in {direction} order of the alphabet: {transformed_words}"),
-        {"3 words": _fixed(words=3) | {"transformation": "lowercase"}},
+        _listed("transformed_words", "What are the words {transformed_words} in {direction} order of the alphabet?"),
+        {
+            "3-words": _fixed(words=3) | {"transformation": "lowercase"},
+            "2-words": _fixed(words=2) | {"transformation": "lowercase"},
+        },
     ),
     Gym(
         "reverse-words",
         "word_sequence_reversal",
         "list",
-        _last_line,
-        {"3 words": _fixed(words=3), "2 words": _fixed(words=2)},
+        _listed("words", "What is this list in reverse order: {words}?"),
+        {"3-words": _fixed(words=3), "2-words": _fixed(words=2)},
     ),
     Gym(
         "jumbled-word",
@@ -241,58 +282,68 @@ GYM_TASKS: tuple[Gym, ...] = (
         },
     ),
     Gym(
-        "reorder-words",
-        "sentence_reordering",
-        "short",
-        lambda entry: str(entry["question"]).replace("in the following sentence", "of this sentence"),
-        {"3 to 4 words": _between(words_in_sentence=(3, 4))},
-    ),
-    Gym(
         "needle",
         "needle_haystack",
         "short",
-        _plainly,
+        _asked,
         {
-            "2 statements": _fixed(num_statements=2),
-            "4 statements": _fixed(num_statements=4),
-            "8 statements": _fixed(num_statements=8),
+            "2-statements": _fixed(num_statements=2),
+            "4-statements": _fixed(num_statements=4),
+            "8-statements": _fixed(num_statements=8),
+        },
+    ),
+    Gym(
+        "palindromes",
+        "palindrome_generation",
+        "short",
+        _listed("letters", "Which palindrome is made of the letters {letters}?"),
+        {"3-letters": _fixed(length=3)},
+    ),
+    Gym(
+        "houses",
+        "zebra_puzzles",
+        "short",
+        _houses,
+        {
+            "3-people": {"num_people": 3, "num_characteristics": 2},
+            "2-people": {"num_people": 2, "num_characteristics": 2},
         },
     ),
     Gym(
         "cube",
         "color_cube_rotation",
         "short",
-        _plainly,
-        {"1 turn": _fixed(rotations=1)},
+        _asked,
+        {"1-turn": _fixed(rotations=1)},
     ),
     Gym(
         "weekday-after",
         "calendar_arithmetic",
         "short",
-        _plainly,
-        {"up to 3 days": {"tasks": ["weekday_offset"], "offset_upper_bound": 3}},
+        _asked,
+        {"to-3-days": {"tasks": ["weekday_offset"], "offset_upper_bound": 3}},
     ),
     Gym(
         "leap-years",
         "calendar_arithmetic",
         "yesno",
         _plainly,
-        {"200 years": {"tasks": ["is_leap_year"]}},
+        {"200-years": {"tasks": ["is_leap_year"]}},
         _truth,
     ),
     Gym(
         "siblings",
         "aiw",
         "number",
-        lambda entry: str(entry["question"]),
-        {"to 4": {"max_entities": 4, "task_types": ["siblings"], "task_type_weights": [1.0]}},
+        _asked,
+        {"to-4": {"max_entities": 4, "task_types": ["siblings"], "task_type_weights": [1.0]}},
     ),
     Gym(
         "spiral",
         "spiral_matrix",
         "list",
         _spiral,
-        {"2 by 2": _fixed(n=2)},
+        {"2-by-2": _fixed(n=2)},
         lambda answer: ", ".join(answer.split()),
     ),
     Gym(

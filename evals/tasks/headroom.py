@@ -93,18 +93,19 @@ def _row(name: str, asked: Sequence[Question], plain: dict[str, Answer], methods
 COLUMNS = ("task", "questions", "accuracy", "95% (Wilson)", "majority answer", "which", "vote of 8", "any of 8", "room")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engine", default="vllm:smollm2-135m", help="engine SPEC")
     parser.add_argument("--records", type=Path, default=Path("runs/headroom"), help="folder for the records")
+    parser.add_argument("--results", type=Path, default=report.RESULTS, help="folder for the table")
     parser.add_argument("--count", type=int, default=24, help="questions a task")
     parser.add_argument("--tasks", nargs="+", help="names; every candidate by default")
     parser.add_argument(
         "--methods", nargs="*", default=(), help="tasks that the eight methods answer too; none named: all"
     )
     parser.add_argument("--concurrency", type=int, default=32, help="questions at once")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     asyncio.run(measure(options))
 
 
@@ -130,6 +131,7 @@ async def measure(options: argparse.Namespace) -> None:
             f"Room: accuracy from {LOW} to {HIGH}, and above the share of the commonest right answer.",
             "Vote of 8 and any of 8: the methods of the pack `reasoning`, greedy, one round.",
         ],
+        folder=options.results,
     )
     print(path.read_text("utf-8"))
 

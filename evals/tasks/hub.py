@@ -10,13 +10,13 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chorus.debate.grading.choices import LETTERS
 from chorus.errors import QuestionError
 from chorus.types import AnswerKind
-from evals.tasks.splits import Split
+from evals.tasks.splits import Split, deal
 from evals.tasks.task import Item, Task
 
 Row = Mapping[str, Any]
@@ -43,12 +43,21 @@ class Hub:
         return Task(self.name, self.kind, source, self.licence, self.items, seen=seen, extra="datasets and a hub")
 
     def items(self, split: Split) -> Iterator[Item | None]:
-        """Yield the rows as questions, each marked with the split that it is to be dealt to. Raises QuestionError."""
+        """Yield the rows as questions. Raises QuestionError."""
         for number, row in enumerate(rows(self.path, self.config, self.parts[split])):
             try:
-                yield self.read(row)
+                item = self.read(row)
             except (KeyError, IndexError, TypeError, AttributeError) as error:
                 raise QuestionError(f"{self.path}, row {number}: not as expected: {error!r}") from error
+            yield self._dealt(item, split) if item else None
+
+    def _dealt(self, item: Item, split: Split) -> Item:
+        """Mark a row with our split, where the data set has a test split of its own."""
+        if len(set(self.parts.values())) == 1:
+            return item
+        if split != "test":
+            split = "train" if deal(item.text) == "train" else "dev"
+        return replace(item, split=split)
 
 
 def rows(path: str, config: str | None, part: str) -> Iterator[Row]:
@@ -61,7 +70,7 @@ def rows(path: str, config: str | None, part: str) -> Iterator[Row]:
         yield from datasets.load_dataset(path, config, split=part)
     except QuestionError:
         raise
-    except Exception as error:  # noqa: BLE001  (whatever the hub's client raises: network, gate, cache, format)
+    except Exception as error:  # whatever the hub's client raises: network, gate, cache, format
         first = str(error).strip().partition("\n")[0]
         raise QuestionError(
             f"the data set {path} can't be had from the hub: {first or type(error).__name__}"

@@ -16,8 +16,11 @@ _ENOUGH = 100
 
 
 def rows() -> Iterator[tuple[str, ...]]:
-    """Yield a row a task: its name, kind, source, licence, the share of dev's commonest right answer, what the embedded
-    model scored on dev where that was measured, and what speaks against it."""
+    """Yield a row a task, in the columns above.
+
+    `majority` is the share of dev's commonest right answer, `model` what the embedded model scored there, where that was
+    measured.
+    """
     measured = scores()
     for task in catalogue().values():
         score = f"{measured[task.name]:.2f}" if task.name in measured else ""

@@ -22,6 +22,8 @@ class Item:
     choices: tuple[str, ...] = ()
     kind: AnswerKind | None = None
     """What sort of answer it wants, where the questions of a task differ."""
+    split: Split | None = None
+    """Which split it is of, where its source has splits of its own; None: its text decides."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from debates import SUM, after, engine, hold, plan
+from debates import SUM, engine, hold, plan
 
 from chorus.errors import RecordError
-from chorus.types import GatePlan
 from evals import outcomes
 from evals.outcomes import Outcome, outcome
 

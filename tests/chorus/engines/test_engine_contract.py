@@ -27,7 +27,7 @@ from chorus.types import Message, Tool, ToolCall
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
 ]
 
 WINDOW = 2048

@@ -1,7 +1,10 @@
 """The OpenAI client against a real HTTP server that behaves, and misbehaves in every way we know of."""
 
 import asyncio
+import contextlib
 import os
+import socket
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,6 +12,7 @@ from email.utils import format_datetime
 import pytest
 from fake_openai_server import FakeOpenAIServer, Refusal, Stream, context_too_long, error, html, in_thread, rate_limited
 
+from chorus.engines import openai_models
 from chorus.engines.base import Completion, Request, Sampling, estimate_tokens
 from chorus.engines.openai_http import OpenAIEngine, open_openai
 from chorus.errors import ConfigError, ContextTooLong, EngineError, EngineUnreachable
@@ -442,6 +446,34 @@ async def test_a_server_that_went_away_is_an_engine_error():
     with pytest.raises(EngineError, match="can't reach") as failed:
         await ask(engine)
     assert isinstance(failed.value, EngineUnreachable), "a debate waits for it to come back"
+    await engine.aclose()
+
+
+async def test_an_address_that_takes_no_connection_is_told_soon(monkeypatch):
+    monkeypatch.setattr(openai_models, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as waiting:
+        for _ in range(4):  # nobody accepts these, and there is no room for more
+            knocking = waiting.enter_context(socket.socket())
+            knocking.setblocking(False)
+            knocking.connect_ex(full.getsockname())
+        with pytest.raises(EngineUnreachable, match="it took no connection in time"):
+            await open_openai(f"http://127.0.0.1:{full.getsockname()[1]}/v1#fake", timeout_s=60)
+
+
+async def test_a_process_too_busy_to_notice_its_connection_does_not_take_the_server_for_gone(server, monkeypatch):
+    """A connection takes several rounds of the event loop, and each may last long where many calls are written at once."""
+    monkeypatch.setattr(openai_models, "CONNECT_TIMEOUT_S", 1.0)
+    engine = await open_openai(server.url, timeout_s=60)
+
+    async def hog() -> None:
+        for _ in range(4):
+            time.sleep(0.4)  # noqa: ASYNC251
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as both:
+        call = both.create_task(ask(engine))
+        both.create_task(hog())
+    assert call.result().text == "Answer: 56"
     await engine.aclose()
 
 

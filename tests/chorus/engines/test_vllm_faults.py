@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 from debates import LIBRARY, plan
 from test_vllm_local import checkpoint, make_adapter
-from vllm_server import MODEL, VllmServer
+from vllm_server import MODEL, START_S, VllmServer
 
 from chorus import checkpoints
 from chorus.debate.budget import Limits
@@ -33,7 +33,7 @@ from chorus.types import Answer, Message, Question
 
 psutil = pytest.importorskip("psutil", reason="it comes with vLLM")
 
-pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 WINDOW = 1024
 SEATS = ("skeptic", "estimator", "formalist")
@@ -82,13 +82,23 @@ async def by_server(folder: Path) -> AsyncIterator[Case]:
     loop_scope="module",
     params=[pytest.param(in_process, id="in process"), pytest.param(by_server, id="by server")],
 )
-async def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Case]:
+async def route(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Case]:
     folder = tmp_path_factory.mktemp("vllm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tempfile.tempdir", str(folder))  # where the log of an engine's death is kept
         async with request.param(folder) as case:
             yield case
             await case.engine.aclose()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def case(route: Case) -> AsyncIterator[Case]:
+    """A route that works, whatever became of it in the test before. A server that dies fails the test that it died in."""
+    if route.server:
+        await asyncio.to_thread(route.server.revive)
+    yield route
+    died = route.server and route.server.death()
+    assert not died, f"the vLLM server died of this test:\n{died}"
 
 
 def kill_workers() -> None:
@@ -118,7 +128,7 @@ async def ask(engine: Engine, text: str, **sampling) -> Completion:
     return await engine.generate(Request(user(text), Sampling(**sampling)), lambda piece: None)
 
 
-async def idle(case: Case, within_s: float = 20.0) -> bool:
+async def idle(case: Case, within_s: float = 60.0) -> bool:
     """Wait until vLLM says that it holds no request."""
     until = time.monotonic() + within_s
     while time.monotonic() < until:
@@ -251,8 +261,12 @@ async def test_hundreds_of_debates_at_once_are_held_in_order(case):
             await asyncio.sleep(0.05)
 
     watcher = asyncio.create_task(watch())
-    answers = await asyncio.gather(*(hold(number) for number in range(count)))
-    watcher.cancel()
+    try:
+        async with asyncio.TaskGroup() as crowd:
+            held = [crowd.create_task(hold(number)) for number in range(count)]
+    finally:
+        watcher.cancel()
+    answers = [one.result() for one in held]
     assert [turn.status for answer in answers for turn in answer.turns] == ["done"] * 2 * count
     assert 1 <= peak <= limit
     assert max(abs(place - number) for place, number in enumerate(ended)) <= 2 * limit
@@ -276,15 +290,19 @@ async def test_a_thousand_streams_dropped_at_any_moment_leave_no_request(case):
         async with slots:
             request = Request(user(f"Tell story {number % 9}."), Sampling(max_tokens=400), debate=str(number))
             call = asyncio.create_task(case.engine.generate(request, hear))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(gone.wait(), after_s)
-            dropped.append(len(heard))
-            call.cancel()
+            try:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), after_s)
+                dropped.append(len(heard))
+            finally:
+                call.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await call
 
     moments = [(chance.choice((0, 0.01, 0.2, 5)), chance.choice((1, 1, 2, 4))) for _ in range(1000)]
-    await asyncio.gather(*(drop(number, *moment) for number, moment in enumerate(moments)))
+    async with asyncio.TaskGroup() as storm:  # if one fails the rest end with it, and trouble no other test
+        for number, moment in enumerate(moments):
+            storm.create_task(drop(number, *moment))
     assert min(dropped) == 0
     assert max(dropped) >= 2, "some were dropped amid their words"
     assert await idle(case)
@@ -297,30 +315,31 @@ async def test_a_thousand_streams_dropped_at_any_moment_leave_no_request(case):
 class Rigged:
     """Lets vLLM compute every call, of which two voices' are short and agree, and the third's is long."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.info = engine.info
-        self.count = engine.count
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._engine = case.engine
+        self.info = case.engine.info
+        self.count = case.engine.count
+        self.computing: list[int] = []
+        """The requests that vLLM held when a short call had ended, and its voice had not yet been heard."""
 
     async def generate(self, request: Request, emit) -> Completion:
         if request.id.endswith(".formalist"):
             long = Request(user("Count from 1 to 500, one number a line."), Sampling(max_tokens=900), request.id)
             return await self._engine.generate(long, emit)
         short = dataclasses.replace(request, sampling=Sampling(max_tokens=12))
-        return dataclasses.replace(await self._engine.generate(short, emit), text="Answer: 56", logprobs=())
+        said = await self._engine.generate(short, emit)
+        self.computing.append(await self._case.busy())
+        return dataclasses.replace(said, text="Answer: 56", logprobs=())
 
 
 async def test_when_the_outcome_is_settled_what_is_in_flight_is_aborted_in_vllm(case):
     assert await idle(case)
-    computing, aborted = [], case.engine.calls.aborted
-    async with aclosing(debate(Rigged(case.engine), spec="none", rounds=1).run()) as stream:
-        async for event in stream:
-            if isinstance(event, events.TurnFinished):
-                computing.append(await case.busy())
-            if isinstance(event, events.Decided):
-                answer = event.answer
-    assert computing[0] >= 1, "the others were being computed when the first had spoken"
-    assert await idle(case, 3), "900 tokens would take half a minute"
+    engine, aborted = Rigged(case), case.engine.calls.aborted
+    answer = await debate(engine, spec="none", rounds=1).hold()
+    assert len(engine.computing) == 2
+    assert min(engine.computing) >= 1, "the long call was being computed when the short ones had ended"
+    assert await idle(case, 10), "900 tokens would take half a minute"
     late = next(turn for turn in answer.turns if turn.seat == "formalist")
     assert (answer.status, answer.answer, late.status, late.reason) == ("done", "56", "cancelled", SETTLED)
     assert case.engine.calls.aborted == aborted + 1
@@ -347,7 +366,7 @@ async def killed_in_round_two(case: Case, then: Callable[[], None] = lambda: Non
 async def test_a_server_that_is_killed_and_restarted_is_waited_for(case):
     if case.server is None:
         pytest.skip("an engine in this process is opened again by whoever opened it")
-    answer = await killed_in_round_two(case, case.server.start, patience_s=200)
+    answer = await killed_in_round_two(case, case.server.start, patience_s=START_S)
     assert answer.status == "done", answer.reason
     assert not [turn for turn in answer.turns if turn.status == "failed"]
     assert any("the engine could not be reached for" in note for note in answer.notes), answer.notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -13,7 +14,9 @@ import urllib.request
 from pathlib import Path
 
 MODEL = "smollm2-135m"
-START_S = 240.0
+START_S = 480.0
+PATIENCE_S = 60.0
+"""How long it may take over a question about itself: where it is busy, and so is the machine, that is seconds."""
 
 
 def free_port() -> int:
@@ -40,8 +43,9 @@ class VllmServer:
         self.start()
 
     def start(self) -> None:
-        """Start it; after a `kill` again, on the same port."""
-        with self.log.open("wb") as out:
+        """Start it; after its end again, on the same port."""
+        self._killed = False
+        with self.log.open("ab") as out:
             self._process = subprocess.Popen(
                 self._command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -67,21 +71,34 @@ class VllmServer:
         assert found
         return int(sum(map(float, found)))
 
+    def death(self) -> str | None:
+        """Return the end of its log when it has ended of itself."""
+        if self._process.poll() is None or self._killed:
+            return None
+        return self.log.read_text("utf-8", "replace")[-3000:]
+
+    def revive(self) -> None:
+        """Start it again when it has ended, and return once it answers."""
+        if self._process.poll() is not None:
+            self.start()
+        self.wait()
+
     def kill(self) -> None:
         """End it and its processes as a crash would: at once, without a word."""
+        self._killed = True
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def stop(self) -> None:
-        """End it and its processes."""
+        """End it and its processes: those that it leaves behind when it is asked to go amid its start too."""
         self._process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(30)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def _get(self, path: str) -> str:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(self.root + path, timeout=10) as answer:
+        with direct.open(self.root + path, timeout=PATIENCE_S) as answer:
             return answer.read().decode()
