@@ -18,7 +18,9 @@ def table(found: Iterable[Outcome]) -> str:
         groups.setdefault((one.system, one.task), []).append(one)
     lines = [COLUMNS, *(_line(system, task, group) for (system, task), group in groups.items())]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def _line(system: str, task: str, group: list[Outcome]) -> tuple[str, ...]:

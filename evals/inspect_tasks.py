@@ -1,6 +1,6 @@
 """Our tasks as tasks of Inspect's.
 
-    inspect eval evals/questions -T task=products -T split=dev --solver evals/debate -S rounds=2 --model chorus/hf:smollm2-135m
+inspect eval evals/questions -T task=products -T split=dev --solver evals/debate -S rounds=2 --model chorus/hf:smollm2-135m
 """
 
 from __future__ import annotations

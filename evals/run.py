@@ -80,7 +80,9 @@ class Summary:
 
     def in_words(self) -> str:
         """Return one line for people."""
-        words = f"{self.total} questions asked of all systems: {self.done - self.found} answered now, {self.found} before"
+        words = (
+            f"{self.total} questions asked of all systems: {self.done - self.found} answered now, {self.found} before"
+        )
         if self.failed:
             names = ", ".join(self.failed[:3]) + (" …" if len(self.failed) > 3 else "")
             words += f"; {len(self.failed)} failed ({names}; --retry-failed asks them again)"
@@ -122,7 +124,9 @@ def run(
             asyncio.run(_Run(suite, folder, summary, advance, report).hold(missing))
         final = {one.key: one for one in collect(folder)}
         summary.done = len(wanted & final.keys())
-        summary.failed = ["/".join((key[0], key[3])) for key in sorted(wanted & final.keys()) if final[key].status == "failed"]
+        summary.failed = [
+            "/".join((key[0], key[3])) for key in sorted(wanted & final.keys()) if final[key].status == "failed"
+        ]
         return summary
 
 
@@ -260,7 +264,8 @@ def _same_suite(suite: Suite, folder: Path) -> None:
     except ValueError as error:
         raise RecordError(f"can't read {path}: {error}") from error
     now = {
-        system.name: {"solver": system.solver, **suite.settings_of(system, 0), "split": suite.split} for system in suite.system
+        system.name: {"solver": system.solver, **suite.settings_of(system, 0), "split": suite.split}
+        for system in suite.system
     }
     for name, settings in now.items():
         if (old := before.get(name, settings)) != settings:

@@ -80,7 +80,11 @@ def request(
         sampling(config),
         json_schema=json.dumps(schema.json_schema.model_dump(exclude_none=True)) if schema else None,
         tools=tuple(
-            Tool(name=tool.name, description=tool.description, parameters=tool.parameters.model_dump_json(exclude_none=True))
+            Tool(
+                name=tool.name,
+                description=tool.description,
+                parameters=tool.parameters.model_dump_json(exclude_none=True),
+            )
             for tool in tools
         ),
         tool_choice=choice.name if isinstance(choice, ToolFunction) else _CHOICE[choice],

@@ -37,7 +37,9 @@ def settings_options(command: F) -> F:
         ),
         click.option("--rounds", type=int, help="Rounds of the debate.  [2]"),
         click.option(
-            "--decision", metavar="NAME", help="plurality, weighted, surest, borda, schulze, unanimity, judge, synthesis."
+            "--decision",
+            metavar="NAME",
+            help="plurality, weighted, surest, borda, schulze, unanimity, judge, synthesis.",
         ),
         click.option(
             "--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"
