@@ -31,7 +31,7 @@ CHUNK = 16_384
 
 
 async def slow(readers: int) -> Line:
-    """Streams of most of a megabyte, read at 160 KB a second; and what others notice of them."""
+    """Streams of most of a megabyte, read at 50 KB a second; and what others notice of them."""
     async with serving(LONG, "--calls-at-once", "2048", "--max-tokens", "20000") as (server, http):
         before = await warmed(server, http)
         alone = [await _timed(http) for _ in range(10)]
@@ -88,7 +88,7 @@ async def _read_slowly(server: Server) -> str:
     with contextlib.suppress(OSError):
         while piece := await reader.read(CHUNK):
             last = (last + piece)[-CHUNK:]
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
     writer.close()
     if b"data: [DONE]" in last:
         return ANSWERED

@@ -18,7 +18,7 @@ from evals.bench.endpoint.clients import ANSWERED, ASKED, stream
 from evals.bench.endpoint.servers import CAST, Server, serving
 
 AT_ONCE = {"default": {"text": "Answer: 56", "confidence": 0.9}, "real_time": True}
-LIKE_A_MODEL = {
+LIKE_A_MODEL: dict[str, Any] = {
     "real_time": True,
     "max_concurrency": 4096,
     "latency": {"first": 0.3, "per_token": 0.02, "jitter": 0.5},
