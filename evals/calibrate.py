@@ -112,12 +112,12 @@ def fit(
 
 
 def _check(outcomes: Sequence[Outcome], test_too: bool) -> None:
-    for name, found in (
-        ("system", {one.system for one in outcomes}),
-        ("engine", {(one.engine, one.checkpoint_sha256) for one in outcomes}),
+    for name, number in (
+        ("system", len({one.system for one in outcomes})),
+        ("engine", len({(one.engine, one.checkpoint_sha256) for one in outcomes})),
     ):
-        if len(found) > 1:
-            raise RecordError(f"a calibration is of one {name}, and these are of {len(found)}: pick one")
+        if number > 1:
+            raise RecordError(f"a calibration is of one {name}, and these are of {number}: pick one")
     if gated := [one.question for one in outcomes if one.gated]:
         raise RecordError(f"{gated[0]} was answered at a gate: fit on debates that all voices took part in")
     if len({one.question for one in outcomes}) < 10:
@@ -174,10 +174,12 @@ def _check_of(section: str, fitted: Logistic, rows: Sequence[Row]) -> Check:
     right = np.array([row[2] for row in rows], dtype=np.float64)
     before = np.array([row[3] for row in rows])
     after = np.array([fitted.probability(row[1]) for row in rows])
-    figures: list[tuple[float, float]] = [
-        (figure(before, right), figure(after, right)) for figure in (knowing.brier, knowing.ece)
-    ]
-    return Check(section, len({row[0] for row in rows}), *figures)
+    return Check(
+        section,
+        len({row[0] for row in rows}),
+        (knowing.brier(before, right), knowing.brier(after, right)),
+        (knowing.ece(before, right), knowing.ece(after, right)),
+    )
 
 
 def _origin(fitting: Sequence[Outcome], command: str, seed: int) -> Fitted:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import rankdata
 
 from evals import recount
@@ -21,6 +22,7 @@ from evals.outcomes import Outcome
 from evals.stats import ALPHA, Floats, Interval
 
 BINS = 10
+Places = npt.NDArray[np.intp]
 RESAMPLES = 500
 
 
@@ -143,7 +145,7 @@ def _losses(sure: Floats, right: Floats) -> Floats:
     return shared
 
 
-def _redraws(groups: Sequence[Sequence[int]], seed: int) -> list[np.ndarray]:
+def _redraws(groups: Sequence[Sequence[int]], seed: int) -> list[Places]:
     """Return resamples: indexes of answers, whole questions drawn with replacement."""
     rng = np.random.default_rng(seed)
     arrays = [np.asarray(group) for group in groups]
@@ -153,7 +155,7 @@ def _redraws(groups: Sequence[Sequence[int]], seed: int) -> list[np.ndarray]:
 
 
 def _interval(
-    figure: Callable[[Floats, Floats], float], sure: Floats, right: Floats, drawn: Sequence[np.ndarray]
+    figure: Callable[[Floats, Floats], float], sure: Floats, right: Floats, drawn: Sequence[Places]
 ) -> Interval:
     """Return a figure with its percentile bootstrap interval; resamples on which it has no value are left out."""
     found = [value for at in drawn if (value := figure(sure[at], right[at])) == value]
