@@ -17,9 +17,11 @@ from chorus.cli.settings import settings_options
 @click.option("--store", metavar="URL", default=STORE, show_default=True, help="Database of debates and keys.")
 @click.option("--no-store", is_flag=True, help="Keep no debate but the newest, in memory.")
 @click.option("--keys/--no-keys", "with_keys", default=None, help="Want an API key.  [where others can reach it]")
+@click.option("--baked", metavar="SPEC", multiple=True, help="Serve a baked checkpoint too, as in hf:FOLDER.")
 @click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
-@click.option("--calls-waiting", type=int, help="Engine calls that may wait; more are refused with 429.  [10000]")
+@click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
+@click.option("--log-requests", is_flag=True, help="Write a line for each request: no text of it, and no key.")
 @settings_options
 def serve(
     host: str,
@@ -27,14 +29,17 @@ def serve(
     store: str,
     no_store: bool,
     with_keys: bool | None,
+    baked: tuple[str, ...],
     calls_at_once: int | None,
     calls_waiting: int | None,
     drain_seconds: float | None,
+    log_requests: bool,
     config_file: Path | None,
     **options: Any,
 ) -> None:
     """Serve the chorus as an OpenAI-compatible endpoint, with a live page at `/`."""
     import asyncio
+    import logging
 
     from pydantic import ValidationError
 
@@ -53,10 +58,13 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("chorus.server").setLevel(logging.INFO if log_requests else logging.WARNING)
     served = run.serve(
         settings,
         host=host,
         port=port,
+        baked=baked,
         store=None if no_store else store,
         with_keys=with_keys,
         policy=policy,

@@ -46,6 +46,8 @@ class Fail(Frozen):
 
     times: int | None = Field(default=None, ge=1)
     """How often it strikes each request id, then the reply is given; `None` for always."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Of these calls, the share that is struck, drawn once a call from the debate, the request's id and seed."""
     after_tokens: int = Field(default=0, ge=0)
     """Tokens of the reply that come through first."""
     message: str = "the script lets this call fail"

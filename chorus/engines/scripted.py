@@ -56,7 +56,8 @@ class ScriptedEngine:
         self._speaker = None if isinstance(script, Script) else script
         self._script = script if isinstance(script, Script) else settings or Script()
         self._rules = [(re.compile(fnmatch.translate(rule.turn)).match, rule) for rule in self._script.turns]
-        self._struck: dict[tuple[int, str, str], int] = {}
+        self._asked: dict[tuple[int, str, str], int] = {}
+        """Calls so far of each rule, debate and request id, where a fault needs to know."""
         self._count_text = lru_cache(maxsize=1024)(count_tokens)
         self._tokens = lru_cache(maxsize=1024)(_with_logprobs)
         self._info = EngineInfo(
@@ -136,14 +137,14 @@ class ScriptedEngine:
         return _DEFAULT_KEY, self._script.default
 
     def _fault(self, key: int, reply: Reply, request: Request) -> Fail | None:
-        """Return the fault that strikes this call, if one does, and count it."""
-        if reply.fail is None or reply.fail.times is None:
-            return reply.fail
-        struck = self._struck.get((key, request.debate, request.id), 0)
-        if struck >= reply.fail.times:
-            return None
-        self._struck[key, request.debate, request.id] = struck + 1
-        return reply.fail
+        """Return the fault that strikes this call, if one does."""
+        fault = reply.fail
+        if fault is None or (fault.times is None and fault.share == 1):
+            return fault
+        name = (key, request.debate, request.id)
+        asked = self._asked[name] = self._asked.get(name, 0) + 1
+        spared = fault.times is not None and asked > fault.times
+        return None if spared or _draw(f"fault\0{request.debate}\0{asked}", request) >= fault.share else fault
 
     def _utter(self, reply: Reply, request: Request) -> tuple[tuple[TokenLogprob, ...], str]:
         """Return the tokens that come out under the request's limits, and why they end."""

@@ -74,6 +74,11 @@ class Database:
             await asyncio.to_thread(threads.shutdown)
         await asyncio.to_thread(self._engine.dispose)
 
+    async def checkpoint(self) -> None:
+        """Move SQLite's log into its file as far as that makes nobody wait, so that the log's room can be used again."""
+        if self._sqlite:
+            await self._wait_for(self._writers, self._checkpoint)
+
     async def forget(self, *, compact: bool = False) -> None:
         """Leave nothing of deleted rows in SQLite's files; `compact` also gives back the room they took.
 
@@ -84,14 +89,24 @@ class Database:
             await self._wait_for(self._writers, lambda: self._forget(compact))
 
     async def _wait_for(self, threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        doing = asyncio.get_running_loop().run_in_executor(threads, work)
+        doing = threads.submit(work)
+        waiting = asyncio.wrap_future(doing)
         try:
-            return await asyncio.shield(doing)
+            return await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            # A thread can't be stopped half-way, so a caller that is cancelled waits for it: what is written is known.
-            with contextlib.suppress(StoreError):
-                await doing
+            # What has begun can't be stopped half-way, so a caller that is cancelled waits for it: what is written is
+            # known. What still stands in the queue is taken out of it.
+            if not doing.cancel():
+                with contextlib.suppress(StoreError):
+                    await waiting
             raise
+
+    def _checkpoint(self) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        # Where the disk is too full even for that, whoever writes next is told so.
+        with contextlib.suppress(SQLAlchemyError), self._engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def _forget(self, compact: bool) -> None:
         with _told(self.url), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -210,5 +225,5 @@ def _remedy(cause: str) -> str:
     if "readonly" in cause:
         return ": may its file and its folder be written to?"
     if "is full" in cause:
-        return ": make room, or let go of old debates with `chorus store prune`"
+        return ": make room; a little is enough to delete old debates with `chorus store prune`"
     return ""

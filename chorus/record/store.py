@@ -28,6 +28,9 @@ from chorus.types import Answer, well_formed
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
 
+PRUNED_AT_ONCE = 20
+"""Debates deleted in one transaction. SQLite notes in its log all that it overwrites, and other writers wait meanwhile."""
+
 STOPPED = "the server stopped"
 """Why a debate was cut that was under way when its server died."""
 
@@ -182,8 +185,15 @@ class Store:
         return found
 
     async def prune(self, older_than: timedelta, *, owner: str | None = None) -> int:
-        """Delete debates that began longer ago than this, and return how many there were. Raises StoreError."""
-        from sqlalchemy import delete
+        """Delete debates that began longer ago than this, and return how many there were.
+
+        They go a few at a time, oldest first, so that a disk that is almost full has room for it, and a server that
+        writes to the same database hardly waits. What is gone stays gone if it is broken off.
+
+        Raises:
+            StoreError: not all of them can be deleted.
+        """
+        from sqlalchemy import delete, select
 
         from chorus.record.tables import DEBATES
 
@@ -191,10 +201,19 @@ class Store:
             oldest = datetime.now(UTC) - older_than
         except OverflowError:  # before the year 1
             return 0
-        pruned = delete(DEBATES).where(DEBATES.c.created < oldest, DEBATES.c.status != "running", *_owned(owner))
-        gone = await self._database.write(lambda connection: connection.execute(pruned).rowcount)
-        await self._database.forget(compact=True)  # also of what an earlier deletion could not clear
-        return int(gone)
+        old = select(DEBATES.c.number).where(DEBATES.c.created < oldest, DEBATES.c.status != "running", *_owned(owner))
+        # A table of its own, for MySQL takes no limit right inside the IN.
+        some = old.order_by(DEBATES.c.number).limit(PRUNED_AT_ONCE).subquery()
+        pruned = delete(DEBATES).where(DEBATES.c.number.in_(select(some.c.number)))
+        gone = 0
+        try:
+            await self._database.checkpoint()
+            while count := await self._database.write(lambda connection: connection.execute(pruned).rowcount):
+                gone += count
+                await self._database.checkpoint()
+        finally:
+            await self._database.forget(compact=True)  # also of what an earlier deletion could not clear
+        return gone
 
     async def _cut_off(self) -> None:
         """Mark the debates that a server left half-way."""

@@ -14,13 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from chorus.debate import topology
+from chorus.debate.budget import Limits
 from chorus.debate.prompts import plain, quote
+from chorus.debate.retries import Retries
 from chorus.engines.base import Completion, Engine, Request, Sampling
-from chorus.errors import ChorusError, EngineError, SchemaRefused
+from chorus.errors import ChorusError, EngineError, EngineUnreachable, SchemaRefused
 from chorus.record import events
 from chorus.record.events import Event
 from chorus.server.conversation import Conversation
 from chorus.server.formats import Format, unwrapped
+from chorus.server.problems import late
 from chorus.types import Answer, Message, Tool, ToolCall, Turn, Usage, well_formed
 
 SEAT = "spokesperson"
@@ -29,8 +32,6 @@ _Emit = Callable[[str], None]
 
 MAX_QUOTED_CHARS = 4000
 """Of the conclusion and of the dissent each, as the spokesperson reads them."""
-
-BACKOFF_S = 0.5
 
 BRIEFING = """\
 Several voices have thought about the last message for you. Their conclusion ({sure} sure):
@@ -80,12 +81,13 @@ class Spokesperson:
         engine: what it speaks on.
         conversation: as the client sent it.
         wish: what the answer must be.
-        attempts: times a call is made before it has failed.
+        limits: how often a failed call is made again, and until when after the debate began the answer must be there.
     """
 
-    def __init__(self, engine: Engine, conversation: Conversation, wish: Wish, attempts: int = 3) -> None:
+    def __init__(self, engine: Engine, conversation: Conversation, wish: Wish, limits: Limits) -> None:
         self._engine, self._conversation, self._wish = engine, conversation, wish
-        self._attempts = attempts
+        self._deadline_s = limits.max_seconds
+        self._retries = Retries(limits, seed=0)
         self._calls = 0
         self._usage = Usage()
         self._said = ""
@@ -143,43 +145,54 @@ class Spokesperson:
 
     async def _write(self, record: Answer, name: str, emit: _Emit, again: _Emit) -> None:
         """Leave the answer in `spoken`, or the reason why there is none in `failure`."""
+        left = None if self._deadline_s is None else self._deadline_s - record.usage.wall_s
         try:
-            request = self._request(record, name)
-            try:
-                completion = await self._call(request, emit, again)
-            except SchemaRefused:
-                # Not guided after all: what comes now may yet have to be taken back, so it waits for its check.
-                request, emit = replace(request, json_schema=None), _to_nobody
-                completion = await self._call(request, emit, again)
-            if complaint := self._complaint(completion):
-                again(complaint)
-                said = Message(role="assistant", content=completion.text or "(nothing)")
-                mend = Message(role="user", content=MENDING.format(complaint=complaint))
-                completion = await self._call(replace(request, messages=(*request.messages, said, mend)), emit, again)
-                if complaint := self._complaint(completion):
-                    raise EngineError(f"the answer could not be written as JSON that fits the schema: {complaint}")
-            self.spoken = self._checked(completion)
+            async with asyncio.timeout(left):
+                self.spoken = self._checked(await self._completion(record, name, emit, again))
+        except TimeoutError:
+            self.failure = late(f"the {self._deadline_s:g} seconds for it were over before it was written")
         except ChorusError as error:
             self.failure = error
 
+    async def _completion(self, record: Answer, name: str, emit: _Emit, again: _Emit) -> Completion:
+        """Return words that fit the format, if there is one. Raises EngineError."""
+        request = self._request(record, name)
+        try:
+            completion = await self._call(request, emit, again)
+        except SchemaRefused:
+            # Not guided after all: what comes now may yet have to be taken back, so it waits for its check.
+            request, emit = replace(request, json_schema=None), _to_nobody
+            completion = await self._call(request, emit, again)
+        if complaint := self._complaint(completion):
+            again(complaint)
+            said = Message(role="assistant", content=completion.text or "(nothing)")
+            mend = Message(role="user", content=MENDING.format(complaint=complaint))
+            completion = await self._call(replace(request, messages=(*request.messages, said, mend)), emit, again)
+            if complaint := self._complaint(completion):
+                raise EngineError(f"the answer could not be written as JSON that fits the schema: {complaint}")
+        return completion
+
     async def _call(self, request: Request, emit: _Emit, again: _Emit) -> Completion:
         """Call the engine, and again after faults that may pass."""
-        for attempt in range(1, self._attempts + 1):
+        now, failed = asyncio.get_running_loop().time, 0
+        while True:
             self._calls += 1
             try:
                 completion = await self._engine.generate(request, emit)
             except EngineError as error:
-                self._usage += Usage(calls=1)
-                if not error.retryable or attempt == self._attempts:
-                    raise
-                again(str(error))
-                await asyncio.sleep(
-                    BACKOFF_S * 2 ** (attempt - 1) if error.retry_after_s is None else error.retry_after_s
-                )
+                if not isinstance(error, EngineUnreachable):
+                    failed += 1
+                    self._usage += Usage(calls=1)
+                wait = self._retries.wait(request.id, failed, error, now())
+                if wait is None:
+                    raise self._retries.given_up(error, now()) from error
+                if self._retries.announces(request.id, error):
+                    again(str(error))
+                await asyncio.sleep(wait)
             else:
+                self._retries.heard(now())
                 self._usage += completion.usage
                 return completion
-        raise AssertionError("unreachable")
 
     def _request(self, record: Answer, name: str) -> Request:
         wish = self._wish

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from chorus.chorus import Chorus, versions
-from chorus.errors import ChorusError
+from chorus.errors import ChorusError, StoreError
 from chorus.server import chat, debates, listings
 from chorus.server.meters import Meters
 from chorus.server.middleware import Gatehouse
@@ -45,6 +45,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
 def create_app(
     chorus: Chorus,
     *,
+    baked: Sequence[Chorus] = (),
     store: Store | None = None,
     keys: KeyRing | None = None,
     policy: Policy | None = None,
@@ -54,6 +55,7 @@ def create_app(
 
     Args:
         chorus: brings the engine, the personas and the settings that requests start from; closed with the application.
+        baked: checkpoints that answer beside it, under the names of their folders; closed likewise.
         store: where debates are kept; None keeps the newest in memory.
         keys: who may ask; None lets whoever reaches the loopback interface.
         policy: what is allowed.
@@ -61,7 +63,7 @@ def create_app(
     """
     rules = policy or Policy()
     meters = Meters(counters)
-    service = Service(chorus, store=store, keys=keys, policy=rules, meters=meters)
+    service = Service(chorus, baked=baked, store=store, keys=keys, policy=rules, meters=meters)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -78,6 +80,7 @@ def create_app(
         summary="OpenAI's chat API in front of a chorus of personas.",
         lifespan=lifespan,
         responses=ERRORS,
+        generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
     )
     app.state.service = service
@@ -102,6 +105,6 @@ def _serve_the_page(app: FastAPI) -> None:
 
 async def _tell(request: Request, error: Exception) -> Response:
     told = problem(error)
-    if told.status == 500:
+    if told.status == 500 or isinstance(error, StoreError):
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return told.response()

@@ -27,7 +27,7 @@ from chorus.server.options import settings_for
 from chorus.server.problems import Refusal, problem
 from chorus.server.schemas import ChatCompletion, ChatRequest, ChatTool, NamedTool
 from chorus.server.service import Ask, Service
-from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, message, unless_gone
+from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
 from chorus.types import Tool
 
 router = APIRouter()
@@ -37,7 +37,7 @@ CLIENT_GONE = "the client went away"
 ANSWER_TOKENS = 1024
 """Bound on an answer that is written for the client, where the request sets none."""
 
-_STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
+_STREAM = {"text/event-stream": {"schema": event_schema("data")}}
 
 
 @router.post(
@@ -120,7 +120,7 @@ def _tool_choice(body: ChatRequest, tools: tuple[Tool, ...]) -> str | None:
 
 
 def _feed(service: Service, body: ChatRequest, ask: Ask) -> Feed:
-    aloud = ask.wish is not None and ask.wish.aloud(service.guided)
+    aloud = ask.wish is not None and ask.wish.aloud(service.guided(ask.way))
     return Feed(body.stops, spokesperson=ask.wish is not None, aloud=aloud)
 
 

@@ -20,7 +20,7 @@ from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
 from chorus.server.schemas import DebateList, DebateRequest, Removed, Started
 from chorus.server.service import Ask, Service
-from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, message, unless_gone
+from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
 from chorus.types import Answer
 
 router = APIRouter(prefix="/v1/debates", tags=["debates"])
@@ -30,7 +30,11 @@ Id = Annotated[str, Path(min_length=1, max_length=300, description="A debate's i
 _EVENT = re.compile(r'\{"event":"(\w+)"')
 
 
-@router.post("", status_code=202, response_model=Started)
+_ONE = ("read_debate", "explain_debate", "follow_debate", "cancel_debate", "erase_debate")
+_LINKS = {name: {"operationId": name, "parameters": {"debate": "$response.body#/id"}} for name in _ONE}
+
+
+@router.post("", status_code=202, response_model=Started, responses={202: {"links": _LINKS}})
 async def start_debate(request: Request, body: DebateRequest, caller: Admitted) -> Response:
     """Start a debate, to be watched. It goes on while its watcher reconnects, and ends when nobody watches any more."""
     service: Service = request.app.state.service
@@ -80,7 +84,11 @@ async def read_debate(request: Request, debate: Id, caller: Known) -> Response:
     return Response(transcript.dumps(answer), media_type="application/json")
 
 
-@router.get("/{debate}/explanation", response_class=PlainTextResponse)
+@router.get(
+    "/{debate}/explanation",
+    response_model=None,
+    responses={200: {"description": "Readable text.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def explain_debate(request: Request, debate: Id, caller: Known) -> Response:
     """Explain an answer in words: who argued what, who changed their mind and why, how sure, what the dissent was."""
     service: Service = request.app.state.service
@@ -94,7 +102,7 @@ async def explain_debate(request: Request, debate: Id, caller: Known) -> Respons
     responses={
         200: {
             "description": "Server-sent events: `id`, `event`, `data`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"schema": event_schema("id", "event", "data")}},
         }
     },
 )

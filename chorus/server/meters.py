@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from chorus.telemetry.counters import Counters
@@ -42,10 +43,10 @@ class Meters:
             "chorus_engine_waiting_calls", "Engine calls that wait for their turn.", registry=registry
         )
 
-    def watch(self, hall: Hall, turnstile: Turnstile) -> None:
+    def watch(self, hall: Hall, turnstiles: Sequence[Turnstile]) -> None:
         """Look there for what is under way and what waits."""
         self._running.set_function(lambda: hall.running)
-        self._waiting.set_function(lambda: turnstile.waiting)
+        self._waiting.set_function(lambda: sum(turnstile.waiting for turnstile in turnstiles))
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request."""

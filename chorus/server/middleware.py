@@ -81,7 +81,8 @@ class Gatehouse:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.monotonic() - began
             self._meters.answered(route, scope["method"], status, seconds)
-            log.info("%s %s %s %d %.3fs", request_id, scope["method"], route, status, seconds)
+            user = scope.get("state", {}).get("user")
+            log.info("%s %s %s %d %.3fs user=%r", request_id, scope["method"], route, status, seconds, user)
 
     def _refusal(self, request: Request) -> Refusal | None:
         length = request.headers.get("content-length", "0")

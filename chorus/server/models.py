@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 from chorus.config import Settings
+from chorus.engines.registry import split_spec
+from chorus.errors import ConfigError
 from chorus.server.problems import Refusal
 from chorus.types import Mode
 
@@ -21,6 +24,8 @@ class Way:
     description: str
     gate: bool = False
     """Whether the chorus is convened only where a few voices don't agree."""
+    engine: str = ""
+    """SPEC of the engine of a baked checkpoint; empty for the server's own."""
 
 
 _WAYS = (
@@ -32,10 +37,42 @@ _WAYS = (
 _GATE = Way("chorus-gate", "debate", "A few voices first; all of them only where those don't agree.", gate=True)
 
 
-def ways(settings: Settings) -> Mapping[str, Way]:
-    """Return the ways of answering by name. The gate is one of them where a calibration file says when it may close."""
-    gated = (_GATE,) if getattr(settings, "calibration", None) else ()
-    return MappingProxyType({way.id: way for way in (*_WAYS, *gated)})
+RUN_CARD = "run.json"
+"""Stands in the folder of a checkpoint that was baked, and marks it as such."""
+
+
+def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
+    """Return the ways of answering by name.
+
+    The gate is one of them where a calibration file says when it may close. A baked checkpoint answers in two: by
+    itself, under the name of its folder, and with its voices heard, under that name and `-inner`.
+
+    Args:
+        settings: the server's.
+        baked: engine SPECs of baked checkpoints.
+
+    Raises:
+        ConfigError: one of these is no folder with a run card, or its name is taken.
+    """
+    gated = (_GATE,) if settings.calibration else ()
+    known = {way.id: way for way in (*_WAYS, *gated)}
+    for spec in baked:
+        for one in _baked(spec):
+            if one.id in known:
+                raise ConfigError(f"two models would be named {one.id!r}: name the folder of {spec} otherwise")
+            known[one.id] = one
+    return MappingProxyType(known)
+
+
+def _baked(spec: str) -> tuple[Way, Way]:
+    rest = Path(split_spec(spec)[1]).resolve()
+    folder = rest if rest.is_dir() else rest.parent  # of a script that plays a checkpoint
+    if not (folder / RUN_CARD).is_file():
+        raise ConfigError(f"{folder} has no {RUN_CARD}: it is no checkpoint that was baked")
+    return (
+        Way(folder.name, "solo", "A model that the chorus was baked into, in its own words.", engine=spec),
+        Way(f"{folder.name}-inner", "inner", "The same model, its inner voices heard.", engine=spec),
+    )
 
 
 def way(known: Mapping[str, Way], model: str) -> Way:

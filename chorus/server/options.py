@@ -85,17 +85,19 @@ def settings_for(base: Settings, way: Way, options: Options | None, library: Lib
             "a topology file can't be named here: choose a shape", param="chorus.topology", code="invalid_topology"
         )
     if way.mode in ("vote", "solo", "inner"):
-        base = _without_edges(base, way.mode)
+        base = _without_edges(base, way)
     if "gate" in Settings.model_fields:
         values["gate"] = way.gate
     return config.load({**values, "mode": way.mode}, base=base)
 
 
-def _without_edges(base: Settings, mode: str) -> Settings:
+def _without_edges(base: Settings, way: Way) -> Settings:
     """Drop the server's own choices that a way of answering has no use for; a request's are refused, not dropped."""
-    useless = {"topology"} | ({"rounds"} if mode != "inner" else set())
+    useless = {"topology"} | ({"rounds"} if way.mode != "inner" else set())
+    if way.engine:  # what confidences are worth was measured on another model
+        useless |= {"calibration", "gate"}
     rule = base.decision
-    if mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
+    if way.mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
         useless.add("decision")
     return Settings.model_validate(base.model_dump(exclude_unset=True, exclude=useless))
 

@@ -15,9 +15,11 @@ class Policy(BaseModel):
     calls_at_once: int | None = Field(default=None, ge=1)
     """Engine calls in flight; `None` is what the engine says it serves well."""
     calls_waiting: int = Field(default=10_000, ge=1)
-    """Engine calls that may wait for their turn; debates that would need more are refused with 429."""
+    """Engine calls that the debates under way may have before them; a debate that would need more is refused with 429."""
     max_turns: int = Field(default=128, ge=1)
     """Seats times rounds of one debate."""
+    deadline_s: float = Field(default=600.0, gt=0)
+    """Seconds after which a request is answered with what there is, where the settings' `max_seconds` doesn't say."""
     max_body_bytes: int = Field(default=4_000_000, ge=1)
     keep_alive_s: float = Field(default=10.0, gt=0)
     """A quiet stream says so every so many seconds."""
@@ -29,6 +31,8 @@ class Policy(BaseModel):
     """Finished debates that stay readable in memory where there is no store, or the store fails."""
     kept_chars: int = Field(default=64_000_000, ge=0)
     """Length of their logs together, in characters."""
+    store_s: float = Field(default=30.0, gt=0)
+    """How long a debate that is over waits to be written down; then it stays in memory, as one of those that are `kept`."""
     drain_s: float = Field(default=30.0, ge=0)
     """What running debates have left once the server is told to end."""
     review: Thresholds = Thresholds()

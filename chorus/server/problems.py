@@ -23,6 +23,7 @@ from chorus.errors import (
     DebateFailed,
     EngineError,
     QuestionError,
+    StoreError,
     TopologyError,
 )
 from personas import PersonaError
@@ -80,6 +81,11 @@ class Refusal(ChorusError):
         self.headers = dict(headers or {})
 
 
+def late(why: str) -> Refusal:
+    """Return what is told where the time of a request was over before anything could be said."""
+    return Refusal(f"no answer: {why}", status=504, code="deadline_exceeded")
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """An error ready to be sent."""
@@ -103,6 +109,8 @@ class Problem:
 
 def problem(error: BaseException) -> Problem:
     """Return what a client is told of an exception. Of one that nobody foresaw it is told nothing but that it was."""
+    if isinstance(error, StoreError):  # its own words name a place on the server
+        error = Refusal("the store can't be used now", status=503, code="store_unavailable", retry_after_s=5)
     if isinstance(error, Refusal):
         kind = error.kind or _type(error.status)
         return Problem(error.status, str(error), kind, error.param, error.code, error.headers | _retry(error))

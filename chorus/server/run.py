@@ -7,7 +7,7 @@ import contextlib
 import ipaddress
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import uvicorn
 
@@ -36,6 +36,7 @@ async def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    baked: Sequence[str] = (),
     store: str | None = None,
     with_keys: bool | None = None,
     policy: Policy | None = None,
@@ -47,6 +48,7 @@ async def serve(
         settings: what requests start from.
         host: the address to listen on.
         port: the port; 0 takes a free one.
+        baked: engine SPECs of baked checkpoints, which answer beside the chorus.
         store: URL of the database; None keeps nothing.
         with_keys: whether a key is wanted; None wants one wherever others than this machine can reach the server.
         policy: what is allowed.
@@ -73,6 +75,7 @@ async def serve(
     try:
         app = create_app(
             Chorus(settings=settings, report=report, counters=counters),
+            baked=[Chorus(spec, settings=settings, report=report, counters=counters) for spec in baked],
             store=kept,
             keys=keys,
             policy=rules,

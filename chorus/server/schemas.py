@@ -72,10 +72,11 @@ class Call(Body):
     type: Literal["function"] = "function"
     function: Function
     index: int | None = None
+    provider_specific_fields: dict[str, Any] | None = None
 
 
 class AssistantMessage(Body):
-    """An earlier answer. Its `reasoning` may be sent back and is not read again."""
+    """An earlier answer. What clients keep of it beside its words may be sent back, and is not read again."""
 
     role: Literal["assistant"]
     content: Text | list[Part] | None = None
@@ -85,6 +86,8 @@ class AssistantMessage(Body):
     reasoning: str | None = None
     reasoning_content: str | None = None
     annotations: list[Any] | None = None
+    provider_specific_fields: dict[str, Any] | None = None
+    """LiteLLM's, which puts the answer's own fields there once more."""
     audio: None = None
     function_call: None = None
 

@@ -1,37 +1,41 @@
-"""What the endpoints share: one engine, its fair queue, the store, and every debate under way.
+"""What the endpoints share: the engines, the store, and every debate under way.
 
 A debate is begun here whatever asked for it, and written down here however it ends. Invariants: no debate begins once
-the server was told to end; one that began is stored, or kept in memory where it can't be; a key is charged for what its
-debates used, cut or not.
+the server was told to end, or where the engine has no room for all its calls; one that began is stored, or kept in
+memory where it can't be; a key is charged for what its debates used, cut or not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chorus import config
 from chorus.chorus import Chorus
 from chorus.config import Settings
+from chorus.debate.budget import Limits
 from chorus.debate.scheduler import Debate
 from chorus.engines.base import Engine, estimate_tokens
 from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError
 from chorus.server import review
 from chorus.server.access import Caller
+from chorus.server.admission import Place, planned_calls
 from chorus.server.answering import Spokesperson, Wish
 from chorus.server.conversation import Conversation
+from chorus.server.desk import Desk
 from chorus.server.hall import Hall
 from chorus.server.live import LiveDebate, Tap
 from chorus.server.meters import Meters
 from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
-from chorus.server.problems import Refusal
+from chorus.server.problems import Refusal, late
 from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question
 
 if TYPE_CHECKING:
-    from chorus.engines.turnstile import Turnstile
     from chorus.record.store import Store
     from chorus.server.keys import KeyRing
 
@@ -39,6 +43,9 @@ log = logging.getLogger("chorus.server")
 
 STOPPING = "the server is being stopped"
 STOPPED = "the server was stopped"
+
+SHARE = 2 / 3
+"""Of a request's time, what the debate may take where the answer has to be written for the client afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Service:
 
     Args:
         chorus: brings the engine, the library and the settings that requests start from.
+        baked: checkpoints that answer beside it, each with the SPEC of its engine among its settings.
         store: where debates are kept; None keeps the newest in memory.
         keys: who may ask; None lets everybody.
         policy: what is allowed.
@@ -67,41 +75,47 @@ class Service:
     """
 
     def __init__(
-        self, chorus: Chorus, *, store: Store | None, keys: KeyRing | None, policy: Policy, meters: Meters
+        self,
+        chorus: Chorus,
+        *,
+        baked: Sequence[Chorus] = (),
+        store: Store | None,
+        keys: KeyRing | None,
+        policy: Policy,
+        meters: Meters,
     ) -> None:
-        self.settings = chorus.settings
+        self.settings = config.load(
+            {"max_seconds": chorus.settings.max_seconds or policy.deadline_s}, base=chorus.settings
+        )
         self.library = chorus.library
-        self.ways = ways(chorus.settings)
+        self.ways = ways(chorus.settings, [one.settings.engine for one in baked])
         self.store, self.keys = store, keys
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
         self.draining = False
-        self._chorus = chorus
-        self._engine: Engine | None = None
-        self._turnstile: Turnstile | None = None
+        self._choruses = {"": chorus} | {one.settings.engine: one for one in baked}
+        self._desks: dict[str, Desk] = {}
+        """By `Way.engine`; empty until all are open."""
         self._noting: dict[str, asyncio.Task[None]] = {}
         """Of each debate under way, the note in the store that it began."""
-        self._callers: dict[str, Caller] = {}
-        """Who pays for each debate under way."""
+        self._parties: dict[str, tuple[Caller, Place]] = {}
+        """Who pays for each debate under way, and its place."""
 
     async def open(self) -> None:
-        """Open the engine. Raises ChorusError when it can't be."""
-        from chorus.engines.turnstile import Turnstile
-
-        self._engine = await self._chorus.open()
-        at_once = self.policy.calls_at_once or self._engine.info.max_concurrency
-        self._turnstile = Turnstile(self._engine, at_once, self.policy.calls_waiting)
-        self.meters.watch(self.hall, self._turnstile)
+        """Open the engines. Raises ChorusError when one of them can't be."""
+        shared = self.keys is not None
+        opened = {spec: await Desk.open(one, self.policy, shared=shared) for spec, one in self._choruses.items()}
+        self.meters.watch(self.hall, [desk.turnstile for desk in opened.values()])
+        self._desks = opened
 
     @property
     def ready(self) -> bool:
         """Whether questions are taken."""
-        return self._engine is not None and not self.draining
+        return bool(self._desks) and not self.draining
 
-    @property
-    def guided(self) -> bool:
-        """Whether the engine keeps to a schema by itself."""
-        return self._engine is not None and self._engine.info.guided
+    def guided(self, way: Way) -> bool:
+        """Tell whether the engine of a way of answering keeps to a schema by itself."""
+        return bool(self._desks) and self._desks[way.engine].engine.info.guided
 
     async def drain(self) -> None:
         """Take no more questions, give those under way their time, then end them; returns when all are written down."""
@@ -118,7 +132,8 @@ class Service:
         self.draining = True
         self.hall.end_all(STOPPED)
         await self.hall.empty()
-        await self._chorus.aclose()
+        for one in self._choruses.values():
+            await one.aclose()
 
     async def begin(self, ask: Ask, caller: Caller, tap: Tap | None = None) -> LiveDebate:
         """Begin a debate.
@@ -132,20 +147,22 @@ class Service:
             Refusal: it can't be begun now, or is too large.
             ChorusError: it can't be planned.
         """
-        witness = Witness(self._lane(caller))
-        await self._check_room(ask.question, witness)
-        debate = await Chorus(witness, library=self.library, settings=ask.settings).convene(ask.question)
+        if not self.ready:
+            raise self._closing()
+        place = self._desks[ask.way.engine].admission.place(caller.owner)
+        witness = Witness(place)
+        await self._check_window(ask.question, witness)
+        spokesperson = self._spokesperson(ask, witness)
+        debate = await self._convene(ask, witness, SHARE if spokesperson else 1)
         self._check_size(debate)
-        spokesperson = None
-        if ask.wish and ask.conversation:
-            spokesperson = Spokesperson(witness, ask.conversation, ask.wish, ask.settings.attempts)
         live = LiveDebate(
             debate, witness=witness, owner=caller.owner, model=ask.way.id, asked=ask.asked, spokesperson=spokesperson
         )
         if self.draining:  # it may have been told so while the cast was being written
             raise self._closing()
+        place.take(planned_calls(debate.plan) + (spokesperson is not None))
         self.hall.add(live)
-        self._callers[live.id] = caller
+        self._parties[live.id] = caller, place
         if self.store:
             self._noting[live.id] = asyncio.create_task(self._note(self.store, live))
         live.start(self._ended, tap=tap)
@@ -156,10 +173,13 @@ class Service:
         answer = live.answer
         if live.fault or answer is None:
             return live.fault or EngineError("the debate ended without a record")
-        if answer.answer is not None or not (live.cancelled or any(turn.status == "failed" for turn in answer.turns)):
+        if answer.answer is not None:
             return None
         if live.cancelled:
             return Refusal(f"no answer: {live.cancelled}", status=503, code="cancelled", retry_after_s=1)
+        if not any(turn.status == "failed" for turn in answer.turns):
+            spoken = any(turn.status == "done" for turn in answer.turns)
+            return None if spoken else late(answer.reason or "nobody spoke")
         cause = live.witness.failure
         message = f"no answer: {answer.reason}"
         if isinstance(cause, ContextTooLong):
@@ -178,20 +198,27 @@ class Service:
 
     # ---- beginning ---------------------------------------------------------------------------------------------------
 
-    def _lane(self, caller: Caller) -> Engine:
-        if self.draining or self._turnstile is None:
-            raise self._closing()
-        if self._turnstile.waiting >= self.policy.calls_waiting:
-            wait = self._turnstile.estimate_wait_s()
-            raise Refusal(
-                "too many engine calls are waiting: ask again later", status=429, code="busy", retry_after_s=wait
-            )
-        return self._turnstile.lane(caller.owner)
+    async def _convene(self, ask: Ask, engine: Engine, share: float) -> Debate:
+        """Plan a debate that may take a share of the request's time."""
+        seconds = ask.settings.max_seconds or self.policy.deadline_s
+        settings = config.load({"max_seconds": round(seconds * share, 3)}, base=ask.settings)
+        try:
+            async with asyncio.timeout(seconds):  # a cast may have to be written
+                return await Chorus(engine, library=self.library, settings=settings).convene(ask.question)
+        except TimeoutError:
+            raise late(f"the {seconds:g} seconds for it were over before the cast was written") from None
+
+    def _spokesperson(self, ask: Ask, engine: Engine) -> Spokesperson | None:
+        if not ask.wish or not ask.conversation:
+            return None
+        settings = ask.settings
+        limits = Limits(attempts=settings.attempts, patience_s=settings.patience_s, max_seconds=settings.max_seconds)
+        return Spokesperson(engine, ask.conversation, ask.wish, limits)
 
     def _closing(self) -> Refusal:
         return Refusal(STOPPING, status=503, code="stopping", retry_after_s=5)
 
-    async def _check_room(self, question: Question, engine: Engine) -> None:
+    async def _check_window(self, question: Question, engine: Engine) -> None:
         """Refuse what can't fit the engine's context before anybody speaks."""
         messages = (*question.history, Message(role="user", content=question.text))
         window = engine.info.context_window
@@ -213,12 +240,17 @@ class Service:
 
     async def _ended(self, live: LiveDebate) -> None:
         """Write a debate down, charge its key, and let go of it."""
-        caller = self._callers.pop(live.id)
+        caller, place = self._parties.pop(live.id)
+        place.release()
         self.meters.debate_ended(live)
         stored = False
         try:
-            await self._charge(live, caller)
-            stored = await self._store(live)
+            async with asyncio.timeout(self.policy.store_s):
+                await self._charge(live, caller)
+                stored = await self._store(live)
+        except TimeoutError:
+            self.meters.store_failed()
+            log.error("debate %s is kept in memory only: the store takes too long", live.id)
         except Exception as error:
             self.meters.store_failed()
             log.error(

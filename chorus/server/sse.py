@@ -86,6 +86,11 @@ def message(data: Any, *, event: str | None = None, id: int | None = None) -> by
     return f"{head}data: {text}\n\n".encode("utf-8", "replace")
 
 
+def event_schema(*fields: str) -> dict[str, Any]:
+    """Return how the OpenAPI document describes one event of a stream; each field is text, `data` holds JSON."""
+    return {"type": "object", "properties": {name: {"type": "string"} for name in fields}, "required": list(fields)}
+
+
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """Await some work, and cancel it when the client goes. Raises ClientGone then."""
     working = asyncio.ensure_future(work)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-CAPITALS: dict[str, str] = dict(
-    pair.strip().split(": ")
-    for pair in """
+_TABLE = """
     Afghanistan: Kabul; Albania: Tirana; Algeria: Algiers; Angola: Luanda; Argentina: Buenos Aires; Armenia:
     Yerevan; Australia: Canberra; Austria: Vienna; Azerbaijan: Baku; Bahrain: Manama; Bangladesh: Dhaka; Belarus:
     Minsk; Belgium: Brussels; Bhutan: Thimphu; Botswana: Gaborone; Brazil: Brasilia; Bulgaria: Sofia; Cambodia:
@@ -28,5 +26,6 @@ CAPITALS: dict[str, str] = dict(
     Lome; Tunisia: Tunis; Turkey: Ankara; Turkmenistan: Ashgabat; Uganda: Kampala; Ukraine: Kyiv; the United
     Kingdom: London; the United States: Washington, D.C.; Uruguay: Montevideo; Uzbekistan: Tashkent; Venezuela:
     Caracas; Vietnam: Hanoi; Yemen: Sanaa; Zambia: Lusaka; Zimbabwe: Harare
-    """.replace("\n", " ").split(";")
-)
+"""
+
+CAPITALS: dict[str, str] = dict(pair.strip().split(": ") for pair in " ".join(_TABLE.split()).split(";"))

@@ -13,9 +13,16 @@ from evals.tasks.task import Task
 
 
 def find(name: str) -> Task:
-    """Return the task of a name. Raises QuestionError that tells the closest names."""
+    """Return the task of a name. Raises QuestionError that tells the closest names.
+
+    A level may be named where the bare name would do: the level that a bare name means may change, that of `NAME@LEVEL`
+    may not.
+    """
     if name in catalogue():
         return catalogue()[name]
+    bare, _, level = name.partition("@")
+    if level and any(gym.name == bare and level in gym.levels for gym in GYM_TASKS):
+        return catalogue()[bare]
     close = difflib.get_close_matches(name[:80], catalogue())
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise QuestionError(

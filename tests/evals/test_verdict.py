@@ -67,6 +67,7 @@ def run(*arguments):
     return CliRunner().invoke(commands.evaluate, [str(one) for one in arguments], catch_exceptions=False)
 
 
+@pytest.mark.timeout(240)  # seconds of work, minutes on a machine that others share
 def test_a_report_is_made_of_a_results_file(results, tmp_path):
     ran = run("report", results, "--out", tmp_path / "deep")
     assert ran.output.strip() == str(tmp_path / "deep" / "report.md")
@@ -83,6 +84,7 @@ def test_a_report_is_made_of_a_results_file(results, tmp_path):
     assert "votes of 1 … 5 drafts (resampled)" in (tmp_path / "deep" / "cost.svg").read_text("utf-8")
 
 
+@pytest.mark.timeout(240)  # seconds of work, minutes on a machine that others share
 def test_a_budget_cuts_the_references_votes(results, tmp_path):
     run("report", results, "--out", tmp_path, "--budget", 100)
     told = (tmp_path / "report.md").read_text("utf-8")

@@ -160,6 +160,19 @@ def test_a_fault_can_come_after_some_tokens_and_every_time():
     assert heard == ["one two"] * 3
 
 
+def test_a_fault_can_strike_a_share_of_the_calls():
+    """Another attempt is another draw, and the same script plays the same."""
+
+    async def run() -> list[bool]:
+        engine = ScriptedEngine(script({"text": "56", "fail": {"share": 0.2}}))
+        calls = [engine.generate(ask(), lambda piece: None) for _ in range(1000)]
+        return [isinstance(came, EngineError) for came in await asyncio.gather(*calls, return_exceptions=True)]
+
+    struck = asyncio.run(run())
+    assert 150 < sum(struck) < 250
+    assert struck == asyncio.run(run())
+
+
 def test_a_fault_can_be_that_the_context_is_too_long():
     with pytest.raises(ContextTooLong, match="no room"):
         play(script({"fail": {"context_too_long": True, "message": "no room"}}), ask())

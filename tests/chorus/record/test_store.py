@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from debates import engine, hold
 
 from chorus.errors import ConfigError, StoreError
 from chorus.record.store import STOPPED, Store
+from chorus.types import well_formed
 
 pytest.importorskip("sqlalchemy")
 
@@ -47,6 +46,25 @@ async def test_a_debate_comes_back_as_it_was(store):
     assert await store.events("d1", "anna") == EVENTS
 
 
+@pytest.mark.parametrize("odd", ["half a \ud83d pair", "a \0 in the middle", "\U0001f3ad\u202e"])
+async def test_no_text_is_too_odd_to_be_kept(store, odd):
+    """What a client or a model writes must not keep a debate from being stored."""
+    mended = well_formed(odd)  # a record is so from the start
+    said = ANSWER.model_copy(update={"answer": mended})
+    await store.begin("d1", owner="anna", model="chorus", question=odd)
+    await store.finish("d1", said, [f'{{"text":"{odd}"}}'], odd)
+    stored = await store.record("d1", "anna")
+    assert stored.answer.answer == mended
+    assert stored.question == stored.text == stored.review == mended.replace("\0", "\ufffd")
+    assert await store.events("d1", "anna") == [f'{{"text":"{mended}"}}']
+
+
+async def test_a_debate_without_events_has_none(store):
+    await store.begin("d1", owner="anna", model="chorus", question="?")
+    await store.finish("d1", ANSWER, [], None)
+    assert await store.events("d1", "anna") == []
+
+
 async def test_nobody_reads_or_erases_what_is_anothers(store):
     await keep(store, "d1")
     assert await store.record("d1", "bob") is None
@@ -73,6 +91,47 @@ async def test_what_is_erased_leaves_no_text_behind(store, tmp_path):
     assert await store.erase("d1", "anna")
     assert not any("Mörder".encode() in file.read_bytes() for file in tmp_path.iterdir())
     assert not await store.erase("d1", "anna")
+
+
+async def test_what_another_process_still_reads_is_cleared_later(url, tmp_path, caplog, monkeypatch):
+    """It holds on to the log that the text is in. The deletion stands, and the text goes once nobody holds it."""
+    monkeypatch.setattr("chorus.record.database.CLEARING_MS", 10)
+
+    def holds_text() -> bool:
+        return any("Mörder".encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+    store = await Store.open(url)
+    await store.begin("d1", owner="anna", model="chorus", question="Wer ist der Mörder?")
+    reader = sqlite3.connect(tmp_path / "debates.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT question FROM debates").fetchall()
+    assert await store.erase("d1", "anna")
+    assert holds_text()
+    assert "until no other process reads it" in caplog.text
+    reader.close()
+    assert await store.prune(timedelta(days=1)) == 0, "nothing to delete"
+    assert not holds_text(), "but something to clear"
+    await store.aclose()
+
+
+async def test_pruning_gives_room_back(store, tmp_path):
+    for number in range(20):
+        await store.begin(f"d{number}", owner="anna", model="chorus", question="?" * 20_000)
+        await store.finish(f"d{number}", ANSWER, EVENTS, None)
+    await store.erase("none", "anna")
+    file = tmp_path / "debates.db"
+    with sqlite3.connect(file) as onlooker:
+        onlooker.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    onlooker.close()
+    full = file.stat().st_size
+    assert await store.prune(timedelta(0)) == 20
+    assert file.stat().st_size < full / 4
+
+
+async def test_pruning_what_is_older_than_the_calendar(store):
+    await keep(store, "d1")
+    assert await store.prune(timedelta(weeks=999_999)) == 0
+    assert await store.prune(timedelta.max) == 0
 
 
 async def test_pruning_spares_the_young_and_the_running(store):
@@ -124,6 +183,63 @@ asyncio.run(write(*sys.argv[1:]))
 """
 
 
+@pytest.fixture
+def locked(tmp_path, store):
+    """Another process writes, until the returned function is called."""
+    other = sqlite3.connect(tmp_path / "debates.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    yield lambda: other.execute("ROLLBACK")
+    other.close()
+
+
+async def test_readers_dont_wait_behind_writers(store, locked):
+    """Keys are looked up, and debates read, while everything that is to be written waits for another process."""
+    writers = [asyncio.create_task(store.begin(f"d{n}", owner="anna", model="chorus", question="?")) for n in range(40)]
+    await asyncio.sleep(0)
+    assert await store.page("anna") == []
+    assert not any(writer.done() for writer in writers)
+    locked()
+    await asyncio.gather(*writers)
+    assert len(await store.page("anna")) == 40
+
+
+async def test_who_gives_up_while_writing_knows_what_is_written(store, locked):
+    """A transaction under way can't be taken back, so its caller is let go when it has ended."""
+    writer = asyncio.create_task(store.begin("d1", owner="anna", model="chorus", question="?"))
+    await asyncio.sleep(0.05)
+    writer.cancel()
+    await asyncio.sleep(0.05)
+    assert not writer.done()
+    locked()
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+    assert (await store.record("d1", "anna")).status == "running"
+
+
+async def test_who_gives_up_in_the_queue_is_let_go_at_once(store, locked):
+    """Nothing of it is written: a store that is locked for long holds nobody who won't wait."""
+    writers = [asyncio.create_task(store.begin(f"d{n}", owner="anna", model="chorus", question="?")) for n in range(3)]
+    await asyncio.sleep(0.05)
+    for writer in writers[1:]:
+        writer.cancel()
+    await asyncio.wait(writers[1:], timeout=2)
+    assert [writer.done() for writer in writers] == [False, True, True]
+    locked()
+    await writers[0]
+    assert [one.id for one in await store.page("anna")] == ["d0"]
+
+
+async def test_what_was_asked_for_is_written_before_the_store_closes(url):
+    store = await Store.open(url)
+    writers = [asyncio.create_task(store.begin(f"d{n}", owner="a", model="chorus", question="?")) for n in range(9)]
+    await asyncio.sleep(0)
+    await store.aclose()
+    await asyncio.gather(*writers)
+    again = await Store.open(url)
+    assert len(await again.page("a")) == 9
+    await again.aclose()
+
+
 async def test_two_processes_share_a_store(url):
     """Both open it while it is still empty, and both write."""
     others = [await asyncio.create_subprocess_exec(sys.executable, "-c", OTHER, url, name) for name in ("a", "b")]
@@ -164,7 +280,7 @@ class TestTrouble:
         pages = connection.cursor().execute("PRAGMA page_count").fetchone()[0]
         connection.cursor().execute(f"PRAGMA max_page_count={pages}")
         connection.close()
-        with pytest.raises(StoreError, match="full"):
+        with pytest.raises(StoreError, match="full: make room"):
             await store.begin("big", owner="anna", model="chorus", question="?" * 1_000_000)
         assert [one.id for one in await store.page(None)] == ["d1"]
 
@@ -191,11 +307,31 @@ class TestTrouble:
         with pytest.raises(StoreError, match="damaged"):
             await store.events("d1", "anna")
 
-    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-    async def test_a_file_that_may_not_be_written(self, url, store, tmp_path):
-        Path(tmp_path / "debates.db").chmod(0o400)
-        with pytest.raises(StoreError):
-            await store.begin("d1", owner="anna", model="chorus", question="?")
+    async def test_a_file_that_may_only_be_read(self, store, tmp_path):
+        with pytest.raises(StoreError, match="readonly database: may its file and its folder be written to"):
+            await Store.open(f"sqlite:///file:{tmp_path / 'debates.db'}?mode=ro&uri=true")
+
+    async def test_a_name_that_no_database_takes(self, store):
+        with pytest.raises(StoreError, match="surrogates not allowed"):
+            await store.record("\udc80", "anna")
+
+    async def test_a_disk_too_full_to_give_room_back(self, store, caplog, monkeypatch):
+        """What was to be deleted is deleted all the same."""
+        from sqlalchemy.exc import OperationalError
+
+        def full(connection):
+            raise OperationalError("VACUUM", {}, Exception("database or disk is full"))
+
+        await keep(store, "d1")
+        await store.begin("big", owner="anna", model="chorus", question="?" * 100_000)
+        await store.finish("big", ANSWER, EVENTS, None)
+        run = type(store._database._engine.connect()).exec_driver_sql
+        monkeypatch.setattr(
+            "sqlalchemy.engine.Connection.exec_driver_sql",
+            lambda self, statement, *rest: full(self) if statement == "VACUUM" else run(self, statement, *rest),
+        )
+        assert await store.prune(timedelta(0)) == 2
+        assert "keeps its size for now: database or disk is full" in caplog.text
 
 
 async def test_migrations_lead_to_the_tables_as_they_are(url, store):

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from serving import serving
+from serving import SCRIPT, serving
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
@@ -38,25 +38,35 @@ def command(name: str, folder: Path) -> list[str]:
 CLIENTS = ("openai_python", "openai_node", "litellm_client", "langchain_client", "ai_sdk", "inspect_client")
 
 
-def seen_by(name: str, base: str, folder: Path) -> dict:
+CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Athens"}}</tool_call>'
+WITH_TOOLS = {
+    **SCRIPT,
+    "turns": [
+        {"turn": "*.spokesperson", "contains": "sunny", "text": "It is sunny in Athens."},
+        {"turn": "*.spokesperson", "text": CALL},
+        *SCRIPT["turns"],
+    ],
+}
+
+
+def seen_by(name: str, base: str, folder: Path, *options: str) -> dict:
     """Run a client and return what it saw."""
     plain = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-    ran = subprocess.run(
-        [*command(name, folder), base, "chorus"], capture_output=True, text=True, timeout=240, env=plain, check=False
-    )
+    line = [*command(name, folder), base, "chorus", *options]
+    ran = subprocess.run(line, capture_output=True, text=True, timeout=240, env=plain, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     return json.loads(ran.stdout.strip().splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("clients")) as server:
+    with serving(tmp_path_factory.mktemp("clients"), script=WITH_TOOLS) as server:
         yield server
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_chat_stream_usage_errors_and_reasoning(name, scripted, tmp_path):
-    seen = seen_by(name, scripted.base, tmp_path)
+def test_chat_stream_usage_errors_tools_and_reasoning(name, scripted, tmp_path):
+    seen = seen_by(name, scripted.base, tmp_path, "tools")
     assert seen["content"] == "56"
     assert seen["usage"] is True
     assert seen["error"]["status"] in (400, 404)
@@ -64,6 +74,9 @@ def test_chat_stream_usage_errors_and_reasoning(name, scripted, tmp_path):
         assert seen["streamed"] == "56"
         assert seen["streamed_usage"] is True
         assert seen["chunks"] > 10
+    assert seen["tool"] == {"name": "weather", "arguments": {"city": "Athens"}}
+    assert seen["after_tool"] == "It is sunny in Athens."
+    assert name == "langchain_client" or "reasoning" in seen, "LangChain's client for OpenAI leaves it out"
     if "reasoning" in seen:
         assert "[formalist, round 1] 70 less 14" in seen["reasoning"]
 

@@ -133,6 +133,28 @@ class TestChat:
         assert refused.json()["error"]["message"]
 
 
+class TestBaked:
+    def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
+        """It answers by itself, or with its inner voices heard, on its own engine."""
+        folder = tmp_path / "wise-135m"
+        folder.mkdir()
+        (folder / "run.json").write_text("{}")
+        (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
+        with serving(tmp_path, "--baked", f"scripted:{folder}/script.yaml") as server, server.client() as http:
+            listed = [one["id"] for one in http.get("/v1/models").json()["data"]]
+            assert listed[-2:] == ["wise-135m", "wise-135m-inner"]
+            for model, said in (("chorus", "56"), ("wise-135m", "55")):
+                whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
+                assert whole["choices"][0]["message"]["content"] == said
+                assert whole["model"] == model
+
+    def test_one_without_its_run_card_is_refused(self, tmp_path):
+        from command_line import run
+
+        ran = run("serve", "--port", "0", "--no-store", "--baked", f"hf:{tmp_path}", cwd=tmp_path)
+        assert (ran.code, "has no run.json" in ran.err) == (2, True)
+
+
 class TestForms:
     @pytest.fixture
     def client(self, tmp_path):
@@ -268,6 +290,43 @@ class TestFailures:
         with serving(tmp_path) as server, server.client() as http:
             record = http.get(f"/v1/debates/{debate}").json()
             assert record["reason"] == "the server was stopped"
+
+
+class TestLimits:
+    """What the server lets in, and how long it lets it take."""
+
+    def test_a_debate_that_the_queue_has_no_room_for_is_sent_away(self, tmp_path):
+        """Three voices over two rounds are six engine calls; two debates fit, the third is told to come back."""
+        body = {"question": "What is 7 * 8?"}
+        with serving(tmp_path, "--calls-waiting", "12", script=SLOW) as server, server.client() as http:
+            assert [http.post("/v1/debates", json=body).status_code for _ in range(2)] == [202, 202]
+            refused = http.post("/v1/chat/completions", json={"model": "chorus", "messages": ASKED})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (429, "busy")
+            assert int(refused.headers["retry-after"]) >= 1
+            assert "x-should-retry" not in refused.headers
+
+    @pytest.mark.parametrize("form", [None, {"type": "json_object"}])
+    def test_a_request_whose_time_is_over_is_told_so(self, tmp_path, form):
+        """Ten seconds a turn; with a format the debate leaves a third of the time for the answer, which is too little."""
+        quick = {"text": "Answer: 56"} if form else SLOW["default"]
+        late = {"turn": "*.spokesperson", **SLOW["default"]}
+        script = {"real_time": True, "turns": [late] if form else [], "default": quick}
+        body = {"model": "chorus", "messages": ASKED, "response_format": form, "chorus": {"budget": {"seconds": 0.6}}}
+        with serving(tmp_path, script=script) as server, server.client() as http:
+            began = time.monotonic()
+            told = http.post("/v1/chat/completions", json=body)
+            assert (told.status_code, told.json()["error"]["code"]) == (504, "deadline_exceeded")
+            assert time.monotonic() - began < 5
+            over = {"model": "chorus", "messages": ASKED, "chorus": {"budget": {"seconds": 601}}}
+            assert http.post("/v1/chat/completions", json=over).json()["error"]["param"] == "chorus.budget.seconds"
+
+    def test_a_request_can_be_traced_to_its_user(self, tmp_path):
+        with serving(tmp_path, "--log-requests") as server, server.client() as http:
+            body = {"model": "chorus-solo", "messages": ASKED, "user": "anna\n"}
+            http.post("/v1/chat/completions", json=body, headers={"x-request-id": "r1"})
+            http.get("/health")
+            server.stop()
+        assert any("r1 POST /v1/chat/completions 200" in line and "user='anna\\n'" in line for line in server.said)
 
 
 class TestKeys:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from chorus.errors import ConfigError
+from chorus.errors import ConfigError, StoreError
 from chorus.record.database import open_database
 from chorus.server.keys import KeyRing
 
-pytest.importorskip("sqlalchemy")
+IntegrityError = pytest.importorskip("sqlalchemy.exc").IntegrityError
 
 
 class Clock:
@@ -103,8 +104,42 @@ async def test_what_was_spent_outlives_the_process(tmp_path, ring, clock):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"name": " "}, {"name": "x" * 201}, {"requests_per_minute": 0}, {"tokens_per_day": -1}]
+    "bad",
+    [
+        {"name": " "},
+        {"name": "x" * 201},
+        {"name": "two\nlines"},
+        {"name": "\udc80"},
+        {"requests_per_minute": 0},
+        {"tokens_per_day": -1},
+        {"tokens_per_day": 10**30},
+    ],
 )
 async def test_a_key_that_could_do_nothing_is_not_made(ring, bad):
     with pytest.raises(ConfigError):
         await ring.create(**({"name": "Anna"} | bad))
+
+
+async def test_charges_that_come_at_once_all_count(ring):
+    """The first of the day among them: each finds no row, or one that another has just made."""
+    key, _ = await ring.create("Anna", tokens_per_day=10**12)
+    await asyncio.gather(*(ring.spend(key, 3 * 10**9) for _ in range(20)))
+    assert await ring.refusal(key) is None
+    await ring.spend(key, 10**12)
+    assert f"({10**12 + 60 * 10**9:,} used)" in str(await ring.refusal(key))
+
+
+async def test_a_charge_that_another_server_forestalls_counts(ring, monkeypatch):
+    """Both find no row for today; the other one's is there first."""
+    key, _ = await ring.create("Anna", tokens_per_day=100)
+    write, made = ring._database.write, []
+
+    async def forestalled(work):
+        if not made:
+            made.append(True)
+            raise StoreError("not unique") from IntegrityError("INSERT", {}, Exception())
+        return await write(work)
+
+    monkeypatch.setattr(ring._database, "write", forestalled)
+    await ring.spend(key, 100)
+    assert "(100 used)" in str(await ring.refusal(key))

@@ -1,6 +1,7 @@
 """`chorus keys` and `chorus store`, as an operator uses them."""
 
 import asyncio
+import sqlite3
 
 import pytest
 from command_line import Command
@@ -47,3 +48,23 @@ def test_an_age_that_is_none(chorus, age):
 def test_a_store_that_cant_be_opened(chorus):
     ran = chorus("keys", "list", "--store", "sqlite:////no/such/folder/chorus.db")
     assert (ran.code, ran.err.count("\n")) == (3, 1)
+
+
+def test_a_time_before_the_calendar(chorus):
+    assert chorus("store", "prune", "--older-than", "999999w").out == "0 debates deleted\n"
+
+
+@pytest.mark.parametrize("arguments", [("--tokens-per-day", "1" + "0" * 30), ("--requests-per-minute", "0")])
+def test_a_bound_that_bounds_nothing(chorus, arguments):
+    ran = chorus("keys", "create", "Anna", *arguments)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+
+
+def test_a_store_of_a_newer_version_is_left_alone(chorus, tmp_path):
+    chorus("keys", "create", "Anna")
+    with sqlite3.connect(tmp_path / "chorus.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    for command in (("keys", "list"), ("store", "prune", "--older-than", "1d")):
+        ran = chorus(*command)
+        assert (ran.code, "newer version" in ran.err) == (3, True)

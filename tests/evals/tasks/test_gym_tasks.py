@@ -1,6 +1,10 @@
 """The tasks made of reasoning-gym's generators: our grader is as strict as a strict score of theirs."""
 
+import ast
+import os
 import re
+import subprocess
+import sys
 from itertools import islice
 
 import pytest
@@ -45,6 +49,37 @@ def test_splits_share_no_question_and_questions_are_short(gym):
         assert all(len(text) <= 400 for text in asked)
 
 
+CALCULATIONS = ("chain-sums", "products", "basic-arithmetic", "decimal-sums")
+
+
+@pytest.mark.parametrize("name", CALCULATIONS)
+def test_a_calculation_comes_to_its_answer(name):
+    for question in tasks.load(name, "dev", 15):
+        worked = ast.parse(question.text.removeprefix("What is ").removesuffix("?"), mode="eval")
+        assert eval(compile(worked, "question", "eval"), {}) == pytest.approx(float(question.answer))
+
+
+DIGEST = """
+import hashlib, json
+from evals import tasks
+from evals.tasks.gym_tasks import GYM_TASKS
+asked = [tasks.load(gym.name, "dev", 5) for gym in GYM_TASKS]
+print(json.dumps({some[0].id: hashlib.sha256(repr(some).encode()).hexdigest() for some in asked}))
+"""
+
+
+@pytest.mark.slow
+def test_another_process_draws_the_same_questions():
+    # A generator that draws by the order of a set makes others: Python orders sets anew in each process.
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", DIGEST], env=os.environ | {"PYTHONHASHSEED": seed}, check=True, capture_output=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert told[0] == told[1] != b""
+
+
 def test_no_task_is_made_of_a_generator_that_was_left_out():
     assert not {gym.dataset for gym in GYM_TASKS} & set(LEFT_OUT)
     assert set(LEFT_OUT) <= set(reasoning_gym.factory.DATASETS)
@@ -55,6 +90,8 @@ def test_the_first_level_is_meant_by_the_bare_name():
     first, second = list(gym.levels)[:2]
     assert [task.name for task in gym.tasks()][:2] == [gym.name, f"{gym.name}@{second}"]
     assert f"({first})" in tasks.find(gym.name).source
+    assert tasks.find(f"{gym.name}@{first}") is tasks.find(gym.name)
+    assert tasks.load(f"{gym.name}@{first}", "dev", 1)[0].id == f"{gym.name}@{first}/dev/1"
     assert all(re.fullmatch(r"[a-z0-9-]+", word) for gym, level in LEVELS for word in (gym.name, level))
 
 

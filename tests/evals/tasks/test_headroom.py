@@ -54,6 +54,15 @@ def test_a_second_run_asks_nothing_again(measure, capsys):
     assert "24 questions: 0 answered now, 24 before" in capsys.readouterr().out
 
 
+def test_a_table_can_be_made_of_what_is_on_record(measure, tmp_path):
+    measure('default: {text: "Answer: 1"}\n')
+    records = tmp_path / "records" / "plain.jsonl"
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:15]))
+    rows = measure('default: {text: "Answer: 2"}\n', "--recorded")
+    assert sum(row["questions"] for row in rows.values()) == 15
+    assert len(records.read_text().splitlines()) == 15
+
+
 @pytest.mark.parametrize(
     ("accuracy", "baseline", "room"),
     [(0.5, 0.1, True), (0.5, 0.5, False), (0.05, 0.0, False), (0.95, 0.1, False), (0.1, 0.0, True), (0.9, 0.8, True)],

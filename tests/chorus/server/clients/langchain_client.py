@@ -4,9 +4,11 @@ import json
 import sys
 
 import openai
+from langchain_core.messages import HumanMessage, ToolMessage
+from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-base, model = sys.argv[1:]
+base, model, *options = sys.argv[1:]
 settings = {"base_url": base, "api_key": "none", "max_retries": 0}
 chat = ChatOpenAI(model=model, stream_usage=True, **settings)
 seen = {}
@@ -24,4 +26,18 @@ try:
     ChatOpenAI(model="no-such-model", **settings).invoke("What?")
 except openai.NotFoundError as error:
     seen["error"] = {"status": error.status_code, "param": error.param}
+if "tools" in options:
+
+    @tool
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        return "sunny"
+
+    able = chat.bind_tools([weather])
+    messages = [HumanMessage("How is the weather in Athens?")]
+    called = able.invoke(messages)
+    call = called.tool_calls[0]
+    seen["tool"] = {"name": call["name"], "arguments": call["args"]}
+    messages += [called, ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])]
+    seen["after_tool"] = able.invoke(messages).content
 print(json.dumps(seen))

@@ -5,7 +5,7 @@ import sys
 
 import litellm
 
-base, model = sys.argv[1:]
+base, model, *options = sys.argv[1:]
 litellm.suppress_debug_info = True
 asked = {
     "model": f"openai/{model}",
@@ -31,4 +31,14 @@ try:
     litellm.completion(**asked | {"model": "openai/no-such-model"})
 except litellm.exceptions.NotFoundError as error:
     seen["error"] = {"status": error.status_code}
+if "tools" in options:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    function = {"name": "weather", "description": "The weather in a city.", "parameters": schema}
+    asked |= {"tools": [{"type": "function", "function": function}]}
+    messages = [{"role": "user", "content": "How is the weather in Athens?"}]
+    called = litellm.completion(**asked | {"messages": messages}).choices[0].message
+    call = called.tool_calls[0]
+    seen["tool"] = {"name": call.function.name, "arguments": json.loads(call.function.arguments)}
+    messages += [called.model_dump(), {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+    seen["after_tool"] = litellm.completion(**asked | {"messages": messages}).choices[0].message.content
 print(json.dumps(seen))

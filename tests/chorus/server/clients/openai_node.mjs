@@ -1,7 +1,7 @@
 // The official client for Node, as its users use it. Prints what it saw as JSON.
 import OpenAI from "openai";
 
-const [baseURL, model] = process.argv.slice(2);
+const [baseURL, model, ...options] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
 const messages = [{ role: "user", content: "What is 7 * 8?" }];
 const seen = {};
@@ -23,6 +23,16 @@ try {
   await client.chat.completions.create({ model, messages, n: 3 });
 } catch (error) {
   seen.error = { status: error.status, param: error.param };
+}
+if (options.includes("tools")) {
+  const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+  const tools = [{ type: "function", function: { name: "weather", description: "The weather in a city.", parameters } }];
+  const asked = [{ role: "user", content: "How is the weather in Athens?" }];
+  const called = (await client.chat.completions.create({ model, messages: asked, tools })).choices[0].message;
+  const call = called.tool_calls[0];
+  seen.tool = { name: call.function.name, arguments: JSON.parse(call.function.arguments) };
+  asked.push(called, { role: "tool", tool_call_id: call.id, content: "sunny" });
+  seen.after_tool = (await client.chat.completions.create({ model, messages: asked, tools })).choices[0].message.content;
 }
 seen.models = [];
 for await (const listed of client.models.list()) seen.models.push(listed.id);

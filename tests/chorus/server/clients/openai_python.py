@@ -5,7 +5,7 @@ import sys
 
 from openai import APIStatusError, OpenAI
 
-base, model = sys.argv[1:]
+base, model, *options = sys.argv[1:]
 client = OpenAI(base_url=base, api_key="none", max_retries=0)
 messages = [{"role": "user", "content": "What is 7 * 8?"}]
 whole = client.chat.completions.create(model=model, messages=messages)
@@ -25,5 +25,16 @@ try:
     client.chat.completions.create(model=model, messages=messages, n=3)
 except APIStatusError as error:
     seen["error"] = {"status": error.status_code, "param": error.param}
+if "tools" in options:
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    function = {"name": "weather", "description": "The weather in a city.", "parameters": schema}
+    tools = [{"type": "function", "function": function}]
+    messages = [{"role": "user", "content": "How is the weather in Athens?"}]
+    called = client.chat.completions.create(model=model, messages=messages, tools=tools).choices[0].message
+    call = called.tool_calls[0]
+    seen["tool"] = {"name": call.function.name, "arguments": json.loads(call.function.arguments)}
+    messages += [called, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
+    told = client.chat.completions.create(model=model, messages=messages, tools=tools)
+    seen["after_tool"] = told.choices[0].message.content
 seen["models"] = [listed.id for listed in client.models.list()]
 print(json.dumps(seen))

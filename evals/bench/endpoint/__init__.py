@@ -1,0 +1,1 @@
+"""The endpoint under load and trouble: `python -m evals.bench.endpoint`."""
