@@ -81,7 +81,7 @@ def run_suite(
     click.echo(glance.table(rows))
     if len({row.system for row in rows}) > 1:
         command = f"chorus eval {suite}" + (f" --engine {engine}" if engine else "")
-        click.echo(verdict.write(rows, folder, about=run.about(chosen, command)))
+        click.echo(verdict.write(rows, folder, about=run.about(command)))
     click.echo(done.in_words(), err=True)
     return 0 if done.complete else UNFINISHED
 

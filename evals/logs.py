@@ -23,7 +23,7 @@ from chorus.types import Answer
 from evals import samples
 from evals.outcomes import Outcome, outcome
 
-CELL = ("system", "task", "split", "seed")
+CELL = ("system", "task", "split", "seed", "engine")
 """What a log's metadata names of its cell."""
 
 UNREAD = {"events", "messages", "events_data", "attachments", "timelines"}
@@ -56,6 +56,7 @@ def of_sample(sample: EvalSample, log: EvalLog) -> Outcome:
         split=cell["split"],
         question=str(sample.id),
         seed=cell["seed"],
+        engine=cell["engine"],
         status="failed",
         reason=sample.error.message if sample.error else "there is no record",
         gold=str(sample.target),

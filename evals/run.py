@@ -158,12 +158,11 @@ def collect(folder: Path) -> list[Outcome]:
     return found
 
 
-def about(suite: Suite, command: str) -> dict[str, str]:
+def about(command: str) -> dict[str, str]:
     """Return what a reader of the results should know of how they were made."""
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "command": command,
-        "engine": suite.engine,
         "hardware": hardware(),
         "versions": ", ".join(f"{package} {version}" for package, version in versions().items()),
     }
@@ -234,7 +233,13 @@ class _Run:
             cleanup=self._ended_one,
             model=model,
             name=f"{cell.task}-{cell.system.name}".replace("/", "-"),
-            metadata={"system": cell.system.name, "task": cell.task, "split": self._suite.split, "seed": cell.seed},
+            metadata={
+                "system": cell.system.name,
+                "task": cell.task,
+                "split": self._suite.split,
+                "seed": cell.seed,
+                "engine": spec,
+            },
         )
 
     async def _ended_one(self, state: TaskState) -> None:
