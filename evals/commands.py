@@ -64,7 +64,7 @@ def run_suite(
     """Run SUITE: its systems on its tasks. Goes on where it ended; writes logs, results.jsonl and a report."""
     part = _shard(shard)
     try:
-        from evals import glance, outcomes, run
+        from evals import glance, run, verdict
         from evals import suite as suites
     except ImportError as error:
         raise MissingExtra("chorus eval", "evals") from error
@@ -77,7 +77,11 @@ def run_suite(
     folder = out or Path(f"eval-{chosen.name}")
     with progress(sys.stderr) as advance:
         done = run.run(chosen, folder, shard=part, retry_failed=retry_failed, advance=advance, report=report)
-    click.echo(glance.table(outcomes.read(folder / run.RESULTS)))
+    rows = run.gathered(folder)
+    click.echo(glance.table(rows))
+    if len({row.system for row in rows}) > 1:
+        command = f"chorus eval {suite}" + (f" --engine {engine}" if engine else "")
+        click.echo(verdict.write(rows, folder, about=run.about(command)))
     click.echo(done.in_words(), err=True)
     return 0 if done.complete else UNFINISHED
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from statsmodels.stats.proportion import proportion_confint
-
+from evals import stats
 from evals.outcomes import Outcome
 
 COLUMNS = ("system", "task", "right", "accuracy [95%]", "tokens", "calls", "failed")
@@ -25,12 +24,12 @@ def table(found: Iterable[Outcome]) -> str:
 
 def _line(system: str, task: str, group: list[Outcome]) -> tuple[str, ...]:
     right, asked = sum(one.correct for one in group), len(group)
-    low, high = proportion_confint(right, asked, method="wilson")
+    share = stats.wilson(right, asked)
     return (
         system,
         task,
         f"{right}/{asked}",
-        f"{right / asked:.2f} [{low:.2f}, {high:.2f}]",
+        f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]",
         f"{sum(one.computed_tokens for one in group) / asked:.0f}",
         f"{sum(one.calls for one in group) / asked:.1f}",
         str(sum(one.status == "failed" for one in group)),

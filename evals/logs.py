@@ -6,6 +6,9 @@ a question comes twice, one that did not fail goes before one that did, and the 
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +16,17 @@ from typing import Any
 from inspect_ai.log import (
     EvalLog,
     EvalSample,
-    list_eval_logs,
     read_eval_log,
     read_eval_log_sample_summaries,
     read_eval_log_samples_by_id,
 )
 
+from chorus.errors import RecordError
 from chorus.types import Answer
 from evals import samples
 from evals.outcomes import Outcome, outcome
 
-CELL = ("system", "task", "split", "seed")
+CELL = ("system", "task", "split", "seed", "engine")
 """What a log's metadata names of its cell."""
 
 UNREAD = {"events", "messages", "events_data", "attachments", "timelines"}
@@ -33,15 +36,30 @@ UNREAD = {"events", "messages", "events_data", "attachments", "timelines"}
 def read(folder: Path) -> Iterator[Outcome]:
     """Yield the outcome of every sample in the logs of a folder, oldest log first; logs of other runs are passed over.
 
-    A log whose run was killed is read as far as it was written.
+    A log whose run was killed, or is still writing it, is read as far as it was written.
+
+    Raises:
+        RecordError: a log is damaged.
     """
-    for info in list_eval_logs(str(folder), formats=["eval"], descending=False):
-        log = read_eval_log(info, header_only=True)
-        if not set(CELL) <= set(log.eval.metadata or {}):
-            continue
-        names = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(info)]
-        for sample in read_eval_log_samples_by_id(info, names, exclude_fields=UNREAD):
-            yield of_sample(sample, log)
+    # A log is replaced as a whole with each sample: what is read bit by bit must be one state of it.
+    with tempfile.TemporaryDirectory() as place:
+        for path in sorted(folder.glob("*.eval")):
+            snapshot = shutil.copyfile(path, Path(place) / path.name)
+            try:
+                yield from _of_log(snapshot)
+            except (ValueError, LookupError, zipfile.BadZipFile) as error:
+                raise RecordError(
+                    f"can't read the log {path}: {error}; remove it to ask its questions again"
+                ) from error
+            snapshot.unlink()
+
+
+def _of_log(path: Path) -> list[Outcome]:
+    log = read_eval_log(path, header_only=True)
+    if not set(CELL) <= set(log.eval.metadata or {}):
+        return []
+    names = [(summary.id, summary.epoch) for summary in read_eval_log_sample_summaries(path)]
+    return [of_sample(sample, log) for sample in read_eval_log_samples_by_id(path, names, exclude_fields=UNREAD)]
 
 
 def of_sample(sample: EvalSample, log: EvalLog) -> Outcome:
@@ -56,6 +74,7 @@ def of_sample(sample: EvalSample, log: EvalLog) -> Outcome:
         split=cell["split"],
         question=str(sample.id),
         seed=cell["seed"],
+        engine=cell["engine"],
         status="failed",
         reason=sample.error.message if sample.error else "there is no record",
         gold=str(sample.target),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,10 +30,12 @@ from inspect_ai.solver import TaskState
 from inspect_ai.util._display import init_display_type
 
 from chorus.batch import GIVE_UP_AFTER, every_call_failed
+from chorus.chorus import versions
 from chorus.errors import ConfigError, RecordError
 from chorus.types import Question
 from evals import logs, outcomes, provider, samples, tasks
 from evals.outcomes import Outcome
+from evals.report import hardware
 from evals.scorers import graded
 from evals.suite import Suite, System
 
@@ -155,6 +158,16 @@ def collect(folder: Path) -> list[Outcome]:
     return found
 
 
+def about(command: str) -> dict[str, str]:
+    """Return what a reader of the results should know of how they were made."""
+    return {
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
+        "command": command,
+        "hardware": hardware(),
+        "versions": ", ".join(f"{package} {version}" for package, version in versions().items()),
+    }
+
+
 class _Run:
     """One start of a run: its engines, and the evaluations on them."""
 
@@ -220,7 +233,13 @@ class _Run:
             cleanup=self._ended_one,
             model=model,
             name=f"{cell.task}-{cell.system.name}".replace("/", "-"),
-            metadata={"system": cell.system.name, "task": cell.task, "split": self._suite.split, "seed": cell.seed},
+            metadata={
+                "system": cell.system.name,
+                "task": cell.task,
+                "split": self._suite.split,
+                "seed": cell.seed,
+                "engine": spec,
+            },
         )
 
     async def _ended_one(self, state: TaskState) -> None:

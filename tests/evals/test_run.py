@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("reasoning_gym")
 
-from chorus.errors import ConfigError
+from chorus.errors import ConfigError, RecordError
 from evals import logs, outcomes, run, suite
 
 pytestmark = [
@@ -138,6 +138,15 @@ def test_another_system_of_the_same_name_is_refused(small, tmp_path):
     run.run(suite.load(small).narrowed(systems=["single"], questions=1), out)
     small.write_text(small.read_text().replace("max_tokens = 32", "max_tokens = 16"))
     with pytest.raises(ConfigError, match=r"another system 'single' \(differs in max_tokens\)"):
+        run.run(suite.load(small), out)
+
+
+def test_a_damaged_log_is_named(small, tmp_path):
+    out = tmp_path / "out"
+    run.run(suite.load(small).narrowed(systems=["single"], questions=1), out)
+    (log,) = (out / run.LOGS).iterdir()
+    log.write_bytes(log.read_bytes()[:-30])
+    with pytest.raises(RecordError, match=r"can.t read the log .*eval"):
         run.run(suite.load(small), out)
 
 
