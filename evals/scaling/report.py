@@ -32,7 +32,7 @@ def write(
         name: of the files.
     """
     points = [[p.x, p.accuracy, 1.96 * p.error] for p in measured.points]
-    span = np.geomspace(points[0][0], points[-1][0], 60) if points[0][0] > 0 else []
+    span = np.geomspace(max(points[0][0], 1e-9), max(points[-1][0], 1e-9), 60)
     curves = {one.law.name: [(float(x), one.fit.at(float(x))) for x in span] for one in studies if one.fit}
     plot = f"{name}.svg"
     charts.curves(folder / plot, f"Accuracy against {label}", points, curves, label, "accuracy")
