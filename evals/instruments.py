@@ -117,5 +117,27 @@ def silicon(survey: str, engine: str, size: int, temperature: float, concurrency
     return 0
 
 
-COMMANDS = (scaling, silicon)
+@click.command()
+@click.option("--engine", metavar="SPEC", default="hf:smollm2-135m", show_default=True)
+@click.option("--problems", type=click.IntRange(2), default=48, show_default=True, help="Each is asked in five ways.")
+@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True, help="Bound on one turn.")
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Debates at once.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for beliefs.md and .json.  [.]")
+@needs_extra
+def beliefs(engine: str, problems: int, max_tokens: int, concurrency: int, seed: int, out: Path) -> int:
+    """Does a chorus change its mind when it should, and only then?
+
+    Problems with a known Bayesian posterior, before and after evidence, in both orders, and under the mere pressure of
+    other voices: for one voice, for self-consistency, for a chorus.
+    """
+    from chorus.cli.loop import run
+    from evals.beliefs import study
+
+    work = study.study(engine, problems=problems, max_tokens=max_tokens, concurrency=concurrency, seed=seed, folder=out)
+    click.echo(run(work, engine).read_text("utf-8"))
+    return 0
+
+
+COMMANDS = (scaling, silicon, beliefs)
 """What `chorus eval` is given."""
