@@ -139,5 +139,46 @@ def beliefs(engine: str, problems: int, max_tokens: int, concurrency: int, seed:
     return 0
 
 
-COMMANDS = (scaling, silicon, beliefs)
+@click.command()
+@click.argument("questions", metavar="QUESTIONS.jsonl", type=click.Path(path_type=Path))
+@click.option("--engine", metavar="SPEC", default="hf:smollm2-135m", show_default=True)
+@click.option("--personas", metavar="IDS|PACK", default="estimator,skeptic,formalist,tester", show_default=True)
+@click.option("--topology", "topologies", metavar="SPEC", multiple=True, help="Repeatable.  [complete, ring, star]")
+@click.option("--rounds", type=click.IntRange(2), multiple=True, help="Repeatable.  [2]")
+@click.option("--strategy", "strategies", metavar="NAME", multiple=True, help="Repeatable.  [all five]")
+@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True, help="Bound on one turn.")
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Debates at once.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for liar.md and .json.  [.]")
+@needs_extra
+def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
+    """Can one voice that argues for a wrong answer take the chorus over?
+
+    Every question of QUESTIONS.jsonl (with its "answer") is debated with an honest cast and with a liar in its last
+    seat; the same debates are decided by every rule, plain voting and the guarded rules among them.
+    """
+    from chorus.cli.loop import run
+    from chorus.errors import ConfigError
+    from evals.liar import study
+    from evals.liar.strategies import STRATEGIES
+
+    if unknown := [name for name in strategies if name not in STRATEGIES]:
+        raise ConfigError(f"there is no strategy {unknown[0]!r}: {', '.join(STRATEGIES)}")
+    work = study.study(
+        questions,
+        options["engine"],
+        personas=options["personas"],
+        topologies=options["topologies"] or ("complete", "ring", "star"),
+        rounds=options["rounds"] or (2,),
+        strategies=strategies or tuple(STRATEGIES),
+        max_tokens=options["max_tokens"],
+        concurrency=options["concurrency"],
+        seed=options["seed"],
+        folder=options["out"],
+    )
+    click.echo(run(work, options["engine"]).read_text("utf-8"))
+    return 0
+
+
+COMMANDS = (scaling, silicon, beliefs, liar)
 """What `chorus eval` is given."""
