@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from evals.beliefs import interview
 from evals.beliefs.interview import SYSTEMS, WHOLE
 from evals.beliefs.problems import Problem, make
 from evals.beliefs.scores import SCORES, Belief, gather, interval
+from evals.bench import charts
 
 NOTES = (
     "Distances are between probabilities. A reaction is the update in log odds over a Bayesian's: 1 is as much, below 1 "
@@ -53,6 +55,8 @@ async def study(spec: str, *, problems: int, max_tokens: int, concurrency: int, 
 
 def write(problems: Sequence[Problem], beliefs: Sequence[Belief], folder: Path, *, command: str, seed: int) -> Path:
     """Write `beliefs.json` and `beliefs.md`, and return the table's path."""
+    plot = folder / "beliefs.svg"
+    _draw(plot, problems, beliefs)
     return report.write(
         "beliefs",
         "Beliefs before and after evidence",
@@ -61,12 +65,23 @@ def write(problems: Sequence[Problem], beliefs: Sequence[Belief], folder: Path, 
         [_row(problems, part, seed) for part in parts(beliefs)],
         seed=seed,
         notes=[f"{len(problems)} problems in five arms each.", *NOTES],
+        plots=[plot.name],
         data={
             "problems": [{**one.model_dump(), "posterior": one.posterior} for one in problems],
             "beliefs": [one.model_dump() for one in beliefs],
         },
         folder=folder,
     )
+
+
+def _draw(path: Path, problems: Sequence[Problem], beliefs: Sequence[Belief]) -> None:
+    """Draw the reactions of every system as a whole; a Bayesian's are 1, 1 and 0."""
+    wholes = [part for part in parts(beliefs) if part[0].voice == WHOLE]
+    series = {}
+    for score in ("reaction to evidence", "reaction to grounded voices", "reaction to mere pressure"):
+        values = [SCORES[score](gather(problems, part)) for part in wholes]
+        series[score] = [math.nan if value is None else value for value in values]
+    charts.bars(path, "What moves a belief", [part[0].system for part in wholes], series, "update over a Bayesian's")
 
 
 def parts(beliefs: Sequence[Belief]) -> list[list[Belief]]:

@@ -12,6 +12,7 @@ from chorus.engines.registry import open_engine
 from chorus.errors import QuestionError
 from chorus.types import Question
 from evals import report
+from evals.bench import charts
 from evals.liar import trial
 from evals.liar.scores import lines
 from evals.liar.strategies import STRATEGIES
@@ -90,6 +91,10 @@ def write(verdicts: Sequence[Verdict], folder: Path, *, command: str, seed: int)
         for arm in arms
     }
     questions = scored[0].questions if scored else 0
+    plot = folder / "liar.svg"
+    where = list(dict.fromkeys(one.condition for one in scored))
+    series = {rule: [one.lost.value for one in scored if one.rule == rule] for rule in trial.rules()}
+    charts.bars(plot, "Accuracy lost to one liar", where, series, "share of questions")
     left_out = len({one.question for one in verdicts if one.accidental})
     notes = [
         f"{questions} questions; {left_out} more are left out, on which the liar is right by accident. "
@@ -105,6 +110,7 @@ def write(verdicts: Sequence[Verdict], folder: Path, *, command: str, seed: int)
         rows,
         seed=seed,
         notes=notes,
+        plots=[plot.name],
         data={"by strategy": by_strategy, "verdicts": [one.model_dump() for one in verdicts]},
         folder=folder,
     )

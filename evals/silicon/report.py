@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chorus.types import Frozen
 from evals import report
+from evals.bench import charts
 from evals.silicon.fidelity import MIN_CELL, SCORES, Pairs, interval, subgroups
 from evals.silicon.survey import Asking, Survey
 
@@ -37,6 +39,11 @@ def write(
     rows = [[arm, len(pairs.truth), *(_cell(pairs, score, seed) for score in SCORES)] for arm, pairs in arms.items()]
     errors = {arm: subgroups(pairs) for arm, pairs in arms.items()}
     first = next(iter(arms.values()))
+    plot = folder / f"{name}.svg"
+    drawn = ("agreement", "marginal error", "worst subgroup", "refusals")
+    series = {score: [math.nan if (v := SCORES[score](one)) is None else v for one in arms.values()] for score in drawn}
+    groups = [arm.replace("personas ", "").replace(", ", ",\n").replace(" party", "\nparty") for arm in arms]
+    charts.bars(plot, question.wordings[0], groups, series, "share")
     return report.write(
         name,
         f"Personas in the place of people: {question.wordings[0]}",
@@ -45,6 +52,7 @@ def write(
         rows,
         seed=seed,
         notes=[f"{survey.codebook.title}. Licence: {survey.codebook.licence}.", *notes, *_gaps(survey, first), *CANT],
+        plots=[plot.name],
         data={
             "subgroups": errors,
             "options": question.options,

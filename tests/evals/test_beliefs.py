@@ -7,6 +7,7 @@ import json
 import pytest
 
 np = pytest.importorskip("numpy")
+pytest.importorskip("matplotlib")
 
 from debates import in_virtual_time  # noqa: E402
 from hypothesis import given  # noqa: E402
@@ -153,6 +154,7 @@ def test_the_report_holds_every_belief(tmp_path):
     beliefs = in_virtual_time(study.hold(believer(bayesian), PROBLEMS[:3], systems))
     path = study.write(PROBLEMS[:3], beliefs, tmp_path, command="chorus eval beliefs", seed=0)
     assert "| chorus | all | stated | 0 | 0 | 0.00 [0.00, 0.00]" in path.read_text()
+    assert "reaction to mere pressure" in (tmp_path / "beliefs.svg").read_text()
     assert len(json.loads((tmp_path / "beliefs.json").read_text())["data"]["beliefs"]) == len(beliefs)
 
 

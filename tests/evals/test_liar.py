@@ -8,6 +8,7 @@ import re
 import pytest
 
 np = pytest.importorskip("numpy")
+pytest.importorskip("matplotlib")
 
 from click.testing import CliRunner  # noqa: E402
 from debates import LIBRARY, in_virtual_time  # noqa: E402
@@ -148,6 +149,7 @@ def test_the_command_reports_gain_and_cost(tmp_path):
     ran = CliRunner().invoke(evaluate, [*run, "--strategy", "forged", "--out", str(tmp_path)], standalone_mode=False)
     assert (ran.return_value, ran.exception) == (0, None)
     assert "| ring, 2 rounds | capped | 1.00 [1.00, 1.00]" in ran.output
+    assert "<svg" in (tmp_path / "liar.svg").read_text()
     assert len(json.loads((tmp_path / "liar.json").read_text())["data"]["verdicts"]) == 2 * 2 * len(trial.rules())
 
 

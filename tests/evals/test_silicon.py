@@ -9,6 +9,7 @@ import random
 import pytest
 
 np = pytest.importorskip("numpy")
+pytest.importorskip("matplotlib")
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 
@@ -228,6 +229,7 @@ def test_empty_and_small_subgroups_are_named(tmp_path):
     told = path.read_text()
     assert "Subgroups without anybody: age: 120 and above." in told
     assert "can't be used for" in told
+    assert "worst subgroup" in (tmp_path / "silicon.svg").read_text()
     assert json.loads((tmp_path / "silicon.json").read_text())["data"]["replies"][0]["question"] == "vote"
 
 
