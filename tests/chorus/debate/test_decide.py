@@ -388,7 +388,10 @@ class TestRules:
         with pytest.raises(ConfigError, match=r"unknown decision rule 'plurallity'; did you mean plurality\? Known: "):
             rule("plurallity")
         for use in (lambda: outcome("x", []), lambda: settled("x", SUM, "number", [], SEATS, 1)):
-            with pytest.raises(ConfigError, match="Known: plurality, weighted, borda, schulze, anchored, capped, unanimity, judge"):
+            with pytest.raises(
+                ConfigError,
+                match="Known: plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge",
+            ):
                 use()
 
     def test_what_each_rule_has_to_ask_for(self) -> None:
