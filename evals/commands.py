@@ -13,6 +13,7 @@ import click
 
 from chorus.cli.exits import UNFINISHED
 from chorus.errors import ConfigError, MissingExtra
+from evals import instruments
 
 if TYPE_CHECKING:
     from evals.tasks import Split
@@ -181,3 +182,7 @@ def calibrate(
         click.echo(line)
     click.echo(out)
     return 0
+
+
+for _command in instruments.COMMANDS:
+    evaluate.add_command(_command)

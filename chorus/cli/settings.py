@@ -39,7 +39,7 @@ def settings_options(command: F) -> F:
         click.option(
             "--decision",
             metavar="NAME",
-            help="plurality, weighted, surest, borda, schulze, unanimity, judge, synthesis.",
+            help="plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge, synthesis.",
         ),
         click.option(
             "--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from math import fsum
 from types import MappingProxyType
 
-from chorus.debate import ranked
+from chorus.debate import guarded, ranked
 from chorus.debate.sides import Standing, position_of, stand
 from chorus.debate.verdict import clip, dissent, outcome, unlike
 from chorus.errors import ConfigError
@@ -223,6 +223,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule("surest", "the most confident voice wins", "confidence", None, _surest),
             Rule("borda", "ranked ballots, points for every answer ranked lower", "points", "ballot", _borda),
             Rule("schulze", "ranked ballots, answers compared two by two", "answers beaten", "ballot", _schulze),
+            Rule("anchored", "first drafts and final positions, a vote each", "votes", None, guarded.anchored),
+            Rule("capped", "no more followers than first holders count", "votes", None, guarded.capped),
             Rule("unanimity", "what all agree on, else plurality", "votes", None, _unanimity),
             Rule("judge", "one more voice rules after hearing all", "votes", "ruling", _judge),
             Rule("synthesis", "one more voice writes the answer out of all", "votes", "synthesis", _synthesis),

@@ -54,6 +54,8 @@ class Request:
     sees to that as it decodes (a completion cut at `max_tokens` is cut JSON all the same); elsewhere it is ignored."""
     tools: tuple[Tool, ...] = ()
     """What the model may ask its caller to run."""
+    openings: int = 0
+    """How many of the likeliest first tokens to report, at most 20; an engine that can't reports none."""
     tool_choice: str | None = None
     """`auto`: as it likes; `none`: no calls; `required`: at least one; a tool's name: that one. `None` is `auto`."""
 
@@ -80,6 +82,8 @@ class Completion:
     the model wrote."""
     tool_calls: tuple[ToolCall, ...] = ()
     """Tools that the model asks for, among those offered; `text` is what it said beside them."""
+    openings: tuple[TokenLogprob, ...] = ()
+    """The likeliest first tokens, whatever was drawn, likeliest first; as many as the request asked for."""
 
 
 @dataclass(frozen=True, slots=True)

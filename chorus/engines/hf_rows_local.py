@@ -34,6 +34,8 @@ class Row:
     cancelled: threading.Event = field(default_factory=threading.Event)
     tokens: list[int] = field(default_factory=list)
     pieces: list[TokenLogprob] = field(default_factory=list)
+    openings: tuple[tuple[int, float], ...] = ()
+    """The likeliest first tokens with the logs of their probabilities."""
     text: str = ""
     shown: int = 0
     """Characters of `text` delivered so far."""
@@ -69,6 +71,9 @@ class Draw:
         plain = torch.log_softmax(scores.float(), dim=-1)  # (B, V), at temperature 1
         chosen = plain.argmax(dim=-1)  # (B,)
         for index, row in enumerate(self._rows):
+            if row.request.openings and not row.tokens:
+                likely = plain[index].topk(row.request.openings)
+                row.openings = tuple(zip(likely.indices.tolist(), likely.values.tolist(), strict=True))
             if row.finish is None and row.request.sampling.temperature > 0:
                 chosen[index] = self._sample(plain[index], row)
         self.logprobs = plain.gather(1, chosen[:, None])[:, 0].tolist()
@@ -121,7 +126,7 @@ class Watch:
             self._show(row, len(row.text) - row.hold_back())
         else:
             self._show(row, len(row.text))
-            row.settle(_completion(row))
+            row.settle(_completion(row, self._tokenizer))
 
     def _append(self, row: Row, logprob: float) -> None:
         """Decode the new token. A character that takes several tokens appears with the last of them."""
@@ -147,7 +152,7 @@ class Watch:
             row.shown = end
 
 
-def _completion(row: Row) -> Completion:
+def _completion(row: Row, tokenizer: Any) -> Completion:
     usage = Usage(
         calls=1,
         prompt_tokens=len(row.prompt),
@@ -155,7 +160,8 @@ def _completion(row: Row) -> Completion:
         completion_tokens=len(row.tokens),
         wall_s=time.perf_counter() - row.began,
     )
-    return Completion(row.text, row.finish or "stop", usage, tuple(row.pieces))
+    openings = tuple(TokenLogprob(tokenizer.decode([token]), logprob) for token, logprob in row.openings)
+    return Completion(row.text, row.finish or "stop", usage, tuple(row.pieces), openings=openings)
 
 
 def _pieces_of(pieces: list[TokenLogprob], size: int) -> list[TokenLogprob]:

@@ -24,7 +24,7 @@ from chorus.engines.tool_prompts import as_json, as_text, guide, must_call, offe
 from chorus.errors import SchemaRefused
 from chorus.types import Message
 
-OPTIONAL_FIELDS = ("logprobs", "stream_options", "seed")
+OPTIONAL_FIELDS = ("logprobs", "top_logprobs", "stream_options", "seed")
 """What a request can do without, and nothing takes its place."""
 
 SALT = "cache_salt"
@@ -69,6 +69,7 @@ class Dialect:
         if extra := self.extra | self._salt(request):
             body["extra_body"] = extra
         optional = {"logprobs": True, "stream_options": {"include_usage": True}, "seed": sampling.seed}
+        optional |= {"top_logprobs": request.openings} if request.openings and "logprobs" not in self.refused else {}
         body |= {name: value for name, value in optional.items() if name not in self.refused and value is not None}
         return body | self._tools(request) | self._format(request) | {"messages": self.messages(request)}
 

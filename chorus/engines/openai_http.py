@@ -148,6 +148,7 @@ class OpenAIEngine:
                 finish="tool_calls" if reading.tool_calls else reading.finish,
                 usage=await self._usage(reading, request, started),
                 logprobs=reading.logprobs(),
+                openings=reading.openings(request.openings),
                 tool_calls=reading.tool_calls,
             )
             return ear.finish(completion)

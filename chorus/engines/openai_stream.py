@@ -104,6 +104,16 @@ class Reading:
         except (AttributeError, TypeError, ValueError):
             return ()
 
+    def openings(self, most: int) -> tuple[TokenLogprob, ...]:
+        """Return the likeliest first tokens that the server listed, likeliest first."""
+        listed = getattr(self._entries[0], "top_logprobs", None) if self._entries else None
+        try:
+            found = [TokenLogprob(str(one.token), min(float(one.logprob), 0.0)) for one in listed or ()]
+        except (AttributeError, TypeError, ValueError):
+            return ()
+        likely = sorted((one for one in found if not math.isnan(one.logprob)), key=lambda one: -one.logprob)
+        return tuple(likely[:most])
+
 
 def _text(delta: Any, name: str) -> str:
     value = getattr(delta, name, None)

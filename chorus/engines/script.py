@@ -80,6 +80,8 @@ class Reply(Frozen):
     repeat: Repeat | None = None
     confidence: float | None = Field(default=None, gt=0, le=1)
     """The probability reported for each token; `None` reports none."""
+    openings: dict[str, float] = Field(default_factory=dict)
+    """Probabilities of first tokens, for callers that ask for them."""
     latency: Latency | None = None
     """`None` takes the script's."""
     finish: Literal["stop", "length"] | None = None

@@ -100,6 +100,7 @@ class ScriptedEngine:
                     wall_s=clock() - started,
                 ),
                 logprobs=() if reply.confidence is None else tokens,
+                openings=_openings(reply, request),
             )
             return ear.finish(completion)
 
@@ -175,6 +176,11 @@ def count_tokens(text: str) -> int:
 
 def _with_logprobs(text: str, logprob: float) -> tuple[TokenLogprob, ...]:
     return tuple([TokenLogprob(token, logprob) for token in split_tokens(text)])
+
+
+def _openings(reply: Reply, request: Request) -> tuple[TokenLogprob, ...]:
+    likely = sorted(reply.openings.items(), key=lambda one: -one[1])[: request.openings]
+    return tuple(TokenLogprob(token, math.log(probability)) for token, probability in likely if probability > 0)
 
 
 def _prompt(request: Request) -> str:

@@ -152,6 +152,7 @@ class VllmEngine:
                     wall_s=self._loop.time() - started,
                 ),
                 logprobs=reading.logprobs(prompt, self._decode),
+                openings=reading.openings[: request.openings],
             )
             return ear.finish(completion)
 
@@ -197,7 +198,7 @@ class VllmEngine:
             top_p=sampling.top_p,
             seed=sampling.seed % 2**63 if seeded and sampling.seed is not None else None,
             stop=[stop for stop in sampling.stop if stop],
-            logprobs=0,  # of the chosen token alone
+            logprobs=request.openings,  # 0: of the chosen token alone
             structured_outputs=StructuredOutputsParams(json=schema) if schema is not None else None,
             output_kind=RequestOutputKind.DELTA,
         )

@@ -26,6 +26,8 @@ class Reading:
     cached: int = 0
     """Tokens of the prompt that were in the prefix cache."""
     tokens: list[int] = field(default_factory=list)
+    openings: tuple[TokenLogprob, ...] = ()
+    """The likeliest first tokens, where they were asked for."""
     _strings: list[str] = field(default_factory=list)
     _values: list[float] = field(default_factory=list)
 
@@ -36,6 +38,8 @@ class Reading:
         self.finish = said.finish_reason or self.finish
         self.text += said.text
         self.tokens.extend(said.token_ids)
+        if said.logprobs and not self._values:
+            self.openings = _openings(said.logprobs[0])
         for token, options in zip(said.token_ids, said.logprobs or (), strict=False):
             chosen = options[token]
             self._strings.append(chosen.decoded_token or "")
@@ -60,6 +64,11 @@ class Reading:
             fitted.append(TokenLogprob(string[:left], value))
             left -= len(string)
         return tuple(fitted)
+
+
+def _openings(options: Any) -> tuple[TokenLogprob, ...]:
+    ranked = sorted(options.values(), key=lambda one: -float(one.logprob))
+    return tuple(TokenLogprob(one.decoded_token or "", min(0.0, float(one.logprob))) for one in ranked)
 
 
 def spell(tokens: Sequence[int], before: Sequence[int], decode: Decode) -> list[str]:

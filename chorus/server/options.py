@@ -47,7 +47,19 @@ class Options(BaseModel):
     """Who hears whom: `complete`, `ring`, `star`, `chain`, `tree`, `small-world:k=2,p=0.2`, `regular:d=2`, `none` …"""
     rounds: int | None = Field(default=None, ge=1, le=32)
     decision: (
-        Literal["plurality", "weighted", "surest", "borda", "schulze", "unanimity", "judge", "synthesis"] | None
+        Literal[
+            "plurality",
+            "weighted",
+            "surest",
+            "borda",
+            "schulze",
+            "anchored",
+            "capped",
+            "unanimity",
+            "judge",
+            "synthesis",
+        ]
+        | None
     ) = None
     openness: float | None = Field(default=None, ge=0, le=1)
     """How readily a voice yields: 0 keep unless shown a concrete error … 1 follow the majority."""

@@ -43,6 +43,35 @@ def bars(
         figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
 
 
+def curves(
+    path: Path,
+    title: str,
+    points: Sequence[Sequence[float]],
+    lines: Mapping[str, Sequence[tuple[float, float]]],
+    across: str,
+    up: str,
+) -> None:
+    """Draw measured points with their errors, and the curves fitted to them, over a logarithmic scale.
+
+    Args:
+        path: of the SVG file.
+        title: above the plot.
+        points: (x, y, half the height of the error bar) each.
+        lines: name -> (x, y) pairs.
+        across: label of the horizontal axis, with its unit.
+        up: label of the vertical axis, with its unit.
+    """
+    with canvas(path, title) as (figure, axes):
+        x, y, errors = zip(*points, strict=True)
+        axes.errorbar(x, y, yerr=errors, fmt="o", color=COLOURS[3], capsize=3, label="measured, 95%")
+        for number, (name, line) in enumerate(lines.items()):
+            axes.plot(*zip(*line, strict=True), color=COLOURS[4 + number % 6], label=name)
+        axes.set_xscale("log")
+        axes.set_xlabel(across)
+        axes.set_ylabel(up)
+        figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
+
+
 @contextmanager
 def canvas(path: Path, title: str) -> Iterator[tuple[Any, Any]]:
     """Give a figure and its axes to draw on, in the one style that results are drawn in, and write it on leaving.

@@ -110,6 +110,53 @@ class TestVotes:
                 assert decision.note
 
 
+class TestGuarded:
+    """Drafts of five; then everybody, or nearly so, follows the last voice."""
+
+    TAKEN_IN = debate("4 4 4 4 7") + debate("7 7 7 7 7", round_=2)
+    HALF_TAKEN_IN = debate("4 4 4 4 7") + debate("4 4 7 7 7", round_=2)
+
+    def test_a_plain_vote_is_carried_by_one_voice(self) -> None:
+        assert outcome("plurality", self.TAKEN_IN).answer == "7"
+        assert outcome("plurality", self.HALF_TAKEN_IN).answer == "7"
+
+    def test_anchored_counts_drafts_and_final_positions(self) -> None:
+        assert table(outcome("anchored", self.HALF_TAKEN_IN)) == {"4": 6, "7": 4}
+        assert table(outcome("anchored", self.TAKEN_IN)) == {"7": 6, "4": 4}
+
+    def test_capped_counts_no_more_followers_than_first_holders(self) -> None:
+        decision = outcome("capped", self.TAKEN_IN)
+        assert table(decision) == {"4": 4, "7": 2}
+        assert decision.answer == "4"
+        assert decision.confidence == pytest.approx(2 / 3)
+
+    def test_an_answer_that_all_have_left_is_nobodys_and_keeps_its_words(self) -> None:
+        anchored, capped = outcome("anchored", self.TAKEN_IN), outcome("capped", self.TAKEN_IN)
+        assert anchored.dissent is not None
+        assert (anchored.dissent.answer, anchored.dissent.seats) == ("4", ())
+        assert anchored.dissent.text == "ajax says 4"
+        assert [row.seats for row in capped.support] == [(), SEATS]
+
+    def test_the_cost_is_a_lone_voice_that_rightly_convinces_all(self) -> None:
+        assert outcome("capped", debate("4 4 5 6 7") + debate("7 7 7 7 7", round_=2)).answer == "4"
+        assert outcome("capped", debate("4 5 6 7 7") + debate("7 7 7 7 7", round_=2)).answer == "7"
+
+    def test_who_comes_to_an_answer_later_but_first_counts_as_first(self) -> None:
+        turns = debate("4 4 5 5 6") + debate("8 8 5 5 6", round_=2) + debate("8 8 8 8 6", round_=3)
+        assert table(outcome("capped", turns)) == {"8": 4, "4": 2, "5": 2, "6": 1}
+
+    @pytest.mark.parametrize("name", ["anchored", "capped"])
+    def test_without_talk_they_are_a_plain_vote(self, name: str) -> None:
+        turns = debate("4 5 4 6 -")
+        assert [row.answer for row in outcome(name, turns).support] == ["4", "5", "6"]
+        assert outcome(name, turns).confidence == outcome("plurality", turns).confidence
+
+    @pytest.mark.parametrize("name", ["anchored", "capped"])
+    def test_texts_are_counted_plainly(self, name: str) -> None:
+        decision = outcome(name, debate("just fair"), ESSAY)
+        assert "counted as a plain vote" in (decision.note or "")
+
+
 class TestTies:
     def test_first_by_summed_confidence(self) -> None:
         decision = outcome("plurality", debate("4@0.5 4@0.6 5@0.9 5@0.9"))
@@ -341,7 +388,10 @@ class TestRules:
         with pytest.raises(ConfigError, match=r"unknown decision rule 'plurallity'; did you mean plurality\? Known: "):
             rule("plurallity")
         for use in (lambda: outcome("x", []), lambda: settled("x", SUM, "number", [], SEATS, 1)):
-            with pytest.raises(ConfigError, match="Known: plurality, weighted, surest, borda, schulze, unanimity, judge"):
+            with pytest.raises(
+                ConfigError,
+                match="Known: plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge",
+            ):
                 use()
 
     def test_what_each_rule_has_to_ask_for(self) -> None:

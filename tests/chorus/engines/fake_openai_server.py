@@ -28,6 +28,8 @@ class Stream:
     text: str = "Answer: 56"
     logprob: float | None = -0.25
     """Of every token; None sends no logprobs."""
+    likely: tuple[tuple[str, float], ...] = ()
+    """Tokens with their log-probabilities, listed beside every token for those who ask."""
     finish: str | None = "stop"
     reasoning: str = ""
     """Thinking, sent before the text in `reasoning_field`."""
@@ -320,7 +322,12 @@ def _entries(reply: Stream, tokens: list[str] | tuple[str, ...]) -> list[Any] | 
     if reply.logprob is None:
         return None
     return [
-        {"token": token, "logprob": reply.logprob, "bytes": list(token.encode()), "top_logprobs": []}
+        {
+            "token": token,
+            "logprob": reply.logprob,
+            "bytes": list(token.encode()),
+            "top_logprobs": [{"token": likely, "logprob": value, "bytes": None} for likely, value in reply.likely],
+        }
         for token in tokens
     ]
 

@@ -101,6 +101,15 @@ async def test_every_token_has_its_probability_and_they_join_to_the_text(engine)
 
 
 @pytest.mark.model
+async def test_the_likeliest_first_tokens_come_to_those_who_ask(engine):
+    asked = Request((Message(role="user", content="What is 7 * 8?"),), Sampling(max_tokens=2), openings=5)
+    said = await engine.generate(asked, lambda piece: None)
+    assert len(said.openings) == 5
+    assert said.openings[0].token == said.logprobs[0].token
+    assert [one.logprob for one in said.openings] == sorted((one.logprob for one in said.openings), reverse=True)
+
+
+@pytest.mark.model
 async def test_the_length_is_bounded(engine):
     said = await say(engine, "Tell me a story about a cat.", max_tokens=5)
     assert (said.finish, said.usage.completion_tokens, len(said.logprobs)) == ("length", 5, 5)

@@ -13,7 +13,7 @@ import pytest
 from fake_openai_server import FakeOpenAIServer, Refusal, Stream, context_too_long, error, html, in_thread, rate_limited
 
 from chorus.engines import openai_models
-from chorus.engines.base import Completion, Request, Sampling, estimate_tokens
+from chorus.engines.base import Completion, Request, Sampling, TokenLogprob, estimate_tokens
 from chorus.engines.openai_http import OpenAIEngine, open_openai
 from chorus.errors import ConfigError, ContextTooLong, EngineError, EngineUnreachable
 from chorus.types import Message
@@ -222,6 +222,22 @@ async def test_thinking_is_counted_but_no_part_of_the_answer(server, engine, nam
     assert said.usage.completion_tokens == 5
     server.default = Stream("Answer: 56", reasoning="seven eights are", reasoning_field=name, usage=False)
     assert (await ask(engine)).usage.completion_tokens == 5
+
+
+async def test_the_likeliest_first_tokens_come_to_those_who_ask(server, engine):
+    server.default = Stream(likely=((" B", -1.5), (" A", -0.5), ("C", -3.0)))
+    asked = Request(PROMPT, openings=2)
+    said = await engine.generate(asked, lambda piece: None)
+    assert said.openings == (TokenLogprob(" A", -0.5), TokenLogprob(" B", -1.5))
+    assert server.chats[-1]["top_logprobs"] == 2
+    assert (await ask(engine)).openings == ()
+    assert "top_logprobs" not in server.chats[-1]
+
+
+async def test_a_server_without_likeliest_tokens_is_asked_without(server, engine):
+    server.refuses = frozenset({"top_logprobs"})
+    said = await engine.generate(Request(PROMPT, openings=2), lambda piece: None)
+    assert (said.text, said.openings) == ("Answer: 56", ())
 
 
 async def test_end_tokens_in_the_logprobs_are_cut_to_the_text(server, engine):

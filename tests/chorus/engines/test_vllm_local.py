@@ -63,6 +63,15 @@ def test_tokens_are_cut_to_the_text():
     assert [(token.token, token.logprob) for token in fitted] == [("Answer", -0.5), (":", -0.1), (" 5", 0.0)]
 
 
+def test_the_likeliest_first_tokens_are_kept():
+    reading = Reading()
+    first = output("A", {1: ("A", -0.5)})
+    first.outputs[0].logprobs[0][2] = SimpleNamespace(decoded_token="B", logprob=-0.2)
+    reading.take(first)
+    reading.take(output(".", {3: (".", -0.1)}, finish="stop"))
+    assert [(one.token, one.logprob) for one in reading.openings] == [("B", -0.2), ("A", -0.5)]
+
+
 def test_tokens_that_lost_their_spaces_are_spelled_again():
     words = {7: "<s>", 1: "▁Hello", 2: "▁wor", 3: "ld"}
 

