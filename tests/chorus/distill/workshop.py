@@ -39,7 +39,7 @@ decision = "borda"
 [sft]
 steps = 4
 batch = 2
-learning_rate = 1e-2
+learning_rate = 1e-3
 save_every = 2
 rank = 4
 replay = {{ share = 0.0 }}
@@ -48,13 +48,14 @@ steps = 2
 batch = 2
 generations = 2
 max_tokens = 8
-learning_rate = 1e-2
+learning_rate = 1e-3
 save_every = 1
 [rl]
 steps = 4
-batch = 4
-generations = 2
-max_tokens = 6
+batch = 16
+generations = 8
+max_tokens = 8
+temperature = 1.0
 learning_rate = 1e-2
 save_every = 2
 styles = ["answer", "chorus"]
@@ -96,7 +97,7 @@ def debated(folder: Path, asked: Question | None = None) -> Answer:
 
 
 def tiny_model(folder: Path, *, template: bool = True) -> Path:
-    """Save a Llama of random weights with the embedded model's tokenizer: it says nothing sensible, quickly."""
+    """Save a Llama with the embedded model's tokenizer that babbles words of its tasks: now and then it is right."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -113,9 +114,15 @@ def tiny_model(folder: Path, *, template: bool = True) -> Path:
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    model = LlamaForCausalLM(config)
+    babble = tokenizer("Answer: 56\n", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    with torch.no_grad():
+        # Every hidden state shares a direction, and the head has it under the words to be babbled, and no others.
+        model.model.embed_tokens.weight += 1.0
+        model.lm_head.weight[babble] += 1.0
+    model.save_pretrained(folder)
     if not template:
         tokenizer.chat_template = None
     tokenizer.save_pretrained(folder)
