@@ -99,11 +99,25 @@ def distil(recipe: Recipe, start: Start, collected: Path, run: Run, report: Repo
             for own, teacher in pairs
         ]
     )
-    args = arguments(
+    trainer = _Trainer(
+        start=start,
+        model=model,
+        args=settings(recipe, run.folder),
+        train_dataset=data,
+        processing_class=tokenizer,
+        peft_config=lora,
+    )
+    train(trainer, run, report)
+
+
+def settings(recipe: Recipe, folder: Path) -> Any:
+    """Return TRL's settings for the step. Raises ConfigError."""
+    part = recipe.bake
+    return arguments(
         SDFTConfig,
         recipe,
         part,
-        run.folder,
+        folder,
         num_generations=part.generations,
         max_completion_length=part.max_tokens,
         max_prompt_length=None,  # any other cuts the teacher's prompt from the left, its charter first
@@ -112,10 +126,6 @@ def distil(recipe: Recipe, start: Start, collected: Path, run: Run, report: Repo
         distillation_mode="full_logits",
         distillation_alpha=part.alpha,
     )
-    trainer = _Trainer(
-        start=start, model=model, args=args, train_dataset=data, processing_class=tokenizer, peft_config=lora
-    )
-    train(trainer, run, report)
 
 
 def _check_room(model: Any, tokenizer: Any, prompts: Sequence[Any], max_tokens: int) -> None:

@@ -83,23 +83,12 @@ def reinforce(
         ]
     )
     chosen = chosen_rewards(part)
-    args = arguments(
-        GRPOConfig,
-        recipe,
-        part,
-        run.folder,
-        num_generations=part.generations,
-        max_completion_length=part.max_tokens,
-        temperature=part.temperature,
-        beta=part.beta,
-        reward_weights=[weight for _, weight in chosen.values()],
-    )
     trainer = _Trainer(
         model=model,
         reward_funcs=[
             paying(name, reward, speakers, first=at == 0) for at, (name, (reward, _)) in enumerate(chosen.items())
         ],
-        args=args,
+        args=settings(recipe, run.folder),
         train_dataset=data,
         processing_class=tokenizer,
         peft_config=lora,
@@ -110,6 +99,22 @@ def reinforce(
     train(trainer, run, report)
     written = [entry["rollout_tokens"] for entry in trainer.state.log_history if "rollout_tokens" in entry]
     run.metrics["rollout_tokens"] = written[-1] if written else 0
+
+
+def settings(recipe: Recipe, folder: Path) -> Any:
+    """Return TRL's settings for the step. Raises ConfigError."""
+    part = recipe.rl
+    return arguments(
+        GRPOConfig,
+        recipe,
+        part,
+        folder,
+        num_generations=part.generations,
+        max_completion_length=part.max_tokens,
+        temperature=part.temperature,
+        beta=part.beta,
+        reward_weights=[weight for _, weight in chosen_rewards(part).values()],
+    )
 
 
 def chosen_rewards(part: Rl) -> dict[str, tuple[Callable[[History], Reward], float]]:

@@ -39,9 +39,14 @@ def warm_up(recipe: Recipe, start: Start, collected: Path, run: Run, report: Rep
             for prompt, text in kept
         ]
     )
-    args = arguments(SFTConfig, recipe, part, run.folder, max_length=None, completion_only_loss=True)
+    args = settings(recipe, run.folder)
     trainer: Any = _Trainer(model=model, args=args, train_dataset=data, processing_class=tokenizer, peft_config=lora)
     train(trainer, run, report)
+
+
+def settings(recipe: Recipe, folder: Path) -> Any:
+    """Return TRL's settings for the step. Raises ConfigError."""
+    return arguments(SFTConfig, recipe, recipe.sft, folder, max_length=None, completion_only_loss=True)
 
 
 def _ordinary(recipe: Recipe, count: int, model: Any, tokenizer: Any, report: Report) -> list[mix.Example]:

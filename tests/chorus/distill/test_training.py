@@ -18,12 +18,12 @@ import pytest
 from command_line import start
 from workshop import set_up, tiny_model
 
-from chorus import Chorus, checkpoints, config
+from chorus import Chorus, ConfigError, checkpoints, config
 from chorus.checkpoints import manifest
-from chorus.distill import ledger, rewards
+from chorus.distill import ledger, recipe, rewards
 from chorus.distill.collapse import Collapsed
 from chorus.distill.files import NotWritten
-from chorus.distill.recipe import Limits, Rewards, load
+from chorus.distill.recipe import Limits, Rewards
 from chorus.distill.rewards import RewardFault
 from chorus.distill.steps import Place, collected, trained
 from chorus.engines.registry import event_loop
@@ -54,8 +54,8 @@ def collect(place: Place) -> None:
         runner.run(collected(place, Chorus(settings=settings), silent, silent))
 
 
-def place_of(recipe: Path, out: Path) -> Place:
-    return Place(load(str(recipe)), out)
+def place_of(file: Path, out: Path) -> Place:
+    return Place(recipe.load(str(file)), out)
 
 
 @pytest.fixture(scope="module")
@@ -262,8 +262,7 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(baked, up_to, monkeypat
 
 def test_a_process_that_is_killed_goes_on_from_its_last_checkpoint(baked, up_to, workshop_folder):
     place = up_to("rl")
-    recipe = str(workshop_folder / "tiny.toml")
-    with start("distill", "rl", "--recipe", recipe, "--out", str(place.out), cwd=workshop_folder) as process:
+    with start("distill", "rl", "--recipe", "tiny.toml", "--out", str(place.out), cwd=workshop_folder) as process:
         saved = place.folder("rl") / "checkpoint-2" / manifest.MANIFEST
         until = time.monotonic() + 600
         while not saved.exists() and process.poll() is None and time.monotonic() < until:
@@ -354,11 +353,28 @@ def test_a_run_ends_when_its_tokens_are_used_up(up_to):
 # Other ways
 
 
+@pytest.mark.parametrize("name", recipe.BUILT_IN)
+def test_trl_takes_the_settings_of_every_recipe_and_arm(name, tmp_path):
+    from chorus.distill import bake, rl, sft
+
+    for arm in (None, *recipe.arms(name)):
+        for step in (sft, bake, rl):
+            assert step.settings(recipe.load(name, arm), tmp_path).max_steps > 0
+
+
+def test_a_setting_that_trl_does_not_have_is_named(tmp_path):
+    from chorus.distill import sft
+
+    path = tmp_path / "odd.toml"
+    path.write_text("[sft]\nsteps = 1\nbatch = 1\nlearning_rate = 0.1\ntrainer = { weight_decai = 0.1 }\n")
+    with pytest.raises(ConfigError, match="no setting 'weight_decai'; did you mean weight_decay"):
+        sft.settings(recipe.load(str(path)), tmp_path)
+
+
 def test_full_weights_of_a_model_without_a_chat_template(tmp_path):
-    recipe = set_up(tmp_path, str(tiny_model(tmp_path / "model", template=False)))
-    full = recipe.read_text().replace("batch = 2\n", 'batch = 2\nweights = "full"\n')
-    recipe.write_text(full)
-    place = place_of(recipe, tmp_path / "out")
+    file = set_up(tmp_path, str(tiny_model(tmp_path / "model", template=False)))
+    file.write_text(file.read_text().replace("batch = 2\n", 'batch = 2\nweights = "full"\n'))
+    place = place_of(file, tmp_path / "out")
     collect(place)
     for step in ("sft", "bake", "rl", "export"):
         trained(place, step, silent)
