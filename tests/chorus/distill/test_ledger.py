@@ -27,7 +27,7 @@ def test_a_step_that_is_done_stands(tmp_path, recipe):
     assert ledger.stands(folder, recipe, "sft", DATA)
     card = ledger.done(folder)
     assert card["metrics"] == {"loss": 1.5}
-    assert card["config"]["learning_rate"] == 0.01
+    assert card["config"]["learning_rate"] == 0.001
     assert card["seeds"] == {"run": 0}
     assert card["versions"]["greek-chorus"]
 
