@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from chorus.checkpoints import fingerprint, quiet_transformers
+from chorus.checkpoints import fingerprint
 from chorus.distill import cast, files
 from chorus.distill.ledger import Run
 from chorus.distill.recipe import Recipe, Training
@@ -66,8 +66,7 @@ def export(
     with whole_folder(run.folder / "merged") as staging:
         merged.save_pretrained(staging)
         tokenizer.save_pretrained(staging)
-    with quiet_transformers():
-        again: Any = AutoModelForCausalLM.from_pretrained(run.folder / "merged", dtype=merged.dtype)
+    again: Any = AutoModelForCausalLM.from_pretrained(run.folder / "merged", dtype=merged.dtype)
     if not _same_weights(merged, again):
         raise CheckpointError(f"{run.folder / 'merged'} doesn't hold what was written into it: not exported")
     run.metrics |= {"merged_off": off, "stored_off": float((_logits(again.float().eval(), ids) - apart).abs().max())}

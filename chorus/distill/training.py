@@ -58,11 +58,10 @@ def open_model(start: Start, part: Training) -> tuple[Any, Any, Any]:
     gpu = torch.cuda.is_available()
     dtype = torch.bfloat16 if gpu and part.weights == "lora" else torch.float32
     try:
-        with quiet_transformers():
-            model: Any = AutoModelForCausalLM.from_pretrained(start.base, dtype=dtype)
-            tokenizer: Any = AutoTokenizer.from_pretrained(start.base)
-            if start.adapter:
-                model = PeftModel.from_pretrained(model, start.adapter, is_trainable=True)
+        model: Any = AutoModelForCausalLM.from_pretrained(start.base, dtype=dtype)
+        tokenizer: Any = AutoTokenizer.from_pretrained(start.base)
+        if start.adapter:
+            model = PeftModel.from_pretrained(model, start.adapter, is_trainable=True)
     except Exception as error:
         raise CheckpointError(f"can't load {start.adapter or start.base}: {type(error).__name__}: {error}") from error
     if part.weights == "full":
