@@ -132,16 +132,19 @@ def test_baking_logs_the_divergence_by_token_decile(baked):
         for name, value in entry.items()
         if "decile" in name
     }
-    assert deciles
-    assert all(value > 0 for value in deciles.values())
+    assert len(deciles) > 3
+    assert all(math.isfinite(value) for value in deciles.values())
+    assert max(deciles.values()) > 1e-3
 
 
 def test_reinforcement_logs_all_that_is_watched(baked):
     for name in (
         *(f"rewards/{reward}/mean" for reward in ("correct", "brief", "formed")),
-        *("reward", "entropy", "frac_reward_zero_std", "pass@1", "pass@k", "consensus", "misled", "corrected"),
+        *("reward", "entropy", "frac_reward_zero_std", "pass@1", "pass@k", "consensus"),
     ):
         assert len(logged(baked, "rl", name)) == 4, name
+    for name in ("misled", "corrected"):  # in batches with dialogues
+        assert logged(baked, "rl", name), name
     for name in ("gold/accuracy", "gold/accuracy_answer", "gold/accuracy_chorus", "gold/pass@k", "gold/majority_right"):
         assert len(logged(baked, "rl", name)) == 2, name
     assert card(baked, "rl")["metrics"]["rollout_tokens"] == logged(baked, "rl", "rollout_tokens")[-1] > 0
@@ -149,7 +152,7 @@ def test_reinforcement_logs_all_that_is_watched(baked):
 
 
 def test_rewards_are_paid_and_differ_within_groups(baked):
-    assert max(logged(baked, "rl", "rewards/formed/mean")) > 0
+    assert max(logged(baked, "rl", "rewards/correct/mean")) > 0
     assert min(logged(baked, "rl", "frac_reward_zero_std")) < 1
 
 
