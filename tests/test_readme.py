@@ -61,7 +61,7 @@ def test_every_option_that_it_names_exists():
         subprocess.run(
             [sys.executable, "-m", "chorus", *command.split(), "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for command in ("ask", "serve", "store prune")
+        for command in ("ask", "serve", "store prune", "distill run")
     )
     others = {"--no-deps", "--check", "--help", "--id"}
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - others

@@ -16,6 +16,7 @@ import click
 
 from chorus.cli.ask import ask
 from chorus.cli.debate import debate
+from chorus.cli.distill import distill
 from chorus.cli.exits import INTERRUPTED, INTERRUPTION, UNFINISHED
 from chorus.cli.keys import keys
 from chorus.cli.models import models
@@ -51,7 +52,7 @@ def chorus() -> None:
     """A chorus of personas debates your question on a graph, decides, and keeps the dissent."""
 
 
-for _command in (ask, debate, keys, models, personas, replay, serve, store):
+for _command in (ask, debate, distill, keys, models, personas, replay, serve, store):
     chorus.add_command(_command)
 
 

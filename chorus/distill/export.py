@@ -1,0 +1,136 @@
+"""Step 5, `export`: one merged checkpoint that vLLM, transformers and TransformerLens load like the model it came from.
+
+Its folder holds plain weights, tokenizer, model card and `run.json`, which marks it as baked: who its voices are, and
+the prompts of its two styles. The merged weights are loaded again and compared with what they were merged from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from chorus.checkpoints import fingerprint
+from chorus.distill import cast, files
+from chorus.distill.ledger import Run
+from chorus.distill.recipe import Recipe, Training
+from chorus.distill.styles import PROMPTS
+from chorus.distill.training import Report, Start, open_model, whole_folder
+from chorus.engines.templating import ChatTemplate
+from chorus.errors import CheckpointError
+from chorus.types import Message
+
+TOLERANCE = 1e-3
+"""Largest difference of logits, in float32, between adapter and merged weights that rounding explains."""
+
+CARRIED = ("config", "data", "weights", "seconds", "git")
+"""What the card of a checkpoint repeats of the cards of the steps before."""
+
+SHOWN = ("loss", "reward", "pass@1", "entropy", "gold/accuracy", "gold/pass@k")
+"""Logged figures that the model card shows."""
+
+PROBE = (Message(role="user", content="What is 7 * 8?"),)
+
+
+def export(
+    recipe: Recipe, start: Start, collected: Path, run: Run, report: Report, *, before: Mapping[str, Any]
+) -> None:
+    """Merge the weights and write the checkpoint into the run's folder.
+
+    Args:
+        recipe: what is run.
+        start: the weights of the last training step.
+        collected: folder of the step `collect`.
+        run: takes figures and hashes.
+        report: is told of progress.
+        before: the cards of the steps that led here, by step.
+
+    Raises:
+        CheckpointError: merged weights don't say what they did before they were merged.
+        NotWritten: something could not be saved.
+    """
+    keep = Training(steps=1, batch=1, learning_rate=0.1, weights="lora")  # an adapter, where there is one, stays apart
+    model, tokenizer, _ = open_model(start, keep)
+    model = model.float().eval()
+    ids = torch.tensor([ChatTemplate(tokenizer).encode(PROBE)], device=model.device)
+    apart = _logits(model, ids)
+    merged = model.merge_and_unload() if start.adapter else model
+    off = float((_logits(merged, ids) - apart).abs().max())
+    if off > TOLERANCE:
+        raise CheckpointError(f"the merged weights are off by {off:.2g} in logits from the adapter's: not exported")
+    report("export: writing the merged checkpoint")
+    merged = merged.to(getattr(torch, recipe.export.dtype))
+    with whole_folder(run.folder / "merged") as staging:
+        merged.save_pretrained(staging)
+        tokenizer.save_pretrained(staging)
+    again: Any = AutoModelForCausalLM.from_pretrained(run.folder / "merged", dtype=merged.dtype)
+    if not _same_weights(merged, again):
+        raise CheckpointError(f"{run.folder / 'merged'} doesn't hold what was written into it: not exported")
+    run.metrics |= {"merged_off": off, "stored_off": float((_logits(again.float().eval(), ids) - apart).abs().max())}
+    _settle(run.folder)
+    run.weights["checkpoint"] = fingerprint(run.folder)
+    speakers = cast.read(collected)
+    run.more |= {
+        "prompts": dict(PROMPTS),
+        "cast": [card.model_dump(mode="json") for card in speakers.personas],
+        "rounds": speakers.rounds,
+        "detail": speakers.detail,
+        "made_by": {step: {key: card[key] for key in CARRIED} for step, card in before.items()},
+    }
+    files.put(run.folder / "README.md", model_card(recipe, run, before))
+
+
+def model_card(recipe: Recipe, run: Run, before: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what a reader should know of the model before using it, as Markdown."""
+    arm = f", arm `{recipe.arm}`" if recipe.arm else ""
+    names = ", ".join(card["name"] for card in run.more["cast"])
+    lines = [
+        f"# {recipe.model}, with a chorus baked in",
+        "",
+        f"Made by `chorus distill` from `{recipe.model}`, recipe `{recipe.name}`{arm}, seed {recipe.seed}, in the steps "
+        f"{', '.join(before)}. Voices: {names}. `run.json` holds settings, hashes of data and weights, and figures.",
+        "",
+        "It answers in two ways, chosen by the system message:",
+        "",
+        *(f"- `{style}`: `{prompt}`" for style, prompt in run.more["prompts"].items()),
+        "",
+        "| step | steps trained | seconds | last figures |",
+        "|---|---|---|---|",
+        *(_line(step, card) for step, card in before.items()),
+        "",
+        "It was trained on what a model said in debates, rewarded for right answers to questions of the tasks named in",
+        "the data card, and for nothing else. Elsewhere it may have become worse than the model that it came from, and",
+        "the voices in its dialogues are a way of writing: that they take part in its reasoning is yet to be shown.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(step: str, card: Mapping[str, Any]) -> str:
+    metrics = card["metrics"]
+    newest: dict[str, float] = {}
+    for entry in metrics.get("log", []):
+        newest |= {name: entry[name] for name in SHOWN if name in entry}
+    figures = ", ".join(f"{name} {value:.3g}" for name, value in newest.items())
+    return f"| {step} | {metrics.get('steps', '')} | {card['seconds']:g} | {figures} |"
+
+
+def _settle(folder: Path) -> None:
+    """Move the checkpoint into the step's own folder, its config last: without one it is no checkpoint yet."""
+    merged = folder / "merged"
+    for file in sorted(merged.iterdir(), key=lambda path: path.name == "config.json"):
+        file.replace(folder / file.name)
+    merged.rmdir()
+
+
+def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        logits: torch.Tensor = model(input_ids=ids).logits
+    return logits.float()
+
+
+def _same_weights(one: Any, other: Any) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(weight, theirs[name]) for name, weight in one.state_dict().items())

@@ -1,0 +1,75 @@
+"""Step 2, `sft`: a warm start on the collected rows, so that the model knows both ways of answering."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from chorus.distill import collect, columns, mix
+from chorus.distill.ledger import Run
+from chorus.distill.recipe import Recipe
+from chorus.distill.speaking import replies
+from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
+from chorus.engines.templating import ChatTemplate
+
+
+class _Trainer(SavesWhole, SFTTrainer):
+    """TRL's, with whole checkpoints."""
+
+
+def warm_up(recipe: Recipe, start: Start, collected: Path, run: Run, report: Report) -> None:
+    """Train on the rows in `collected`.
+
+    Raises:
+        RecordError: there is nothing to train on. ConfigError: a setting doesn't fit.
+        CheckpointError: the weights can't be loaded. NotWritten: something could not be saved.
+    """
+    part = recipe.sft
+    model, tokenizer, lora = open_model(start, part)
+    examples = mix.mixed(mix.read_rows(collected / collect.ROWS), part, recipe.seed)
+    chat = _ordinary(recipe, len(examples), model, tokenizer, report)
+    kept = [example for example in [*examples, *chat] if _length(example, tokenizer) <= part.max_length]
+    run.metrics |= {"examples": len(examples), "replayed": len(chat), "too_long": len(examples) + len(chat) - len(kept)}
+    data = Dataset.from_list(
+        [
+            {"prompt": columns.prompt(prompt, tokenizer), "completion": columns.completion(text, tokenizer)}
+            for prompt, text in kept
+        ]
+    )
+    args = settings(recipe, run.folder)
+    trainer: Any = _Trainer(model=model, args=args, train_dataset=data, processing_class=tokenizer, peft_config=lora)
+    train(trainer, run, report)
+
+
+def settings(recipe: Recipe, folder: Path) -> Any:
+    """Return TRL's settings for the step. Raises ConfigError."""
+    return arguments(SFTConfig, recipe, recipe.sft, folder, max_length=None, completion_only_loss=True)
+
+
+def _ordinary(recipe: Recipe, count: int, model: Any, tokenizer: Any, report: Report) -> list[mix.Example]:
+    """Return ordinary chat: the user's own, or what the model says to everyday prompts before it is trained.
+
+    Replies that don't end within their bound are left out: a model must not learn to stop amid a sentence.
+    """
+    replay = recipe.sft.replay
+    wanted = mix.replayed(count, replay.share)
+    if not wanted:
+        return []
+    if replay.file:
+        chat = list(mix.chats(recipe.file(replay.file)))
+    else:
+        prompts = mix.everyday()[:wanted]
+        report(f"sft: the model says what it says to {len(prompts)} everyday prompts")
+        spoken = replies(model, tokenizer, prompts, max_tokens=replay.max_tokens)
+        chat = [(prompt, reply.text) for prompt, reply in zip(prompts, spoken, strict=True) if reply.ended]
+        if not chat:
+            report(f"sft: no reply ended within {replay.max_tokens} tokens, so there is no ordinary chat in the mix")
+    return [chat[index % len(chat)] for index in range(wanted)] if chat else []
+
+
+def _length(example: mix.Example, tokenizer: Any) -> int:
+    prompt, text = example
+    return len(ChatTemplate(tokenizer).encode(prompt)) + len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 2

@@ -1,0 +1,81 @@
+"""Recipes as they are read: the package's own, a user's, and what is wrong with them."""
+
+import pytest
+from workshop import set_up
+
+from chorus import ConfigError
+from chorus.distill import recipe
+from chorus.distill.questions import to_measure_on, to_train_on
+
+
+@pytest.mark.parametrize("name", recipe.BUILT_IN)
+def test_the_packages_recipes_are_read(name):
+    loaded = recipe.load(name)
+    assert loaded.name == name
+    assert loaded.note
+    for arm in recipe.arms(name):
+        assert recipe.load(name, arm).arm == arm
+
+
+def test_small_has_its_arms_and_controls():
+    assert set(recipe.arms("small")) >= {"answer", "chorus", "plain", "sft-only", "shuffled"}
+    answer, plain = recipe.load("small", "answer"), recipe.load("small", "plain")
+    assert answer.rl.rollout_tokens == plain.rl.rollout_tokens
+    assert "sft" not in plain.steps
+    assert not plain.rl.rewards.formed
+    shuffled = recipe.load("small", "shuffled")
+    assert shuffled.sft.shuffle_names
+    assert shuffled.bake.shuffle_methods
+    assert "rl" not in recipe.load("small", "sft-only").steps
+
+
+def test_arms_of_other_seeds_share_the_debates():
+    one, other = recipe.load("small", "answer"), recipe.load("small", "answer-1")
+    assert one.seed != other.seed
+    assert one.part("collect") == other.part("collect")
+    assert one.part("rl") != other.part("rl")
+
+
+def test_the_questions_of_smoke_are_apart():
+    smoke = recipe.load("smoke")
+    train = to_train_on(smoke.file("smoke.train.jsonl"), held_out=[smoke.file("smoke.dev.jsonl")])
+    assert to_measure_on(smoke.file("smoke.dev.jsonl"), train)
+
+
+def test_rewards_for_agreeing_and_for_differing_are_off_unless_asked_for():
+    assert (recipe.Rewards().consensus, recipe.Rewards().distinct) == (0.0, 0.0)
+
+
+def test_a_users_recipe(tmp_path):
+    loaded = recipe.load(str(set_up(tmp_path)))
+    assert loaded.rl.styles == ("answer", "chorus")
+    assert loaded.file("train.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[arms.a]\nsteps = ['sft', 'fly']", "steps.1"),
+        ("[arms.a.sft]\nsteps = 0", "sft.steps"),
+        ("[arms.a.sft]\nlearing_rate = 1e-3", "did you mean learning_rate"),
+        ("[arms.a.rl.rewards]\nkindness = 1.0", "rl.rewards.kindness"),
+        ("[arms.a]\nmodell = 'x'", "did you mean model"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, line, told):
+    path = set_up(tmp_path, changes=line)
+    with pytest.raises(ConfigError, match=told):
+        recipe.load(str(path), "a")
+
+
+def test_a_recipe_that_is_not_there():
+    with pytest.raises(ConfigError, match="did you mean smoke"):
+        recipe.load("smok")
+    with pytest.raises(ConfigError, match="has no arm 'fast': answer, chorus"):
+        recipe.load("small", "fast")
+
+
+def test_a_file_that_is_no_toml(tmp_path):
+    (tmp_path / "r.toml").write_text("steps = [")
+    with pytest.raises(ConfigError, match="can't read the recipe"):
+        recipe.load(str(tmp_path / "r.toml"))

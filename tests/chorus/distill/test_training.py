@@ -1,0 +1,389 @@
+"""The steps for real, with TRL, on a tiny model: what they train, save, log and refuse, and how they go on after a kill."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib.util
+import json
+import math
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from command_line import start
+from workshop import set_up, tiny_model
+
+from chorus import Chorus, ConfigError, checkpoints, config
+from chorus.checkpoints import manifest
+from chorus.distill import ledger, recipe, rewards
+from chorus.distill.collapse import Collapsed
+from chorus.distill.files import NotWritten
+from chorus.distill.recipe import Limits, Rewards
+from chorus.distill.rewards import RewardFault
+from chorus.distill.steps import Place, collected, trained
+from chorus.engines.registry import event_loop
+
+if TYPE_CHECKING:
+    import torch
+
+NEEDS = ("trl", "peft", "datasets", "tensorboard")
+
+# The trainers take long to import, so it is left to the tests.
+pytestmark = [
+    pytest.mark.distill,
+    pytest.mark.skipif(not all(map(importlib.util.find_spec, NEEDS)), reason="needs the extra distill"),
+    pytest.mark.timeout(900),  # the first of these tests imports the trainers, and may have to download a tokenizer
+    pytest.mark.filterwarnings("default"),  # torch, transformers and TRL have warnings of their own
+]
+
+TRAINED = ("sft", "bake", "rl")
+
+
+def silent(*_: object) -> None:
+    """Report nothing."""
+
+
+def collect(place: Place) -> None:
+    settings = config.load(place.recipe.collect.chorus)
+    with asyncio.Runner(loop_factory=lambda: event_loop(settings.engine)) as runner:
+        runner.run(collected(place, Chorus(settings=settings), silent, silent))
+
+
+def place_of(file: Path, out: Path) -> Place:
+    return Place(recipe.load(str(file)), out)
+
+
+@pytest.fixture(scope="module")
+def workshop_folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("workshop")
+    set_up(folder, str(tiny_model(folder / "model")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def baked(workshop_folder) -> Place:
+    """A run through all steps, never interrupted."""
+    place = place_of(workshop_folder / "tiny.toml", workshop_folder / "out")
+    collect(place)
+    for step in (*TRAINED, "export"):
+        trained(place, step, silent)
+    return place
+
+
+@pytest.fixture
+def up_to(baked, tmp_path):
+    """A copy of that run as it was before a step."""
+
+    def copy(step: str) -> Place:
+        for name in ("collect", *TRAINED[: TRAINED.index(step)]):
+            shutil.copytree(baked.folder(name), tmp_path / "out" / name)
+        return Place(baked.recipe, tmp_path / "out")
+
+    return copy
+
+
+def card(place: Place, step: str) -> dict:
+    return json.loads((place.folder(step) / "run.json").read_text())
+
+
+def weights(place: Place, step: str) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(place.folder(step) / "adapter" / "adapter_model.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    import torch
+
+    return one.keys() == other.keys() and all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def logged(place: Place, step: str, name: str) -> list[float]:
+    return [entry[name] for entry in card(place, step)["metrics"]["log"] if name in entry]
+
+
+# What the steps do
+
+
+@pytest.mark.parametrize("step", TRAINED)
+def test_losses_are_finite_and_weights_move(baked, step):
+    losses = logged(baked, step, "loss")
+    assert len(losses) == card(baked, step)["metrics"]["steps"] > 1
+    assert all(map(math.isfinite, losses))
+    assert card(baked, step)["metrics"]["moved"] > 0
+
+
+def test_steps_train_the_same_adapter_on(baked):
+    first, second, third = (weights(baked, step) for step in TRAINED)
+    assert first.keys() == second.keys() == third.keys()
+    assert not equal(first, second)
+    assert not equal(second, third)
+
+
+def test_baking_logs_the_divergence_by_token_decile(baked):
+    deciles = {
+        name: value
+        for entry in card(baked, "bake")["metrics"]["log"]
+        for name, value in entry.items()
+        if "decile" in name
+    }
+    assert len(deciles) > 3
+    assert all(math.isfinite(value) for value in deciles.values())
+    assert max(deciles.values()) > 1e-3
+
+
+def test_reinforcement_logs_all_that_is_watched(baked):
+    for name in (
+        *(f"rewards/{reward}/mean" for reward in ("correct", "brief", "formed")),
+        *("reward", "entropy", "frac_reward_zero_std", "pass@1", "pass@k", "consensus"),
+    ):
+        assert len(logged(baked, "rl", name)) == 4, name
+    for name in ("misled", "corrected"):  # in batches with dialogues
+        assert logged(baked, "rl", name), name
+    for name in ("gold/accuracy", "gold/accuracy_answer", "gold/accuracy_chorus", "gold/pass@k", "gold/majority_right"):
+        assert len(logged(baked, "rl", name)) == 2, name
+    assert card(baked, "rl")["metrics"]["rollout_tokens"] == logged(baked, "rl", "rollout_tokens")[-1] > 0
+    assert list(baked.folder("rl").rglob("events.out.tfevents.*"))
+
+
+def test_rewards_are_paid_and_differ_within_groups(baked):
+    assert max(logged(baked, "rl", "rewards/correct/mean")) > 0
+    assert min(logged(baked, "rl", "frac_reward_zero_std")) < 1
+
+
+def test_a_step_that_is_done_is_not_done_again(baked):
+    before = (baked.folder("rl") / "run.json").read_text()
+    said: list[str] = []
+    trained(baked, "rl", said.append)
+    assert said == ["rl: done before"]
+    assert (baked.folder("rl") / "run.json").read_text() == before
+
+
+# What comes out of them
+
+
+def test_adapter_saved_reloaded_and_merged_say_the_same(baked, workshop_folder):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(workshop_folder / "model", dtype=torch.float32).eval()
+    merged = AutoModelForCausalLM.from_pretrained(baked.folder("export"), dtype=torch.float32).eval()
+    ids = torch.arange(1, 20)[None]
+    with torch.no_grad():
+        untrained = base(ids).logits
+        adapted = PeftModel.from_pretrained(base, baked.folder("rl") / "adapter").eval()(ids).logits
+        exported = merged(ids).logits
+    assert torch.allclose(exported, adapted, atol=1e-4)
+    assert not torch.allclose(exported, untrained, atol=1e-3)
+
+
+def test_the_checkpoint_is_of_the_same_shape_as_its_base_so_whatever_loads_that_loads_it(baked, workshop_folder):
+    from safetensors.torch import load_file
+
+    was, now = (
+        load_file(folder / "model.safetensors") for folder in (workshop_folder / "model", baked.folder("export"))
+    )
+    assert {name: weight.shape for name, weight in was.items()} == {name: weight.shape for name, weight in now.items()}
+    one, other = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (workshop_folder / "model", baked.folder("export"))
+    )
+    assert one["architectures"] == other["architectures"]
+    assert checkpoints.local_path(str(baked.folder("export"))) is not None
+
+
+def test_its_card_marks_it_as_baked(baked):
+    found = card(baked, "export")
+    assert found["status"] == "done"
+    assert [persona["id"] for persona in found["cast"]] == ["skeptic", "estimator", "formalist"]
+    assert set(found["prompts"]) == {"answer", "chorus"}
+    assert found["weights"]["checkpoint"] == checkpoints.fingerprint(baked.folder("export"))
+    assert set(found["made_by"]) == {"collect", *TRAINED}
+    told = (baked.folder("export") / "README.md").read_text()
+    assert "The Skeptic" in told
+    assert "| rl | 4 |" in told
+
+
+def test_transformer_lens_loads_it(baked):
+    bridge = pytest.importorskip("transformer_lens.model_bridge")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    hf = AutoModelForCausalLM.from_pretrained(
+        baked.folder("export"), dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    tokenizer = AutoTokenizer.from_pretrained(baked.folder("export"))
+    ids = torch.arange(1, 20)[None]
+    with torch.no_grad():
+        expected = hf(ids).logits
+        lens = bridge.TransformerBridge.boot_transformers(
+            str(baked.folder("export")), hf_model=hf, tokenizer=tokenizer, device="cpu"
+        )
+        assert torch.allclose(lens(ids), expected, atol=1e-4)
+
+
+# Killed, and faults
+
+
+class Killed(BaseException):
+    """Stands for what can't be caught."""
+
+
+def stop_at(monkeypatch, step: int) -> None:
+    from chorus.distill import training
+
+    real = training._Tell.on_log
+
+    def on_log(self, args, state, control, **more):
+        real(self, args, state, control, **more)
+        if state.global_step == step:
+            raise Killed
+
+    monkeypatch.setattr(training._Tell, "on_log", on_log)
+
+
+@pytest.mark.parametrize(("step", "at"), [("sft", 3), ("bake", 2), ("rl", 3)])
+def test_a_resumed_run_equals_one_that_was_never_stopped(baked, up_to, monkeypatch, step, at):
+    place = up_to(step)
+    with monkeypatch.context() as patch:
+        stop_at(patch, at)
+        with pytest.raises(Killed):
+            trained(place, step, silent)
+    assert card(place, step)["status"] == "stopped"
+    said: list[str] = []
+    trained(place, step, said.append)
+    assert f"{step}: going on from checkpoint-{at - 1}" in said
+    assert equal(weights(place, step), weights(baked, step))
+    assert card(place, step)["status"] == "done"
+
+
+def test_a_process_that_is_killed_goes_on_from_its_last_checkpoint(baked, up_to, workshop_folder):
+    place = up_to("rl")
+    with start("distill", "rl", "--recipe", "tiny.toml", "--out", str(place.out), cwd=workshop_folder) as process:
+        saved = place.folder("rl") / "checkpoint-2" / manifest.MANIFEST
+        until = time.monotonic() + 600
+        while not saved.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert saved.exists()
+    assert card(place, "rl")["status"] == "running"
+    trained(place, "rl", silent)
+    assert equal(weights(place, "rl"), weights(baked, "rl"))
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(baked, up_to, monkeypatch):
+    from transformers import Trainer
+
+    place = up_to("sft")
+    real = Trainer._save_optimizer_and_scheduler
+
+    def save(self, folder):
+        real(self, folder)
+        if self.state.global_step == 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_save_optimizer_and_scheduler", save)
+        with pytest.raises(NotWritten, match="No space left on device; checkpoint-2 is whole"):
+            trained(place, "sft", silent)
+    assert [path.name for path in place.folder("sft").glob("checkpoint-*")] == ["checkpoint-2"]
+    assert "No space left" in card(place, "sft")["reason"]
+    assert not (place.folder("sft") / "adapter").exists()
+    trained(place, "sft", silent)
+    assert equal(weights(place, "sft"), weights(baked, "sft"))
+
+
+def test_a_checkpoint_that_was_half_written_does_not_count(tmp_path):
+    from chorus.distill.training import newest_checkpoint
+
+    for step in (1, 2, 3):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "weights").write_text("whole")
+        if step < 3:
+            manifest.write(folder, {})
+    (tmp_path / "checkpoint-2" / "weights").write_text("cut")
+    found = newest_checkpoint(tmp_path)
+    assert found == tmp_path / "checkpoint-1"
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
+
+
+def test_a_reward_that_is_no_number_stops_the_run_by_name_and_overwrites_nothing(up_to, monkeypatch):
+    place = up_to("rl")
+    paid = rewards.formed
+    calls: list[int] = []
+
+    def odd(attempts):
+        calls.append(1)
+        return paid(attempts) if len(calls) < 3 else [math.nan] * len(attempts)
+
+    monkeypatch.setattr(rewards, "formed", odd)
+    with pytest.raises(RewardFault, match="the reward 'formed' paid nan"):
+        trained(place, "rl", silent)
+    assert card(place, "rl")["status"] == "stopped"
+    assert "'formed'" in card(place, "rl")["reason"]
+    assert (place.folder("rl") / "checkpoint-2" / manifest.MANIFEST).is_file()
+    assert not (place.folder("rl") / "adapter").exists()
+
+
+def test_a_collapsed_run_is_stopped_by_a_named_rule(up_to, monkeypatch):
+    place = up_to("rl")
+    changes = {"limits": Limits(patience=2), "rewards": Rewards(correct=1.0)}
+    rl = place.recipe.rl.model_copy(update=changes)
+    place = Place(place.recipe.model_copy(update={"rl": rl}), place.out)
+    monkeypatch.setattr(rewards, "correct", lambda attempts: [0.5] * len(attempts))
+    with pytest.raises(Collapsed, match="'flat rewards'"):
+        trained(place, "rl", silent)
+    assert "at step 2 by the rule 'flat rewards'" in card(place, "rl")["reason"]
+
+
+def test_a_run_ends_when_its_tokens_are_used_up(up_to):
+    place = up_to("rl")
+    rl = place.recipe.rl.model_copy(update={"rollout_tokens": 150})
+    trained(Place(place.recipe.model_copy(update={"rl": rl}), place.out), "rl", silent)
+    found = card(place, "rl")
+    assert found["status"] == "done"
+    assert found["metrics"]["steps"] < 4
+    assert found["metrics"]["rollout_tokens"] >= 150
+
+
+# Other ways
+
+
+@pytest.mark.parametrize("name", recipe.BUILT_IN)
+def test_trl_takes_the_settings_of_every_recipe_and_arm(name, tmp_path):
+    from chorus.distill import bake, rl, sft
+
+    for arm in (None, *recipe.arms(name)):
+        for step in (sft, bake, rl):
+            assert step.settings(recipe.load(name, arm), tmp_path).max_steps > 0
+
+
+def test_a_setting_that_trl_does_not_have_is_named(tmp_path):
+    from chorus.distill import sft
+
+    path = tmp_path / "odd.toml"
+    path.write_text("[sft]\nsteps = 1\nbatch = 1\nlearning_rate = 0.1\ntrainer = { weight_decai = 0.1 }\n")
+    with pytest.raises(ConfigError, match="no setting 'weight_decai'; did you mean weight_decay"):
+        sft.settings(recipe.load(str(path)), tmp_path)
+
+
+def test_full_weights_of_a_model_without_a_chat_template(tmp_path):
+    file = set_up(tmp_path, str(tiny_model(tmp_path / "model", template=False)))
+    file.write_text(file.read_text().replace("batch = 2\n", 'batch = 2\nweights = "full"\n'))
+    place = place_of(file, tmp_path / "out")
+    collect(place)
+    for step in ("sft", "bake", "rl", "export"):
+        trained(place, step, silent)
+    assert (place.folder("bake") / "model" / "config.json").is_file()
+    assert card(place, "bake")["metrics"]["moved"] > 0
+    assert (place.folder("rl") / "adapter").is_dir()
+    assert ledger.done(place.folder("export"))["weights"]["checkpoint"] == checkpoints.fingerprint(
+        place.folder("export")
+    )
