@@ -13,6 +13,7 @@ reader's projection of the normed stream is what attention gets. A model for whi
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,6 +80,14 @@ class Lens:
     def width(self) -> int:
         """The number of dimensions D of the residual stream."""
         return int(self.bridge.cfg.d_model)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights, in the model's own order and number format. In hexadecimal."""
+        digest = hashlib.sha256()
+        for weight in self.bridge.original_model.parameters():
+            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def projections(self) -> list[dict[str, Tensor]]:

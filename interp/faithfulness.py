@@ -178,9 +178,7 @@ def specificity(lens: Lens, circuits: dict[str, Tensor], pairs: dict[str, Pairs]
     """
     stacked = torch.stack(list(circuits.values()))
     columns = {name: faithfulness(lens, own, stacked).tolist() for name, own in pairs.items()}
-    return {
-        name: {other: values[place] for other, values in columns.items()} for place, name in enumerate(circuits)
-    }
+    return {name: {other: values[place] for other, values in columns.items()} for place, name in enumerate(circuits)}
 
 
 def stability(

@@ -1,0 +1,107 @@
+"""Faithfulness and its companions, on circuits whose value is known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import random_pairs, tiny
+
+from interp import faithfulness as asked
+from interp.bridge import Lens
+from interp.errors import LensError
+from interp.graph import strongest
+from interp.pairs import behaviour
+from interp.patching import exact_effects
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lens():
+    return Lens(tiny(5, spread=0.1))
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return random_pairs(5, items=4)
+
+
+@pytest.fixture(scope="module")
+def exact_scores(lens, pairs):
+    """The effects themselves, as (W, R)."""
+    scores = torch.zeros(lens.wiring.possible.shape)
+    scores[lens.wiring.possible] = exact_effects(lens, pairs, both_ways=True).mean(0)
+    return scores
+
+
+def test_everything_is_the_clean_run_and_nothing_the_corrupt_one(lens, pairs):
+    everything = lens.wiring.possible
+    found = asked.behaviours(lens, pairs, torch.stack([everything, everything & False]), batch=5)
+    for row, ids in zip(found, (pairs.clean, pairs.corrupt), strict=True):
+        assert torch.allclose(row, pairs.by_item(behaviour(lens.run(ids), ids, pairs.weights)), atol=1e-5)
+    assert asked.faithfulness(lens, pairs, everything[None]).item() == pytest.approx(1)
+
+
+def test_with_means_nothing_is_the_same_for_every_prompt(lens, pairs):
+    nothing = (lens.wiring.possible & False)[None]
+    found = asked.behaviours(lens, pairs, nothing, ablation="mean")
+    assert torch.allclose(found, found[:, :1].expand_as(found), atol=1e-5), "one mean for all"
+    assert not torch.allclose(found, asked.behaviours(lens, pairs, nothing), atol=1e-3)
+    assert asked.faithfulness(lens, pairs, lens.wiring.possible[None], ablation="mean").item() == pytest.approx(1)
+
+
+def test_the_curve_of_good_scores_is_nearer_to_one_than_that_of_shuffled_ones(lens, pairs, exact_scores):
+    shares = (0.02, 0.1, 0.3, 1.0)
+    good = asked.curve(lens, pairs, exact_scores, shares=shares)
+    shuffled = torch.zeros_like(exact_scores)
+    values = exact_scores[lens.wiring.possible]
+    shuffled[lens.wiring.possible] = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
+    bad = asked.curve(lens, pairs, shuffled, shares=shares)
+    assert good.edges == tuple(round(share * lens.wiring.edges) for share in shares)
+    assert good.faithfulness[-1] == bad.faithfulness[-1] == pytest.approx(1)
+    assert good.cmd < bad.cmd
+    places, values = [0, *shares], [0, *good.faithfulness]
+    by_hand = sum((values[k] + values[k + 1]) / 2 * (places[k + 1] - places[k]) for k in range(len(places) - 1))
+    assert good.cpr == pytest.approx(by_hand)
+
+
+def test_the_whole_model_is_complete_and_an_edge_that_does_nothing_is_not_needed(lens, pairs, exact_scores):
+    everything = lens.wiring.possible
+    assert asked.completeness(lens, pairs, everything, draws=3) == pytest.approx(0, abs=1e-5)
+    few = strongest(lens.wiring, exact_scores, 12)
+    assert asked.completeness(lens, pairs, few, draws=5) > 0
+    idle = (everything & ~few).nonzero()[exact_scores[everything & ~few].abs().argmin()]
+    padded = few.clone()
+    padded[idle[0], idle[1]] = True
+    found = asked.minimality(lens, pairs, padded, draws=20)
+    place = padded.nonzero().tolist().index(idle.tolist())
+    assert len(found.drops) == 13
+    assert found.drops[place] <= sorted(found.drops)[3]
+    assert 0 < found.needed < 1
+
+
+def test_a_circuit_is_held_against_other_personas(lens, exact_scores, pairs):
+    other = random_pairs(9, items=4)
+    circuit = strongest(lens.wiring, exact_scores, 20)
+    table = asked.specificity(lens, {"p": circuit, "all": lens.wiring.possible}, {"p": pairs, "q": other})
+    assert table["all"] == {"p": pytest.approx(1), "q": pytest.approx(1)}
+    assert table["p"]["p"] == pytest.approx(asked.faithfulness(lens, pairs, circuit[None]).item(), abs=1e-5)
+
+
+def test_stability_is_one_where_items_agree_and_low_where_they_do_not(lens):
+    wiring = lens.wiring
+    one = torch.rand(wiring.possible.shape) * wiring.possible
+    groups = [f"q{number % 4}" for number in range(8)]
+    same = asked.stability(wiring, one.expand(8, -1, -1), groups, 10)
+    assert same.jaccard == 1
+    assert same.interval == (1, 1)
+    noise = torch.randn(8, *one.shape, generator=torch.Generator().manual_seed(0))
+    assert asked.stability(wiring, noise, groups, 10).jaccard < 0.7
+
+
+def test_without_behaviour_there_is_nothing_to_be_faithful_to(lens, pairs):
+    same = replace(pairs, corrupt=pairs.clean)
+    with pytest.raises(LensError, match="no behaviour"):
+        asked.faithfulness(lens, same, lens.wiring.possible[None])
