@@ -114,6 +114,7 @@ def test_the_librarys_own_attribution_gives_the_same_on_the_repeated_copy():
     pairs = random_pairs(items=1)
     ids, corrupt, weights = pairs.rows(slice(0, 1))
     assert torch.allclose(ours.run(ids), wide.run(ids), atol=1e-6)
+    wide.bridge.original_model.requires_grad_()  # Theirs differentiates from the embedding on.
     theirs = attribution_patch(
         wide.bridge,
         clean=corrupt,
