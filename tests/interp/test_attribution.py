@@ -8,8 +8,8 @@ from scipy.stats import spearmanr
 from tiny import random_pairs, tiny
 
 from interp.attribution import eap_ig
+from interp.bench import library_scores, repeated
 from interp.bridge import Lens
-from interp.pairs import behaviour
 from interp.patching import exact_effects, run_cut
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
@@ -89,44 +89,20 @@ def test_scores_of_an_items_two_rows_add_up_and_batches_do_not_matter():
     assert not whole[:, ~lens.wiring.possible].any()
 
 
-def repeated(model):
-    """The same function with as many key-value heads as query heads: each shared head's weights, repeated."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = model.config
-    heads, shared, width = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    wide = LlamaForCausalLM(LlamaConfig(**{**config.to_dict(), "num_key_value_heads": heads})).eval()
-    weights = model.state_dict()
-    for name in weights:
-        if "k_proj" in name or "v_proj" in name:
-            split = weights[name].reshape(shared, width, -1)
-            weights[name] = split.repeat_interleave(heads // shared, 0).reshape(heads * width, -1)
-    wide.load_state_dict(weights)
-    return wide
-
-
 def test_the_librarys_own_attribution_gives_the_same_on_the_repeated_copy():
     """It refuses shared keys and values and knows one step only: the gradient at its corrupt prompt, our clean one."""
-    from transformer_lens.tools.analysis.attribution_patching import EdgeAttributionConfig, attribution_patch
-
     model = tiny(spread=0.1)
     ours, wide = Lens(model), Lens(repeated(model))
     pairs = random_pairs(items=1)
     ids, corrupt, weights = pairs.rows(slice(0, 1))
     assert torch.allclose(ours.run(ids), wide.run(ids), atol=1e-6)
     wide.bridge.original_model.requires_grad_()  # Theirs differentiates from the embedding on.
-    theirs = attribution_patch(
-        wide.bridge,
-        clean=corrupt,
-        corrupt=ids,
-        metric_fn=lambda logits: behaviour(logits, ids, weights).sum(),
-        config=EdgeAttributionConfig(granularity="edge"),
-    )
+    theirs = library_scores(wide, pairs)
     one = type(pairs)(ids, corrupt, weights, pairs.item[:1], pairs.groups)
     for lens in (wide, ours):
         found = eap_ig(lens, one, steps=1)[0]
         expected = torch.zeros_like(found)
-        for (writer, reader), score in theirs.edge_scores.items():
+        for (writer, reader), score in theirs.items():
             expected[place(lens.wiring, writer), place(lens.wiring, reader)] += score
         assert torch.allclose(found, expected, atol=1e-6)
 
