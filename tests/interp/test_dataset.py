@@ -15,7 +15,7 @@ from personas.contrast import contrast
 
 pytestmark = pytest.mark.interp
 
-TEMPLATE = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}{% if add_generation_prompt %}<reply> {% endif %}"
+TEMPLATE = "{% for m in messages %}<{{ m.role }}> {{ m.content }} {% endfor %}<reply> "
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_prompts_that_can_not_be_matched_are_refused(tokenizer):
 
         def __call__(self, text, **options):
             ids = tokenizer(text, **options)["input_ids"]
-            return {"input_ids": ids + ids if "plain" in text else ids + [0]}
+            return {"input_ids": ids + ids if "plain" in text else [*ids, 0]}
 
     with pytest.raises(LensError, match="one length"):
         dataset.circuit_pairs(Stubborn(), contrast("skeptic"), dataset.items()[:1])
