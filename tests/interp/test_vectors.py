@@ -114,14 +114,14 @@ def stacked(lens, pairs):
 def test_a_persona_is_read_where_it_is_and_not_where_it_is_not(lens, pairs):
     activations, labels, groups = stacked(lens, pairs)
     lengths = np.full((len(labels), 1), 9.0)
-    found = probe(activations[:, -1], labels, groups, surface={"length": lengths}, permutations=39)
+    found = probe(activations[:, -1], labels, groups, surface={"length": lengths}, permutations=19)
     assert found.auroc > 0.95
     assert found.selectivity > 0.3
     assert found.surface["length"] == pytest.approx(0.5)
     assert found.gain == pytest.approx(found.auroc - 0.5)
     assert found.p <= 0.05
     noise = np.random.default_rng(0).normal(size=activations[:, -1].shape)
-    assert probe(noise, labels, groups, permutations=39).p > 0.05
+    assert probe(noise, labels, groups, permutations=19).p > 0.05
 
 
 def test_a_probe_is_never_tested_on_its_own_questions():
