@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.integrate import trapezoid
 from torch import Tensor
 
 from interp.activations import Report, in_batches
@@ -134,7 +135,7 @@ def curve(
     found = faithfulness(lens, pairs, kept, ablation=ablation).numpy()
     places = np.array([0.0, *shares])  # At no edges faithfulness is 0 by its definition.
     values = np.array([0.0, *found])
-    area, distance = np.trapezoid(values, places), np.trapezoid(np.abs(1 - values), places)
+    area, distance = trapezoid(values, places), trapezoid(np.abs(1 - values), places)
     return Curve(tuple(sizes), tuple(map(float, found)), float(area), float(distance))
 
 

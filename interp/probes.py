@@ -87,7 +87,7 @@ def probe(
     )
 
 
-def auroc(features: Array, labels: Array, codes: NDArray[np.int64]) -> float:
+def auroc(features: Array, labels: Array, codes: NDArray[np.intp]) -> float:
     """Return the AUROC of held-out scores, each row scored by a probe that saw none of its group."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
