@@ -4,7 +4,7 @@ A tiny random Llama with grouped-query attention gets a chain of parts written i
 finds the persona's token and copies its sign to later tokens; heads and MLPs after it pass the sign on, by value or by
 query; the last writes what the unembedding reads as the persona's answer. Where the chain lies (layers, heads, kinds),
 how strong it is and how many distractors stand beside it are drawn from a seed. Distractors are of two sorts: `mute`
-heads copy the persona's sign to where the unembedding doesn't look, and `loud` ones write steadily where the chain is
+heads copy the persona's sign to where no part of the model looks, and `loud` ones write steadily where the chain is
 read. A model may also be planted without a persona circuit: everything is there except the chain's first step, so that
 no part of it knows the persona.
 
@@ -33,6 +33,7 @@ SLOW = (HEAD_WIDTH // 2 - 1, HEAD_WIDTH - 1)
 """The two dimensions of a head that rotary embeddings hardly turn: keys and queries of the chain live there."""
 BACKGROUND = 0.03
 """Standard deviation of all other weights; 0.02 is that of a model that was just initialised."""
+READING = tuple(f"{part}.weight" for part in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "lm_head"))
 STEADY = 2.0
 """How much of every token is the steady direction: enough that norms hardly change with what the chain writes. If they
 did, they would blow up the faintest leak to the size of the real thing, and placebos would move the answer too."""
@@ -168,9 +169,12 @@ class _Gardener:
     def sow_distractor(self) -> None:
         layer, head = self.free.pop(self.pick(len(self.free)))
         if self.pick(2):
-            unseen, table = self.new(), self.model.lm_head.weight
-            self.head("catch", layer, head, self.sign, unseen, 1.0)
-            table -= (table @ unseen)[:, None] * unseen
+            unread = self.new()
+            self.head("catch", layer, head, self.sign, unread, 1.0)
+            for name, weight in self.model.named_parameters():
+                # Else the random weights around would read it, and the persona would have an effect after all.
+                if name.endswith(READING):
+                    weight -= (weight @ unread)[:, None] * unread
         else:
             self.head("value", layer, head, self.steady, self.stages[self.pick(len(self.stages))], 0.1)
 
