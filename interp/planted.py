@@ -34,6 +34,7 @@ SLOW = (HEAD_WIDTH // 2 - 1, HEAD_WIDTH - 1)
 BACKGROUND = 0.03
 """Standard deviation of all other weights; 0.02 is that of a model that was just initialised."""
 READING = tuple(f"{part}.weight" for part in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "lm_head"))
+"""The weights that read the residual stream."""
 STEADY = 2.0
 """How much of every token is the steady direction: enough that norms hardly change with what the chain writes. If they
 did, they would blow up the faintest leak to the size of the real thing, and placebos would move the answer too."""
