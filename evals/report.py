@@ -1,93 +1,13 @@
-"""Results on disk: what was measured, on what, when, with which versions and seed.
-
-Each benchmark writes `evals/results/NAME.json`, which holds everything, and `NAME.md`, a table for people.
-"""
+"""Where benchmarks of this floor put their results: `evals/results`, in the form of `chorus.report`."""
 
 from __future__ import annotations
 
-import datetime
-import json
-import os
-import platform
-from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from chorus.chorus import versions
+from chorus import report
 
 RESULTS = Path(__file__).with_name("results")
 
-
-def write(
-    name: str,
-    title: str,
-    command: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    *,
-    seed: int | None = None,
-    notes: Sequence[str] = (),
-    data: Mapping[str, Any] | None = None,
-    plots: Sequence[str] = (),
-    folder: Path = RESULTS,
-) -> Path:
-    """Write a result as JSON and as a Markdown table, and return the table's path. A kill leaves each whole, old or new.
-
-    Args:
-        name: of the files.
-        title: the table's heading.
-        command: what to run to get these figures again.
-        columns: headings; a unit belongs into each.
-        rows: one per measurement, cells in the order of the columns.
-        seed: of whatever was drawn; None when nothing was.
-        notes: what a reader must know to read the figures right.
-        data: the raw measurements, for the JSON file.
-        plots: names of picture files in the same folder, shown below the table.
-        folder: where the files go.
-    """
-    about = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "hardware": hardware(),
-        "python": platform.python_version(),
-        "versions": versions(),
-        "seed": seed,
-        "command": command,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    table = [dict(zip(columns, row, strict=True)) for row in rows]
-    whole = {"title": title, **about, "rows": table, "notes": list(notes), "data": dict(data or {})}
-    _put(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
-    ran_on = ", ".join(f"{package} {version}" for package, version in versions().items())
-    lines = [f"# {title}", "", f"`{command}`, {about['date']}, {about['hardware']}, Python {about['python']}, {ran_on}"]
-    lines[-1] += "" if seed is None else f", seed {seed}"
-    lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
-    lines += ["", *(f"- {note}" for note in notes)]
-    lines += [line for plot in plots for line in ("", f"![{title}]({plot})")]
-    path = folder / f"{name}.md"
-    _put(path, "\n".join(lines).rstrip() + "\n")
-    return path
-
-
-def hardware() -> str:
-    """Return the processor, the cores this process may use, and the memory."""
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {cores} cores, {memory:.0f} GiB"
-
-
-def _put(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+hardware = report.hardware
+write = partial(report.write, folder=RESULTS)

@@ -95,6 +95,10 @@ def _nearest(persona: Persona, chosen: Sequence[Persona]) -> float:
     return min((method_distance(persona, other) for other in chosen), default=0.0)
 
 
+def content_words(text: str) -> frozenset[str]:
+    """Return the words of a text that carry content, in lower case."""
+    return frozenset(_WORD.findall(text.casefold())) - _EMPTY_WORDS
+
+
 def _content_words(persona: Persona) -> frozenset[str]:
-    text = " ".join((*persona.method, persona.cue)).casefold()
-    return frozenset(_WORD.findall(text)) - _EMPTY_WORDS
+    return content_words(" ".join((*persona.method, persona.cue)))

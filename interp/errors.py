@@ -1,0 +1,25 @@
+"""What can go wrong in the laboratory."""
+
+from __future__ import annotations
+
+from chorus.errors import ChorusError
+
+
+class LensError(ChorusError):
+    """A model, a pair of prompts or a saved circuit can't be examined as was asked."""
+
+
+class UnknownArchitecture(LensError):
+    """The model's residual stream is not the sum of parts that a circuit is drawn over."""
+
+
+class HookMissed(LensError):
+    """A hook was set and the model never came by: what it would have measured or changed did not happen."""
+
+    exit_code = 1
+
+
+class NotFinite(LensError):
+    """An activation or a score is NaN or infinite."""
+
+    exit_code = 3

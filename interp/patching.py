@@ -1,0 +1,116 @@
+"""Cut edges, and see what becomes of the behaviour: the exact counterpart of attribution.
+
+A run in which each reader gets its own residual stream. Where an edge is cut, the reader hears what the writer wrote in
+another run (the corrupt prompt's, or a mean) in place of what it writes now; all else is computed anew. Which edges are
+cut may differ from row to row, so many circuits, or all single edges, are tried in one batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from interp.activations import Report, in_batches
+from interp.bridge import Hook, Lens
+from interp.pairs import Pairs, behaviour
+
+
+@torch.no_grad()
+def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
+    """Return the logits (B, T, vocabulary) of a run with some edges cut.
+
+    Args:
+        lens: the model.
+        ids: (B, T).
+        other: (B, T, W, D), what writers wrote in the other run.
+        cut: (B, W, R) or (1, W, R), 1 where the edge carries `other`, 0 where it is left. Impossible edges don't count.
+    """
+    wiring = lens.wiring
+    cut = cut.to(other) * wiring.possible.to(other)
+    parts: list[Tensor] = []
+    waiting: dict[str, Tensor] = {}
+
+    def rewired(stream: Tensor, readers: slice, heard: int) -> Tensor:
+        """Return the stream as each reader hears it, (B, T, readers, D)."""
+        change = other[:, :, :heard] - torch.cat(parts, dim=2)[:, :, :heard]
+        mine = cut[:, :heard, readers].expand(len(stream), -1, -1)
+        return stream.unsqueeze(2) + torch.einsum("btwd,bwr->btrd", change, mine)
+
+    def before_attention(layer: int) -> Hook:
+        def hook(stream: Tensor) -> None:
+            places, norm = wiring.attention_readers(layer), lens.norm(layer, "ln1")
+            readers = slice(places["q"].start, places["v"].stop)
+            heard = norm(rewired(stream, readers, wiring.heard_by_attention(layer))) - norm(stream).unsqueeze(2)
+            for kind, place in places.items():
+                own = heard[:, :, place.start - readers.start : place.stop - readers.start]
+                waiting[kind] = torch.einsum("bthd,hde->bthe", own, lens.projections[layer][kind])
+
+        return hook
+
+    def with_change(kind: str) -> Hook:
+        return lambda value: value + waiting.pop(kind)
+
+    def before_mlp(layer: int) -> Hook:
+        def hook(stream: Tensor) -> None:
+            place = wiring.mlp_reader(layer)
+            heard = rewired(stream, slice(place, place + 1), wiring.heard_by_mlp(layer))
+            waiting["in"] = lens.norm(layer, "ln2")(heard.squeeze(2))
+
+        return hook
+
+    def before_logits(stream: Tensor) -> Tensor:
+        last = len(wiring.readers) - 1
+        return rewired(stream, slice(last, last + 1), len(wiring.writers)).squeeze(2)
+
+    hooks = lens.writing(parts)
+    for layer in range(wiring.layers):
+        block = f"blocks.{layer}"
+        hooks += [(f"{block}.ln1.hook_in", before_attention(layer)), (f"{block}.ln2.hook_in", before_mlp(layer))]
+        hooks += [(f"{block}.attn.hook_{kind}", with_change(kind)) for kind in "qkv"]
+        hooks.append((f"{block}.ln2.hook_out", lambda _: waiting.pop("in")))
+    return lens.run(ids, [*hooks, ("ln_final.hook_in", before_logits)])
+
+
+def exact_effects(
+    lens: Lens,
+    pairs: Pairs,
+    edges: Tensor | None = None,
+    *,
+    both_ways: bool = False,
+    batch: int = 256,
+    report: Report = lambda _: None,
+) -> Tensor:
+    """Corrupt one edge at a time and return the change of the behaviour, (items, edges), in nats.
+
+    Args:
+        lens: the model.
+        pairs: what is measured on.
+        edges: (edges, 2), each a writer's and a reader's place; None means all, in the order of `possible.nonzero()`.
+        both_ways: take the mean of corrupting the edge in the clean run and of what restoring it in the corrupt run
+            would undo. That is what integrated gradients estimate, whose way leads from one run to the other.
+        batch: edges at once.
+        report: is told when memory runs out.
+    """
+    edges = lens.wiring.possible.nonzero() if edges is None else edges
+    effects = _one_at_a_time(lens, pairs, edges, batch, report)
+    return (effects - _one_at_a_time(lens, pairs.swapped(), edges, batch, report)) / 2 if both_ways else effects
+
+
+@torch.no_grad()
+def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int, report: Report) -> Tensor:
+    rows = []
+    for row in range(len(pairs.clean)):
+        ids, corrupt, weights = pairs.rows(slice(row, row + 1))
+        there = lens.read(corrupt).writers
+        base = behaviour(lens.run(ids), ids, weights)
+
+        def work(chosen: slice, ids: Tensor = ids, weights: Tensor = weights, there: Tensor = there) -> Tensor:
+            few = edges[chosen]
+            cut = torch.zeros(len(few), *lens.wiring.possible.shape)
+            cut[torch.arange(len(few)), few[:, 0], few[:, 1]] = 1.0
+            many = ids.expand(len(few), -1)
+            logits = run_cut(lens, many, there.expand(len(few), -1, -1, -1), cut.to(lens.device))
+            return behaviour(logits, many, weights.expand(len(few), -1)).cpu()
+
+        rows.append(in_batches(len(edges), batch, work, report) - base.cpu())
+    return pairs.by_item(torch.stack(rows))

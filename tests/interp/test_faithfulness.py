@@ -1,0 +1,111 @@
+"""Faithfulness and its companions, on circuits whose value is known beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import random_pairs, tiny
+
+from interp import faithfulness as asked
+from interp import planted
+from interp.bridge import Lens
+from interp.errors import LensError
+from interp.graph import strongest
+from interp.pairs import behaviour
+from interp.patching import exact_effects
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def lens():
+    return Lens(tiny(5, spread=0.1))
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return random_pairs(5, items=4)
+
+
+@pytest.fixture(scope="module")
+def exact_scores(lens, pairs):
+    """The effects themselves, as (W, R)."""
+    scores = torch.zeros(lens.wiring.possible.shape)
+    scores[lens.wiring.possible] = exact_effects(lens, pairs, both_ways=True).mean(0)
+    return scores
+
+
+def test_everything_is_the_clean_run_and_nothing_the_corrupt_one(lens, pairs):
+    everything = lens.wiring.possible
+    found = asked.behaviours(lens, pairs, torch.stack([everything, everything & False]), batch=5)
+    for row, ids in zip(found, (pairs.clean, pairs.corrupt), strict=True):
+        assert torch.allclose(row, pairs.by_item(behaviour(lens.run(ids), ids, pairs.weights)), atol=1e-5)
+    assert asked.faithfulness(lens, pairs, everything[None]).item() == pytest.approx(1)
+
+
+def test_with_means_nothing_is_the_same_for_every_prompt(lens, pairs):
+    nothing = (lens.wiring.possible & False)[None]
+    found = asked.behaviours(lens, pairs, nothing, ablation="mean")
+    assert torch.allclose(found, found[:, :1].expand_as(found), atol=1e-5), "one mean for all"
+    assert not torch.allclose(found, asked.behaviours(lens, pairs, nothing), atol=1e-3)
+    assert asked.faithfulness(lens, pairs, lens.wiring.possible[None], ablation="mean").item() == pytest.approx(1)
+
+
+def test_the_curve_of_good_scores_is_nearer_to_one_than_that_of_shuffled_ones(lens, pairs, exact_scores):
+    shares = (0.02, 0.1, 0.3, 1.0)
+    good = asked.curve(lens, pairs, exact_scores, shares=shares)
+    shuffled = torch.zeros_like(exact_scores)
+    values = exact_scores[lens.wiring.possible]
+    shuffled[lens.wiring.possible] = values[torch.randperm(len(values), generator=torch.Generator().manual_seed(0))]
+    bad = asked.curve(lens, pairs, shuffled, shares=shares)
+    assert good.edges == tuple(round(share * lens.wiring.edges) for share in shares)
+    assert good.faithfulness[-1] == bad.faithfulness[-1] == pytest.approx(1)
+    assert good.cmd < bad.cmd
+    places, values = [0, *shares], [0, *good.faithfulness]
+    by_hand = sum((values[k] + values[k + 1]) / 2 * (places[k + 1] - places[k]) for k in range(len(places) - 1))
+    assert good.cpr == pytest.approx(by_hand)
+
+
+def test_the_whole_model_is_complete_and_a_part_of_it_is_not(lens, pairs, exact_scores):
+    assert asked.completeness(lens, pairs, lens.wiring.possible, draws=3) == pytest.approx(0, abs=1e-5)
+    assert asked.completeness(lens, pairs, strongest(lens.wiring, exact_scores, 12), draws=5) > 0.01
+
+
+def test_planted_edges_are_needed_and_an_idle_one_is_not():
+    plant = planted.plant(1)
+    lens, pairs = Lens(plant.model), planted.persona_pairs(4)
+    kept = torch.zeros_like(lens.wiring.possible)
+    for writer, reader in plant.edges | {("3.h0", "3.in")}:
+        kept[lens.wiring.writers.index(writer), lens.wiring.readers.index(reader)] = True
+    assert 0.8 < asked.faithfulness(lens, pairs, kept[None]).item() < 1.2
+    found = asked.minimality(lens, pairs, kept, draws=20)
+    idle = kept.nonzero().tolist().index([lens.wiring.writers.index("3.h0"), lens.wiring.readers.index("3.in")])
+    assert found.drops[idle] <= found.null
+    assert found.needed == pytest.approx(len(plant.edges) / (1 + len(plant.edges)))
+
+
+def test_a_circuit_is_held_against_other_personas(lens, exact_scores, pairs):
+    other = random_pairs(9, items=4)
+    circuit = strongest(lens.wiring, exact_scores, 20)
+    table = asked.specificity(lens, {"p": circuit, "all": lens.wiring.possible}, {"p": pairs, "q": other})
+    assert table["all"] == {"p": pytest.approx(1), "q": pytest.approx(1)}
+    assert table["p"]["p"] == pytest.approx(asked.faithfulness(lens, pairs, circuit[None]).item(), abs=1e-5)
+
+
+def test_stability_is_one_where_items_agree_and_low_where_they_do_not(lens):
+    wiring = lens.wiring
+    one = torch.rand(wiring.possible.shape) * wiring.possible
+    groups = [f"q{number % 4}" for number in range(8)]
+    same = asked.stability(wiring, one.expand(8, -1, -1), groups, 10)
+    assert same.jaccard == 1
+    assert same.interval == (1, 1)
+    noise = torch.randn(8, *one.shape, generator=torch.Generator().manual_seed(0))
+    assert asked.stability(wiring, noise, groups, 10).jaccard < 0.7
+
+
+def test_without_behaviour_there_is_nothing_to_be_faithful_to(lens, pairs):
+    same = replace(pairs, corrupt=pairs.clean)
+    with pytest.raises(LensError, match="no behaviour"):
+        asked.faithfulness(lens, same, lens.wiring.possible[None])

@@ -1,0 +1,148 @@
+"""Vectors, probes and steering on a model whose persona is known, and on one that has none."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from interp import planted, steering, vectors
+from interp.activations import pooled
+from interp.bridge import Lens
+from interp.errors import HookMissed, LensError, NotFinite
+from interp.probes import auroc, holm, probe
+from interp.vectors import Vector
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
+
+HOOKS = [f"blocks.{layer}.hook_resid_post" for layer in range(planted.LAYERS)]
+
+
+@pytest.fixture(scope="module")
+def lens():
+    return Lens(planted.plant(1).model)
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return planted.persona_pairs(16, 1)
+
+
+def at_last_token(lens, pairs):
+    """Activations (items, layers, D) of the prompt's last token, with the persona and without."""
+    weights = (pairs.weights != 0).float()
+    first = slice(None, None, 2)  # One of an item's two rows.
+    return [pooled(lens, ids[first], weights[first], HOOKS) for ids in (pairs.clean, pairs.corrupt)]
+
+
+@pytest.fixture(scope="module")
+def vector(lens, pairs):
+    found = vectors.sweep(*at_last_token(lens, pairs), pairs.groups)[2]
+    return Vector("planted", HOOKS[2], found.direction, found.reliability, lens.fingerprint)
+
+
+def test_a_real_vector_is_reliable_and_noise_is_not(lens, pairs):
+    found = vectors.sweep(*at_last_token(lens, pairs), pairs.groups)
+    assert len(found) == planted.LAYERS
+    assert found[-1].reliability > 0.9
+    assert found[-1].separation > 2
+    noise = torch.randn(2, 16, 4, 64, generator=torch.Generator().manual_seed(0))
+    assert all(abs(layer.reliability) < 0.4 for layer in vectors.sweep(*noise, pairs.groups))
+    with pytest.raises(LensError, match="too few for a vector"):
+        vectors.sweep(*noise, ["a"] * 8 + ["b"] * 8)
+
+
+def test_cosines_between_personas():
+    table = vectors.cosines({"a": torch.tensor([1.0, 0.0]), "b": torch.tensor([2.0, 2.0])})
+    assert table["a"]["a"] == pytest.approx(1)
+    assert table["a"]["b"] == table["b"]["a"] == pytest.approx(0.5**0.5)
+
+
+def test_a_vector_belongs_to_one_model(tmp_path, lens, vector):
+    vector.save(tmp_path / "v.json")
+    again = Vector.load(tmp_path / "v.json")
+    assert torch.allclose(again.on(lens), vector.direction)
+    with pytest.raises(LensError, match="other weights"):
+        again.on(Lens(planted.plant(2).model))
+    fields = json.loads((tmp_path / "v.json").read_text())
+    for harm, error in (({"hook": "blocks.9.hook_resid_post"}, LensError), ({"direction": [float("nan")]}, NotFinite)):
+        (tmp_path / "w.json").write_text(json.dumps({**fields, **harm}))
+        with pytest.raises(error):
+            Vector.load(tmp_path / "w.json").on(lens)
+    (tmp_path / "w.json").write_text("[]")
+    with pytest.raises(LensError, match="no persona vector"):
+        Vector.load(tmp_path / "w.json")
+
+
+def test_the_persona_is_steered_and_random_directions_do_not_do_it(lens, pairs, vector):
+    found = steering.steer(lens, pairs, vector, randoms=39)
+    assert found.slope > 0
+    assert found.wrong_way == 0
+    assert found.p <= 0.05
+    assert len(found.null) == 39
+    assert max(map(abs, found.null)) < found.slope
+
+
+def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vector):
+    assert steering.ablation(lens, pairs, vector.hook, vector.direction) > 0.7
+    assert steering.interchange(lens, pairs, vector.hook, vector.direction) > 0.7
+    (other,) = vectors.random_like(vector.direction, 1)
+    assert abs(steering.ablation(lens, pairs, vector.hook, other)) < 0.3
+    assert abs(steering.interchange(lens, pairs, vector.hook, other)) < 0.3
+
+
+def test_off_target_and_damage(lens, pairs, vector):
+    placebo = planted.persona_pairs(16, 1, placebo=0)
+    table = steering.off_target(lens, {"planted": vector}, {"planted": pairs, "placebo": placebo})
+    assert set(table["planted"]) == {"planted", "placebo"}
+    assert steering.damage(lens, pairs.corrupt, vector.hook, 0 * vector.direction) == pytest.approx(0, abs=1e-6)
+    assert steering.damage(lens, pairs.corrupt, vector.hook, 3 * vector.direction) != 0
+    with pytest.raises(HookMissed):
+        steering.slopes(lens, pairs, "blocks.4.hook_resid_post", vector.direction)
+
+
+# Probes
+
+
+def stacked(lens, pairs):
+    on, off = (side.numpy() for side in at_last_token(lens, pairs))
+    return np.concatenate([on, off]), np.repeat([1.0, 0.0], len(on)), [*pairs.groups, *pairs.groups]
+
+
+def test_a_persona_is_read_where_it_is_and_not_where_it_is_not(lens, pairs):
+    activations, labels, groups = stacked(lens, pairs)
+    lengths = np.full((len(labels), 1), 9.0)
+    found = probe(activations[:, -1], labels, groups, surface={"length": lengths}, permutations=19)
+    assert found.auroc > 0.95
+    assert found.selectivity > 0.3
+    assert found.surface["length"] == pytest.approx(0.5)
+    assert found.gain == pytest.approx(found.auroc - 0.5)
+    assert found.p <= 0.05
+    noise = np.random.default_rng(0).normal(size=activations[:, -1].shape)
+    assert probe(noise, labels, groups, permutations=19).p > 0.05
+
+
+def test_a_probe_is_never_tested_on_its_own_questions():
+    """What tells questions apart is worthless on others: held-out AUROC stays near a half."""
+    generator = np.random.default_rng(0)
+    codes = np.repeat(np.arange(20), 4)
+    identity = np.eye(20)[codes]
+    labels = np.tile([0.0, 1.0, 0.0, 1.0], 20)
+    assert auroc(identity + 1e-3 * generator.normal(size=identity.shape), labels, codes) < 0.7
+
+
+def test_probes_that_can_not_be_tested_are_refused():
+    with pytest.raises(LensError, match="too few for a probe"):
+        probe(np.zeros((4, 2)), np.array([0.0, 1, 0, 1]), ["a", "a", "b", "b"])
+    with pytest.raises(LensError, match="with the persona and without"):
+        probe(np.zeros((10, 2)), np.ones(10), [*"aabbccddee"])
+
+
+def test_holm():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == {
+        "a": pytest.approx(0.03),
+        "b": pytest.approx(0.06),
+        "c": pytest.approx(0.06),
+    }
