@@ -84,7 +84,8 @@ def against_library(layers: int, tokens: int, runs: int) -> dict[str, Any]:
         num_key_value_heads=2,
         max_position_embeddings=64,
     )
-    lens = Lens(repeated(LlamaForCausalLM(config).eval()))
+    make: Any = LlamaForCausalLM  # untyped in transformers
+    lens = Lens(repeated(make(config).eval()))
     lens.bridge.original_model.requires_grad_()  # Theirs differentiates from the embedding on.
     both = random_rows(64, tokens, 0)
     pairs = Pairs(both.clean[:1], both.corrupt[:1], both.weights[:1], both.item[:1], both.groups)

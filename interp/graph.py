@@ -57,8 +57,8 @@ def to_mask(graph: nx.DiGraph[str]) -> Tensor:
     writers = {name: place for place, name in enumerate(wiring.writers)}
     readers = {name: place for place, name in enumerate(wiring.readers)}
     kept = torch.zeros_like(wiring.possible)
-    for writer, reader, inner in graph.edges(data="inner"):
-        if not inner:
+    for writer, reader, edge in graph.edges(data=True):
+        if not edge["inner"]:
             kept[writers[writer], readers[reader]] = True
     return kept
 

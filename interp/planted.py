@@ -69,7 +69,8 @@ def plant(seed: int, *, circuit: bool = True) -> Plant:
         max_position_embeddings=64,
         tie_word_embeddings=False,
     )
-    model = LlamaForCausalLM(config).eval().requires_grad_(False)
+    make: Any = LlamaForCausalLM  # untyped in transformers
+    model = make(config).eval().requires_grad_(False)
     for weight in model.parameters():
         if weight.dim() > 1:
             weight.copy_(BACKGROUND * torch.randn(weight.shape, generator=draw))
@@ -117,7 +118,8 @@ class _Gardener:
     def new(self) -> Tensor:
         """Return a direction (D,) that nobody uses."""
         self.used += 1
-        return self.basis[self.used - 1]
+        direction: Tensor = self.basis[self.used - 1]
+        return direction
 
     def pick(self, count: int) -> int:
         return int(torch.randint(count, (), generator=self.draw))

@@ -119,7 +119,8 @@ def interchange(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float
     without = behaviour(lens.run(corrupt), corrupt, weights).sum()
 
     def swap(stream: Tensor) -> Tensor:
-        return stream + (parts[0] - stream @ unit)[..., None] * unit
+        swapped: Tensor = stream + (parts[0] - stream @ unit)[..., None] * unit
+        return swapped
 
     moved = behaviour(lens.run(corrupt, [(hook, swap)]), corrupt, weights).sum()
     return float((moved - without) / (with_it - without))

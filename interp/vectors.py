@@ -122,4 +122,5 @@ def cosines(vectors: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
 def random_like(direction: Tensor, count: int, seed: int = 0) -> Tensor:
     """Return random directions (count, D) of the same norm: the null of everything that a vector does."""
     noise = torch.randn(count, len(direction), generator=torch.Generator().manual_seed(seed))
-    return (noise / noise.norm(dim=1, keepdim=True)).to(direction) * direction.norm()
+    scaled: Tensor = (noise / noise.norm(dim=1, keepdim=True)).to(direction) * direction.norm()
+    return scaled

@@ -74,10 +74,13 @@ class Replay(Frozen):
     """JSONL with `prompt` and `completion` to use instead."""
 
 
+_MIX: Mapping[Form, int] = {"plain": 1, "compressed": 1}
+
+
 class Sft(Training):
     """The warm start."""
 
-    mix: dict[Form, int] = Field(default_factory=lambda: dict[Form, int](plain=1, compressed=1))
+    mix: dict[Form, int] = Field(default_factory=lambda: dict(_MIX))
     """Which forms of rows, and how often each is seen for once of the others."""
     keep: Literal["right", "all"] = "right"
     """Whether rows of wrong debates are left out."""

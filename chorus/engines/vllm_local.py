@@ -175,7 +175,7 @@ class VllmEngine:
         try:
             generate = self._core.llm.generate
             params = self._params(request)
-            inputs = {"prompt_token_ids": prompt} | ({"cache_salt": request.salt} if request.salt else {})
+            inputs: Any = {"prompt_token_ids": prompt} | ({"cache_salt": request.salt} if request.salt else {})
             async with aclosing(generate(inputs, params, name, lora_request=self._lora)) as outputs:
                 async for output in outputs:
                     yield output

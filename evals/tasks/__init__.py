@@ -63,4 +63,4 @@ LETTERED = tuple("abcdefghijklmnopqrstuvwxyz")
 
 
 def _question(item: Item, task: Task, name: str) -> Question:
-    return Question(id=name, question=item.text, kind=item.kind or task.kind, choices=item.choices, answer=item.answer)
+    return Question(id=name, text=item.text, kind=item.kind or task.kind, choices=item.choices, answer=item.answer)

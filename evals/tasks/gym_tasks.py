@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from evals.tasks.gym import Entry, Gym
@@ -68,14 +68,14 @@ def _truth(answer: str) -> str:
     return {"True": "yes", "False": "no"}.get(answer, answer.lower())
 
 
-def _between(**bounds: tuple[Any, Any]) -> Mapping[str, Any]:
+def _between(**bounds: tuple[Any, Any]) -> dict[str, Any]:
     """Set `min_NAME` and `max_NAME` of a configuration."""
     return {
         f"{end}_{name}": value for name, pair in bounds.items() for end, value in zip(("min", "max"), pair, strict=True)
     }
 
 
-def _fixed(**sizes: Any) -> Mapping[str, Any]:
+def _fixed(**sizes: Any) -> dict[str, Any]:
     """Set `min_NAME` and `max_NAME` of a configuration to the same value."""
     return _between(**{name: (size, size) for name, size in sizes.items()})
 

@@ -22,9 +22,10 @@ from chorus.record import transcript
 from chorus.types import Answer, Question
 from evals import report, tasks
 from evals.tasks.gym_tasks import GYM_TASKS
+from evals.tasks.splits import Split
 
 LOW, HIGH = 0.1, 0.9
-SPLIT = "dev"
+SPLIT: Split = "dev"
 TOKENS = 32
 NAME = "headroom"
 

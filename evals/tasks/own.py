@@ -113,7 +113,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if None in row or None in row.values():
                 raise QuestionError(f"{path}, line {rows.line_num}: (row): has not one cell for each column")
             if row.get("choices"):
-                row["choices"] = [choice.strip() for choice in row["choices"].split(" | ")]  # type: ignore[assignment]
+                row["choices"] = [choice.strip() for choice in row["choices"].split(" | ")]
             yield rows.line_num, row
     except csv.Error as error:
         raise QuestionError(f"{path}, line {rows.line_num}: (row): is not CSV: {error}") from None

@@ -70,7 +70,7 @@ class _AnyTag(yaml.SafeLoader):
     """Reads YAML, and takes what bears an unknown tag for nothing: lm-eval's files name functions of its own."""
 
 
-_AnyTag.add_multi_constructor("!", lambda loader, suffix, node: None)  # type: ignore[no-untyped-call]
+_AnyTag.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 def _always(read: Callable[[], Iterator[Item | None]]) -> Callable[[Split], Iterator[Item | None]]:
