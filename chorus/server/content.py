@@ -56,6 +56,7 @@ class Content:
 
 
 def cut(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """Return the text up to the first stop string, and whether there was one."""
-    at = min((found for stop in stops if (found := text.find(stop)) >= 0), default=-1)
+    """Return the text up to the stop string that is complete first, as a reader would meet it, and whether there was one."""
+    met = ((at + len(stop), at) for stop in stops if (at := text.find(stop)) >= 0)
+    _, at = min(met, default=(0, -1))
     return (text[:at], True) if at >= 0 else (text, False)

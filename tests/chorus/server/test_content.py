@@ -26,6 +26,10 @@ def test_the_pieces_that_go_out_are_the_answer_up_to_the_stop(pieces, stops):
     assert out + content.close(final) == cut(final, stops)[0]
 
 
+def test_the_stop_string_that_is_complete_first_ends_the_answer():
+    assert cut("so aba", ["b", "aba"]) == ("so a", True), "its b came before the last letter of the other"
+
+
 def test_the_beginning_of_a_stop_string_waits():
     content = Content(["END"])
     content.say("so it is 56 E")
