@@ -37,6 +37,8 @@ def test_what_the_readme_tells_to_run_makes_a_model_that_is_asked(tmp_path, monk
         assert all(math.isfinite(entry["loss"]) for entry in metrics["log"] if "loss" in entry)
     rewards = json.loads((tmp_path / "baked" / "rl" / "run.json").read_text())["metrics"]["log"]
     assert max(entry.get("rewards/correct/mean", 0.0) for entry in rewards) > 0
+    baked = json.loads((tmp_path / "baked" / "bake" / "run.json").read_text())["metrics"]["log"]
+    assert all(baked[0][f"kl/decile_{number}"] > 0 for number in range(1, 11))
     exported = json.loads((tmp_path / "baked" / "export" / "run.json").read_text())
     assert exported["metrics"]["merged_off"] < 1e-3
     asked = chorus(*(word.strip('"') for word in ask))

@@ -115,15 +115,13 @@ def tiny_model(folder: Path, *, template: bool = True) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
-        initializer_range=0.2,  # large enough for what it says to hang on what it reads
     )
     model = LlamaForCausalLM(config)
-    babble = tokenizer("56\n", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
+    babble = tokenizer("Answer: 56\n", add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id]
     with torch.no_grad():
-        # Every hidden state shares a direction, and the head has it under what is to be babbled, and nothing else.
-        model.model.embed_tokens.weight += 0.5
-        model.lm_head.weight *= 0.05
-        model.lm_head.weight[babble] = 1.0 + 0.3 * torch.randn(len(babble), config.hidden_size)
+        # Every hidden state shares a direction, and the head has it under the words to be babbled, and no others.
+        model.model.embed_tokens.weight += 1.0
+        model.lm_head.weight[babble] += 1.0
     model.save_pretrained(folder)
     if not template:
         tokenizer.chat_template = None
