@@ -58,8 +58,12 @@ def held(engine, *conditions, strategies=("confident",), **more):
     return verdicts, {(line.condition, line.rule): line for line in lines(verdicts)}
 
 
-def test_a_steadfast_cast_loses_nothing():
+def test_a_steadfast_cast_loses_nothing_but_where_the_surest_voice_wins():
+    """Nobody is surer than a liar, so a rule that believes the surest voice is the liar's."""
     _, table = held(steadfast())
+    surest = table.pop(("complete, 2 rounds", "surest"))
+    assert (surest.honest.value, surest.lost.value, surest.captured.value) == (1, 1, 1)
+    assert table
     for line in table.values():
         assert (line.honest.value, line.lost.value, line.captured.value, line.consensus.value) == (1, 0, 0, 0)
 
