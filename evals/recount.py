@@ -100,7 +100,7 @@ def counted_by(outcome: Outcome) -> str:
 def vote(of: Standing, power: float) -> tuple[str, float] | None:
     """Return the winner of a vote weighted by confidence^power, and its share; None where nobody took a position.
 
-    Power 0 is plurality, `decide.CONFIDENCE_POWER` the rule `weighted`; a voice without confidence weighs as the mean
+    Power 0 is plurality, 1 the rule `weighted`; a voice without confidence weighs as the mean
     of the others, or 1. Ties are broken as in any debate.
     """
     if not of.sides:

@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from chorus.debate.decide import CONFIDENCE_POWER
 from chorus.errors import RecordError
 from chorus.types import Turn
 from evals import compare, recount, stats
@@ -22,7 +21,7 @@ from evals.outcomes import Draft, Outcome
 from evals.stats import Interval
 
 PLURALITY = 0
-WEIGHTED = CONFIDENCE_POWER
+WEIGHTED = 1
 """Powers of the confidence that a vote weighs."""
 
 
@@ -104,6 +103,16 @@ def cast(outcomes: Sequence[Outcome], personas: Collection[str], *, power: float
                 f"{outcome.question} under {outcome.system!r} has no first draft of {', '.join(personas)}"
             )
         found.append(_again(outcome, chosen, recount.turns(outcome), name, power))
+    return found
+
+
+def weighed(outcomes: Sequence[Outcome], power: float) -> list[Outcome]:
+    """Return what the last positions of all seats would have decided with other weights."""
+    found: list[Outcome] = []
+    for outcome in outcomes:
+        won = recount.vote(recount.standing(outcome), power)
+        side = outcome.answers.index(won[0]) if won else None
+        found.append(outcome.model_copy(update={"side": side, "resampled": True}))
     return found
 
 

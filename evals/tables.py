@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evals import compare, inside, stats
+from evals import compare, inside, resample, stats
 from evals.compare import Comparison, Contrast
 from evals.knowing import Knowing
 from evals.outcomes import Outcome
 from evals.resample import Point
 from evals.stats import Interval
+
+WEIGHINGS = {"plain vote": 0, "by confidence": 1, "by its square": 2, "by its 4th power": 4, "the surest voices": 64}
+"""Powers of the confidence that a vote may weigh. The largest leaves the word to the surest."""
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -115,6 +118,16 @@ def credits(systems: Mapping[str, Sequence[Outcome]], seed: int) -> str:
     return (
         table(["system", "persona", "its last positions right", "credit: with it less without"], rows) if rows else ""
     )
+
+
+def weighings(systems: Mapping[str, Sequence[Outcome]], seed: int) -> str:
+    """Return what the same last positions would have decided with other weights; empty where nobody votes."""
+    rows: list[list[Any]] = []
+    for name, outcomes in systems.items():
+        if resample.most(outcomes) > 1:
+            again = [resample.weighed(outcomes, power) for power in WEIGHINGS.values()]
+            rows.append([name, *(resample.point(one, seed).accuracy for one in again)])
+    return table(["system", *WEIGHINGS], rows) if rows else ""
 
 
 def knowing(found: Sequence[Knowing]) -> str:

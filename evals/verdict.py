@@ -90,6 +90,8 @@ def write(
             tables.comparisons(found) if found else "Nothing could be compared.",
             "## What happened inside",
             *filter(None, (tables.insides(systems), tables.flips(systems), tables.credits(systems, seed))),
+            "## The same positions, weighed otherwise",
+            tables.weighings(systems, seed) or "Nobody voted.",
             "## Knowing when it doesn't know",
             tables.knowing(known),
             "![Error rate against coverage](risk.svg)",

@@ -19,10 +19,6 @@ from chorus.debate.verdict import clip, dissent, outcome, unlike
 from chorus.errors import ConfigError
 from chorus.types import AnswerKind, Decision, Plan, Question, Support, Turn, TurnKind
 
-CONFIDENCE_POWER = 4
-"""A vote weighs its confidence, here the mean token probability, to this power: it sharpens what are mostly close figures.
-Chosen for the packaged model on a trial of 30 questions a task; no committed result stands behind it yet."""
-
 _SLACK = 1e-9
 """What a lead must exceed beyond the votes to come: more than rounding can move."""
 
@@ -136,7 +132,7 @@ def _plurality(standing: Standing, name: str = "plurality", note: str | None = N
 
 
 def _weighted(standing: Standing) -> Decision:
-    return outcome(standing, "weighted", _weights(standing), "confidence^4")
+    return outcome(standing, "weighted", _weights(standing), "confidence")
 
 
 def _surest(standing: Standing) -> Decision:
@@ -219,7 +215,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         one.name: one
         for one in (
             Rule("plurality", "one vote a seat, most votes win", "votes", None, _plurality),
-            Rule("weighted", "votes weighed by confidence", "confidence^4", None, _weighted),
+            Rule("weighted", "votes weighed by confidence", "confidence", None, _weighted),
             Rule("surest", "the most confident voice wins", "confidence", None, _surest),
             Rule("borda", "ranked ballots, points for every answer ranked lower", "points", "ballot", _borda),
             Rule("schulze", "ranked ballots, answers compared two by two", "answers beaten", "ballot", _schulze),
@@ -242,15 +238,17 @@ def _votes(standing: Standing) -> list[float]:
 
 
 def _weights(standing: Standing, unknown: float | None = None) -> list[float]:
-    """Sum confidence^4 over each side. A voice without confidence weighs `unknown`: the mean of the others, else 1."""
+    """Sum the confidences of each side. A voice without one weighs `unknown`: the mean of the others, else 1.
+
+    Not a power of them: the fourth, which sharpens what are mostly close figures, cost greedy voices five points on dev
+    and gained hot ones nothing (`evals/results/dev/report.md`).
+    """
     if unknown is None:
-        known = [confidence**CONFIDENCE_POWER for confidence in _known(standing)]
+        known = _known(standing)
         unknown = fsum(known) / len(known) if known else 1.0
     return [
         fsum(
-            turn.position.confidence**CONFIDENCE_POWER
-            if turn.position and turn.position.confidence is not None
-            else unknown
+            turn.position.confidence if turn.position and turn.position.confidence is not None else unknown
             for turn in side.turns
         )
         for side in standing.sides

@@ -21,7 +21,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from chorus.debate.decide import CONFIDENCE_POWER, decide, rule
+from chorus.debate.decide import decide, rule
 from chorus.debate.sides import Standing, position_of, stand
 from chorus.types import AnswerKind, Question, Turn
 
@@ -135,5 +135,5 @@ def _vote(standing: Standing, seat: str, *, weighed: bool) -> tuple[int | None, 
                 sure = position.confidence if position else None
                 if not weighed:
                     return place, 1.0
-                return None if sure is None else (place, sure**CONFIDENCE_POWER)
+                return None if sure is None else (place, sure)
     return None, 0.0

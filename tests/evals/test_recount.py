@@ -36,7 +36,7 @@ def test_it_is_decided_as_in_the_debate(rule, number):
     if row.side is not None:
         assert again.answer == row.answers[row.side]
         assert again.confidence == pytest.approx(record.confidence)
-        power = {"plurality": 0, "weighted": 4}[rule]
+        power = {"plurality": 0, "weighted": 1}[rule]
         assert recount.vote(recount.standing(row), power)[0] == again.answer
 
 

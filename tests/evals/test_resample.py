@@ -72,11 +72,9 @@ def test_a_cast_votes_without_the_others():
 
 def test_the_power_says_how_much_confidence_weighs():
     one = debate(draft("a", 0, sure=0.9), draft("b", 1, sure=0.5), draft("c", 1, sure=0.5))
-    assert [resample.votes([one], 3, power=power)[0].correct for power in (PLURALITY, 1, WEIGHTED)] == [
-        False,
-        False,
-        True,
-    ]
+    for power, right in ((PLURALITY, False), (WEIGHTED, False), (4, True)):
+        assert resample.votes([one], 3, power=power)[0].correct is right
+        assert resample.weighed([one], power)[0].correct is right
 
 
 def test_more_drafts_than_there_are_cant_vote():
