@@ -6,6 +6,7 @@ Imports are made inside the commands, so that every `--help` works without the e
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,12 +108,22 @@ def silicon(survey: str, engine: str, size: int, temperature: float, concurrency
     asked with the person's party identification and without, by sampling and by the probability of each option.
     """
     from chorus.cli.loop import run
+    from chorus.terminal.progress import progress
     from evals.silicon import study
 
-    work = study.study(
-        survey, engine, size=size, temperature=temperature, concurrency=concurrency, seed=seed, folder=out
-    )
-    for path in run(work, engine):
+    with progress(sys.stderr) as advance:
+        work = study.study(
+            survey,
+            engine,
+            size=size,
+            temperature=temperature,
+            concurrency=concurrency,
+            seed=seed,
+            folder=out,
+            advance=advance,
+        )
+        paths = run(work, engine)
+    for path in paths:
         click.echo(path.read_text("utf-8"))
     return 0
 
@@ -132,10 +143,21 @@ def beliefs(engine: str, problems: int, max_tokens: int, concurrency: int, seed:
     other voices: for one voice, for self-consistency, for a chorus.
     """
     from chorus.cli.loop import run
+    from chorus.terminal.progress import progress
     from evals.beliefs import study
 
-    work = study.study(engine, problems=problems, max_tokens=max_tokens, concurrency=concurrency, seed=seed, folder=out)
-    click.echo(run(work, engine).read_text("utf-8"))
+    with progress(sys.stderr) as advance:
+        work = study.study(
+            engine,
+            problems=problems,
+            max_tokens=max_tokens,
+            concurrency=concurrency,
+            seed=seed,
+            folder=out,
+            advance=advance,
+        )
+        path = run(work, engine)
+    click.echo(path.read_text("utf-8"))
     return 0
 
 
@@ -159,24 +181,28 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
     """
     from chorus.cli.loop import run
     from chorus.errors import ConfigError
+    from chorus.terminal.progress import progress
     from evals.liar import study
     from evals.liar.strategies import STRATEGIES
 
     if unknown := [name for name in strategies if name not in STRATEGIES]:
         raise ConfigError(f"there is no strategy {unknown[0]!r}: {', '.join(STRATEGIES)}")
-    work = study.study(
-        questions,
-        options["engine"],
-        personas=options["personas"],
-        topologies=options["topologies"] or ("complete", "ring", "star"),
-        rounds=options["rounds"] or (2,),
-        strategies=strategies or tuple(STRATEGIES),
-        max_tokens=options["max_tokens"],
-        concurrency=options["concurrency"],
-        seed=options["seed"],
-        folder=options["out"],
-    )
-    click.echo(run(work, options["engine"]).read_text("utf-8"))
+    with progress(sys.stderr) as advance:
+        work = study.study(
+            questions,
+            options["engine"],
+            personas=options["personas"],
+            topologies=options["topologies"] or ("complete", "ring", "star"),
+            rounds=options["rounds"] or (2,),
+            strategies=strategies or tuple(STRATEGIES),
+            max_tokens=options["max_tokens"],
+            concurrency=options["concurrency"],
+            seed=options["seed"],
+            folder=options["out"],
+            advance=advance,
+        )
+        path = run(work, options["engine"])
+    click.echo(path.read_text("utf-8"))
     return 0
 
 

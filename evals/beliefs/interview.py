@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chorus import Chorus
 from chorus.engines.base import Engine
 from chorus.types import Answer, Message, Question
-from evals.asking import choose, listed
+from evals.asking import Asked, choose, listed
 from evals.beliefs.problems import ARMS, Arm, Problem
 from evals.beliefs.scores import Belief
 from evals.beliefs.stated import Fault, probability
+from evals.logbook import Logbook
 from personas import Library, Persona
 
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
@@ -46,36 +47,49 @@ async def state(
     problems: Sequence[Problem],
     *,
     concurrency: int = 4,
-    advance: Callable[[], None] = lambda: None,
+    log: Logbook[Belief] | None = None,
 ) -> list[Belief]:
     """Have a system state its beliefs. A debate that comes to nothing is a belief that couldn't be read."""
-    slots = asyncio.Semaphore(concurrency)
+    slots, kept = asyncio.Semaphore(concurrency), log or Logbook()
     speaker = Chorus(engine, settings=None, **settings)
 
-    async def ask(problem: Problem, arm: Arm) -> list[Belief]:
-        async with slots:
+    async def ask(problem: Problem, arm: Arm) -> Sequence[Belief]:
+        async def hold() -> tuple[list[Belief], bool]:
             record = await (await speaker.convene(question(problem, arm))).hold()
-        advance()
-        return _stated(record, system, problem, arm)
+            return _stated(record, system, problem, arm), all(turn.status != "failed" for turn in record.turns)
+
+        async with slots:
+            return await kept.once(f"{system}/{problem.id}/{arm}", hold)
 
     asked = await asyncio.gather(*(ask(problem, arm) for problem in problems for arm in ARMS))
     return [belief for beliefs in asked for belief in beliefs]
 
 
 async def read_options(
-    engine: Engine, system: str, cast: Sequence[Persona], problems: Sequence[Problem], *, concurrency: int = 8
+    engine: Engine,
+    system: str,
+    cast: Sequence[Persona],
+    problems: Sequence[Problem],
+    *,
+    concurrency: int = 8,
+    log: Logbook[Belief] | None = None,
 ) -> list[Belief]:
     """Read the probability that each voice gives the hypothesis as an option; none where the engine reports none."""
-    slots = asyncio.Semaphore(concurrency)
+    slots, kept = asyncio.Semaphore(concurrency), log or Logbook()
 
-    async def ask(voice: Persona, problem: Problem, arm: Arm) -> Belief:
+    async def ask(voice: Persona, problem: Problem, arm: Arm) -> Sequence[Belief]:
+        async def read() -> tuple[list[Belief], bool]:
+            asked = [await _choose(engine, voice, problem, arm, first) for first in (True, False)]
+            known = [one.shares[place] for place, one in enumerate(asked) if one.shares]
+            p = math.fsum(known) / 2 if len(known) == 2 else None
+            belief = Belief(system=system, voice=voice.id, reading="options", problem=problem.id, arm=arm, p=p)
+            return [belief], all(one.failed is None for one in asked)
+
         async with slots:
-            sides = [await _share(engine, voice, problem, arm, first) for first in (True, False)]
-        known = [side for side in sides if side is not None]
-        p = math.fsum(known) / 2 if len(known) == 2 else None
-        return Belief(system=system, voice=voice.id, reading="options", problem=problem.id, arm=arm, p=p)
+            return await kept.once(f"{system}/{problem.id}/{arm}/options/{voice.id}", read)
 
-    return await asyncio.gather(*(ask(v, problem, arm) for v in cast for problem in problems for arm in ARMS))
+    asked = await asyncio.gather(*(ask(v, problem, arm) for v in cast for problem in problems for arm in ARMS))
+    return [belief for beliefs in asked for belief in beliefs]
 
 
 def cast(settings: Mapping[str, Any]) -> list[Persona]:
@@ -83,15 +97,15 @@ def cast(settings: Mapping[str, Any]) -> list[Persona]:
     return list({one.id: one for one in Library.builtin().select(settings["personas"])}.values())
 
 
-async def _share(engine: Engine, voice: Persona, problem: Problem, arm: Arm, first: bool) -> float | None:
+async def _choose(engine: Engine, voice: Persona, problem: Problem, arm: Arm, first: bool) -> Asked:
+    """Have a voice choose between the hypothesis, first or second, and its rival."""
     options = [_sentence(problem.hypothesis), _sentence(problem.rival)]
     options = options if first else options[::-1]
     messages = [
         Message(role="system", content=CHARTER.format(cue=voice.cue)),
         Message(role="user", content=f"{problem.ask(arm)}\nWhich is so?\n{listed(options)}"),
     ]
-    asked = await choose(engine, messages, options, id=f"1.{voice.id}", debate=f"{problem.id}/{arm}/options")
-    return asked.shares[0 if first else 1] if asked.shares else None
+    return await choose(engine, messages, options, id=f"1.{voice.id}", debate=f"{problem.id}/{arm}/options")
 
 
 def _sentence(clause: str) -> str:

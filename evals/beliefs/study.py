@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chorus.batch import Advance
 from chorus.engines.base import Engine
 from chorus.engines.registry import open_engine
-from evals import report
+from evals import logbook, report
 from evals.beliefs import interview
 from evals.beliefs.interview import SYSTEMS, WHOLE
-from evals.beliefs.problems import Problem, make
+from evals.beliefs.problems import ARMS, Problem, make
 from evals.beliefs.scores import SCORES, Belief, gather, interval
 from evals.bench import charts
+from evals.logbook import Logbook
 
 NOTES = (
     "Distances are between probabilities. A reaction is the update in log odds over a Bayesian's: 1 is as much, below 1 "
@@ -30,27 +32,44 @@ async def hold(
     systems: Mapping[str, Mapping[str, Any]] = SYSTEMS,
     *,
     concurrency: int = 4,
+    log: Logbook[Belief] | None = None,
 ) -> list[Belief]:
-    """Interview every system on every problem in every arm."""
+    """Interview every system on every problem in every arm. What the logbook holds already is not asked again."""
     beliefs: list[Belief] = []
     for name, settings in systems.items():
-        beliefs += await interview.state(engine, name, settings, problems, concurrency=concurrency)
+        beliefs += await interview.state(engine, name, settings, problems, concurrency=concurrency, log=log)
         voices = interview.cast(settings)
-        beliefs += await interview.read_options(engine, name, voices, problems, concurrency=concurrency)
+        beliefs += await interview.read_options(engine, name, voices, problems, concurrency=concurrency, log=log)
     return beliefs
 
 
-async def study(spec: str, *, problems: int, max_tokens: int, concurrency: int, seed: int, folder: Path) -> Path:
-    """Hold the study and write its report. Raises ChorusError where the engine can't be opened."""
+async def study(
+    spec: str,
+    *,
+    problems: int,
+    max_tokens: int,
+    concurrency: int,
+    seed: int,
+    folder: Path,
+    advance: Advance = lambda done, total, newest: None,
+) -> Path:
+    """Hold the study, from where an earlier run of it ended, and write its report.
+
+    Raises:
+        ChorusError: the engine can't be opened, or the folder holds the beginning of another study.
+    """
     asked = make(problems, seed)
     systems = {name: {**settings, "max_tokens": max_tokens, "seed": seed} for name, settings in SYSTEMS.items()}
+    made_with = {"engine": spec, "problems": problems, "systems": systems, "seed": seed}
+    pieces = problems * len(ARMS) * sum(1 + len(interview.cast(settings)) for settings in systems.values())
+    command = f"chorus eval beliefs --engine {spec} --problems {problems} --max-tokens {max_tokens}"
     engine = await open_engine(spec)
     try:
-        beliefs = await hold(engine, asked, systems, concurrency=concurrency)
+        with logbook.opened(folder / "beliefs.part", Belief, made_with, pieces=pieces, advance=advance) as log:
+            beliefs = await hold(engine, asked, systems, concurrency=concurrency, log=log)
+            return write(asked, beliefs, folder, command=command, seed=seed)
     finally:
         await engine.aclose()
-    command = f"chorus eval beliefs --engine {spec} --problems {problems} --max-tokens {max_tokens}"
-    return write(asked, beliefs, folder, command=command, seed=seed)
 
 
 def write(problems: Sequence[Problem], beliefs: Sequence[Belief], folder: Path, *, command: str, seed: int) -> Path:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chorus.batch import read_questions
+from chorus.batch import Advance, read_questions
 from chorus.debate import grade
 from chorus.engines.registry import open_engine
 from chorus.errors import QuestionError
 from chorus.types import Question
-from evals import report
+from evals import logbook, report
 from evals.bench import charts
 from evals.liar import trial
 from evals.liar.scores import lines
@@ -46,32 +46,46 @@ async def study(
     concurrency: int,
     seed: int,
     folder: Path,
+    advance: Advance = lambda done, total, newest: None,
 ) -> Path:
-    """Hold the study and write its report.
+    """Hold the study, from where an earlier run of it ended, and write its report.
 
     Raises:
         QuestionError: the questions can't be read, or one has no right answer that can be compared.
-        ChorusError: the engine can't be opened, or a condition can't be planned.
+        ChorusError: the engine can't be opened, a condition can't be planned, or the folder holds the beginning of
+            another study.
     """
     asked = list(read_questions(questions))
     for question in asked:
         _check(question)
+    wheres = conditions(topologies, rounds)
+    made_with = {
+        "questions": [question.model_dump(mode="json") for question in asked],
+        "engine": spec,
+        "personas": personas,
+        "conditions": wheres,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
+    pieces = len(asked) * len(wheres) * (1 + len(strategies))
+    command = f"chorus eval liar {questions.name} --engine {spec} --personas {personas} --max-tokens {max_tokens}"
     engine = await open_engine(spec)
     try:
-        verdicts = await trial.hold(
-            engine,
-            asked,
-            Library.builtin().select(personas),
-            conditions(topologies, rounds),
-            strategies,
-            concurrency=concurrency,
-            seed=seed,
-            max_tokens=max_tokens,
-        )
+        with logbook.opened(folder / "liar.part", Verdict, made_with, pieces=pieces, advance=advance) as log:
+            verdicts = await trial.hold(
+                engine,
+                asked,
+                Library.builtin().select(personas),
+                wheres,
+                strategies,
+                concurrency=concurrency,
+                seed=seed,
+                log=log,
+                max_tokens=max_tokens,
+            )
+            return write(verdicts, folder, command=command, seed=seed)
     finally:
         await engine.aclose()
-    command = f"chorus eval liar {questions.name} --engine {spec} --personas {personas} --max-tokens {max_tokens}"
-    return write(verdicts, folder, command=command, seed=seed)
 
 
 def write(verdicts: Sequence[Verdict], folder: Path, *, command: str, seed: int) -> Path:

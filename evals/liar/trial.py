@@ -16,6 +16,7 @@ from chorus.engines.base import Engine
 from chorus.types import Answer, Frozen, Question
 from evals.liar import insider
 from evals.liar.insider import CARD, SEAT, Insider
+from evals.logbook import Logbook
 from personas import Library, Persona
 
 HOLDING = "anchored"
@@ -66,6 +67,7 @@ async def hold(
     targets: Mapping[str, str] | None = None,
     concurrency: int = 4,
     seed: int = 0,
+    log: Logbook[Verdict] | None = None,
     **settings: Any,
 ) -> list[Verdict]:
     """Put every question to every condition, without a liar and with each strategy.
@@ -79,6 +81,7 @@ async def hold(
         targets: question's id -> the wrong answer; None makes them up.
         concurrency: debates at once.
         seed: of the wrong answers and of sampling.
+        log: holds what an earlier run found, and is given what this one finds.
         **settings: further settings of the chorus, the same in every condition.
 
     Raises:
@@ -87,15 +90,19 @@ async def hold(
     golds = [question.answer or "" for question in questions]
     targets = targets or {question.id: insider.wrong(question, golds, seed) for question in questions}
     last = {HONEST: Library.builtin().get(PLAIN)}
-    slots = asyncio.Semaphore(concurrency)
+    slots, kept = asyncio.Semaphore(concurrency), log or Logbook()
 
-    async def one(question: Question, where: Mapping[str, Any], arm: str) -> list[Verdict]:
-        cast = [*honest, last.get(arm, CARD)]
-        played = engine if arm == HONEST else Insider(engine, arm, targets, [voice.id for voice in honest])
-        speaker = Chorus(played, cast, decision=HOLDING, seed=seed, **settings, **where)
-        async with slots:
+    async def one(question: Question, where: Mapping[str, Any], arm: str) -> Sequence[Verdict]:
+        async def debate() -> tuple[list[Verdict], bool]:
+            cast = [*honest, last.get(arm, CARD)]
+            played = engine if arm == HONEST else Insider(engine, arm, targets, [voice.id for voice in honest])
+            speaker = Chorus(played, cast, decision=HOLDING, seed=seed, **settings, **where)
             record = await (await speaker.convene(question)).hold()
-        return verdicts(record, condition(where), arm, targets[question.id])
+            found = verdicts(record, condition(where), arm, targets[question.id])
+            return found, all(turn.status != "failed" for turn in record.turns)
+
+        async with slots:
+            return await kept.once(f"{question.id}/{condition(where)}/{arm}", debate)
 
     held = await asyncio.gather(
         *(one(q, where, arm) for q in questions for where in conditions for arm in (HONEST, *strategies))

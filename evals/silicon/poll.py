@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from chorus.engines.base import Engine
 from chorus.types import Frozen, Message
 from evals.asking import choose, listed
+from evals.logbook import Logbook
 from evals.silicon.fidelity import Pairs
 from evals.silicon.survey import Asking, Survey
 from personas import Persona, backstory
@@ -57,20 +58,23 @@ async def poll(
     seed: int = 0,
     temperature: float = 1.0,
     concurrency: int = 8,
-    advance: Callable[[], None] = lambda: None,
+    log: Logbook[Reply] | None = None,
 ) -> list[Reply]:
     """Ask the personas of these people. Sampling and probabilities come from the same call.
 
     Raises:
         PersonaError: what is known of somebody doesn't fit on a card.
     """
-    slots = asyncio.Semaphore(concurrency)
+    slots, kept = asyncio.Semaphore(concurrency), log or Logbook()
 
     async def ask(at: int) -> Reply:
-        async with slots:
+        async def reply() -> tuple[list[Reply], bool]:
             said = await _reply(engine, survey.persona(at, party), question, at, party, seed, temperature)
-        advance()
-        return said
+            return [said], said.failed is None
+
+        name = f"{question.column}/{'with' if party else 'without'} party/{at}"
+        async with slots:
+            return (await kept.once(name, reply))[0]
 
     return await asyncio.gather(*(ask(at) for at in chosen))
 

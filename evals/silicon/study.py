@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chorus.batch import Advance
 from chorus.engines.base import Engine
 from chorus.engines.registry import open_engine
+from evals import logbook
+from evals.logbook import Logbook
 from evals.silicon import baselines, poll, report
 from evals.silicon.fidelity import Pairs
 from evals.silicon.poll import Reply
@@ -15,38 +18,59 @@ PARTY = {True: "with party", False: "without party"}
 
 
 async def study(
-    name: str, spec: str, *, size: int, temperature: float, concurrency: int, seed: int, folder: Path
+    name: str,
+    spec: str,
+    *,
+    size: int,
+    temperature: float,
+    concurrency: int,
+    seed: int,
+    folder: Path,
+    advance: Advance = lambda done, total, newest: None,
 ) -> list[Path]:
-    """Poll the personas of a survey and write one report a question. Returns the tables' paths.
+    """Poll the personas of a survey, from where an earlier run ended, and write one report a question.
+
+    Returns the tables' paths.
 
     Raises:
         ConfigError: the survey can't be used. PersonaError: its people don't fit on cards.
-        ChorusError: the engine can't be opened.
+        ChorusError: the engine can't be opened, or the folder holds the beginning of another study.
     """
     survey = load(name)
     engine = await open_engine(spec)
+    made_with = {"survey": name, "engine": spec, "size": size, "temperature": temperature, "seed": seed}
+    several = len(survey.codebook.question) > 1
+    asked = sum(len(poll.people(survey, question, size, seed)) for question in survey.codebook.question)
+    pieces = asked * len(PARTY)
     paths = []
     try:
-        for question in survey.codebook.question:
-            arms, replies = await hold(
-                engine, survey, question, size=size, temperature=temperature, concurrency=concurrency, seed=seed
-            )
-            failed = [reply.failed for reply in replies if reply.failed]
-            notes = [f"{len(failed)} of {len(replies)} calls failed, the first: {failed[0]}."] if failed else []
-            several = len(survey.codebook.question) > 1
-            paths.append(
-                report.write(
+        with logbook.opened(folder / "silicon.part", Reply, made_with, pieces=pieces, advance=advance) as log:
+            for question in survey.codebook.question:
+                arms, replies = await hold(
+                    engine,
                     survey,
                     question,
-                    arms,
-                    replies,
-                    folder,
-                    command=f"chorus eval silicon {Path(name).name} --engine {engine.info.spec} --people {size}",
+                    size=size,
+                    temperature=temperature,
+                    concurrency=concurrency,
                     seed=seed,
-                    name=f"silicon-{question.column}" if several else "silicon",
-                    notes=notes,
+                    log=log,
                 )
-            )
+                failed = [reply.failed for reply in replies if reply.failed]
+                notes = [f"{len(failed)} of {len(replies)} calls failed, the first: {failed[0]}."] if failed else []
+                paths.append(
+                    report.write(
+                        survey,
+                        question,
+                        arms,
+                        replies,
+                        folder,
+                        command=f"chorus eval silicon {Path(name).name} --engine {engine.info.spec} --people {size}",
+                        seed=seed,
+                        name=f"silicon-{question.column}" if several else "silicon",
+                        notes=notes,
+                    )
+                )
     finally:
         await engine.aclose()
     return paths
@@ -61,6 +85,7 @@ async def hold(
     temperature: float = 1.0,
     concurrency: int = 8,
     seed: int = 0,
+    log: Logbook[Reply] | None = None,
 ) -> tuple[dict[str, Pairs], list[Reply]]:
     """Poll on one question. Returns the arms, baselines among them, and everything that was said."""
     chosen = poll.people(survey, question, size, seed)
@@ -76,6 +101,7 @@ async def hold(
             seed=seed,
             temperature=temperature,
             concurrency=concurrency,
+            log=log,
         )
         replies += said
         arms[f"personas {words}, sampled"] = poll.pairs(survey, question, said, sampled=True)

@@ -22,6 +22,7 @@ from evals.commands import evaluate  # noqa: E402
 from evals.liar import insider, trial  # noqa: E402
 from evals.liar.scores import lines  # noqa: E402
 from evals.liar.strategies import STRATEGIES  # noqa: E402
+from evals.logbook import opened  # noqa: E402
 
 QUESTIONS = [
     Question(id=f"sum-{n}", text=f"What is {n} + {n}?", kind="number", answer=str(2 * n)) for n in range(11, 19)
@@ -155,6 +156,28 @@ def test_the_command_reports_gain_and_cost(tmp_path):
     assert "| ring, 2 rounds | capped | 1.00 [1.00, 1.00]" in ran.output
     assert "<svg" in (tmp_path / "liar.svg").read_text()
     assert len(json.loads((tmp_path / "liar.json").read_text())["data"]["verdicts"]) == 2 * 2 * len(trial.rules())
+
+
+def test_a_study_that_was_interrupted_goes_on(tmp_path):
+    asked = []
+
+    def speak(request):
+        asked.append(request.id)
+        if len(asked) == 60:
+            raise KeyboardInterrupt
+        return right(request)
+
+    def hold():
+        with opened(tmp_path / "liar.part", trial.Verdict, {}) as log:
+            return held(ScriptedEngine(speak), log=log)[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        hold()
+    before, whole = len(asked), held(steadfast())[0]
+    assert hold() == whole
+    without = len(QUESTIONS) * 2 * (2 * len(HONEST) + 1)
+    assert len(asked) < without + 30, "what was found before is not asked again"
+    assert before == 60
 
 
 def test_questions_that_no_lie_can_be_told_about_are_refused(tmp_path):
