@@ -377,7 +377,9 @@ def test_the_command_line_answers_and_leaves_nothing(tmp_path):
 
 @vllm
 def test_ctrl_c_in_a_debate_keeps_what_was_said(tmp_path):
-    with running([*ASK, "--max-tokens", "2000"], tmp_path) as process:
+    (tmp_path / "chorus.toml").write_text("early_stop = false\n")
+    # So many rounds that it can't be over by the time that its first words have been read.
+    with running([*ASK, "--max-tokens", "200", "--rounds", "30"], tmp_path) as process:
         heard = ""
         while "7" not in heard.partition("\n")[2]:
             piece = process.stdout.read(1)
