@@ -137,14 +137,31 @@ def questions(task: str, split: Split, count: int, out: Path | None) -> int:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the report.")
 @click.option("--against", metavar="SYSTEM", help="What all are compared with; else the first self-consistency.")
 @click.option("--budget", type=click.IntRange(1), help="Computed tokens a question that its votes are cut down to.")
+@click.option("--calibration", metavar="FILE", help="Show what it would have made of a system's drafts, its gate too.")
+@click.option("--calibrated", metavar="SYSTEM", default="chorus", show_default=True, help="Which system's.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
-def report(results: tuple[Path, ...], out: Path, against: str | None, budget: int | None, seed: int) -> int:
+def report(
+    results: tuple[Path, ...],
+    out: Path,
+    against: str | None,
+    budget: int | None,
+    calibration: str | None,
+    calibrated: str,
+    seed: int,
+) -> int:
     """Write a report with plots on the outcomes in RESULTS (results.jsonl)."""
     try:
-        from evals import outcomes, verdict
+        from evals import outcomes, resample, verdict
     except ImportError as error:
         raise MissingExtra("chorus eval report", "evals") from error
+    from chorus.debate.calibration import load
+    from personas import Library
+
     rows = [one for path in results for one in outcomes.read(path)]
+    if calibration:
+        known, tried = load(calibration), [one for one in rows if one.system == calibrated]
+        rows += resample.calibrated(tried, known) if known.voice else []
+        rows += resample.gated(tried, known, Library.builtin()) if known.gate else []
     click.echo(verdict.write(rows, out, against=against, budget=budget, seed=seed))
     return 0
 

@@ -60,7 +60,7 @@ def fit_gate(
     """
     if not all(seats[one.key] for one in fitting):
         return None, f"no gate: it needs {VOICES} voices of different cards that are known here"
-    sure = [_surety(answer, one, seats[one.key]) for one in fitting]
+    sure = [surety(answer, one, seats[one.key]) for one in fitting]
     levels = sorted({round(one[0], 4) for one in sure if one})
     if not levels:
         return None, "no gate: its voices never agreed"
@@ -87,7 +87,7 @@ def fit_gate(
     )
 
 
-def _surety(answer: Logistic, outcome: Outcome, seats: Sequence[str]) -> tuple[float, bool] | None:
+def surety(answer: Logistic, outcome: Outcome, seats: Sequence[str]) -> tuple[float, bool] | None:
     """Return how sure the gate's voices are together and whether they are right; None where they don't agree."""
     if not agreed(outcome, seats):
         return None
@@ -115,7 +115,7 @@ def _gate_told(
     seats: Seats,
     seed: int,
 ) -> str:
-    sure = [_surety(answer, one, seats[one.key]) for one in held_out]
+    sure = [surety(answer, one, seats[one.key]) for one in held_out]
     taken = [at for at in sure if at and at[0] >= gate.threshold]
     unseen = stats.mean([_gains(held_out, sure, gate.threshold)], seed)
     return (

@@ -14,11 +14,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from chorus.debate.calibration import Calibration
 from chorus.errors import RecordError
-from chorus.types import Turn
-from evals import compare, recount, stats
+from chorus.types import Signals, Turn
+from evals import compare, gating, recount, stats
 from evals.outcomes import Draft, Outcome
 from evals.stats import Interval
+from personas import Library
 
 PLURALITY = 0
 WEIGHTED = 1
@@ -113,6 +115,61 @@ def weighed(outcomes: Sequence[Outcome], power: float) -> list[Outcome]:
         won = recount.vote(recount.standing(outcome), power)
         side = outcome.answers.index(won[0]) if won else None
         found.append(outcome.model_copy(update={"side": side, "resampled": True}))
+    return found
+
+
+def calibrated(outcomes: Sequence[Outcome], calibration: Calibration) -> list[Outcome]:
+    """Return what the last positions of all seats would have decided, each weighing its calibrated confidence.
+
+    Raises:
+        RecordError: the calibration has no section on voices.
+    """
+    if calibration.voice is None:
+        raise RecordError("the calibration says nothing of single voices: their votes weigh as they did")
+    sure = [
+        one.model_copy(
+            update={
+                "system": f"{one.system} · calibrated, resampled",
+                "drafts": tuple(
+                    draft.model_copy(update={"confidence": calibration.confidence(draft.signals or Signals())})
+                    for draft in one.drafts
+                ),
+                "wall_s": 0.0,
+            }
+        )
+        for one in outcomes
+    ]
+    return weighed(sure, WEIGHTED)
+
+
+def gated(outcomes: Sequence[Outcome], calibration: Calibration, library: Library) -> list[Outcome]:
+    """Return what a gate would have made of debates that all took part in.
+
+    Where its voices drafted one answer and are sure enough of it, that is the answer, at their cost; else the debate is
+    as it was.
+
+    Args:
+        outcomes: of one system.
+        calibration: with a gate.
+        library: where the cards are found whose methods tell which voices stand at the gate.
+
+    Raises:
+        RecordError: there is no gate, or the cast of an outcome has too few different voices for it.
+    """
+    if not (calibration.gate and calibration.answer):
+        raise RecordError("the calibration has no gate: nothing is answered before all have been asked")
+    name, found = f"{_named(outcomes)} · gated, resampled", []
+    for outcome in outcomes:
+        seats = gating.gate_seats(outcome, library)
+        if not seats:
+            raise RecordError(f"{outcome.question} under {outcome.system!r} has no {gating.VOICES} voices for a gate")
+        sure = gating.surety(calibration.answer, outcome, seats)
+        if sure and sure[0] >= calibration.gate.threshold:
+            chosen = [one for one in recount.first_drafts(outcome) if one.seat in seats]
+            again = _again(outcome, chosen, recount.turns(outcome), name, PLURALITY)
+            found.append(again.model_copy(update={"gated": True, "confidence": sure[0], "calibrated": True}))
+        else:
+            found.append(outcome.model_copy(update={"system": name, "resampled": True, "wall_s": 0.0}))
     return found
 
 

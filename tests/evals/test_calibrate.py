@@ -14,7 +14,7 @@ from chorus.debate import calibration
 from chorus.debate.scheduler import Debate
 from chorus.errors import RecordError
 from chorus.route import _gate
-from evals import calibrate, gating
+from evals import calibrate, gating, resample
 from evals.outcomes import outcome
 
 FIVE = ("skeptic", "estimator", "formalist", "decomposer", "tester")
@@ -123,6 +123,38 @@ def test_the_gate_is_as_sure_as_the_debate_finds_it(fitted, tmp_path):
     held = in_virtual_time(Debate(of, question, cast(of), said, calibration=read).hold())
     row = outcome(held, "chorus", "sums", "dev")
     assert row.gated
-    sure, right = gating._surety(fitted.answer, row, gate)
+    sure, right = gating.surety(fitted.answer, row, gate)
     assert right
     assert sure == pytest.approx(held.confidence)
+
+
+def test_a_gate_can_be_tried_out_on_debates_that_all_took_part_in(fitted, tmp_path):
+    fitted.write(tmp_path / "calibration.json")
+    read = calibration.load(tmp_path / "calibration.json")
+    rows = outcomes(cast=FIVE, right=0.55, questions=100, knows=0.5, spread=0.3)
+    tried = resample.gated(rows, read, LIBRARY)
+    assert {one.system for one in tried} == {"chorus · gated, resampled"}
+    for one, was in zip(tried, rows, strict=True):
+        gate = gating.gate_seats(was, LIBRARY)
+        sure = gating.surety(read.answer, was, gate)
+        assert one.gated == (sure is not None and sure[0] >= read.gate.threshold)
+        assert (one.calls, one.computed_tokens < was.computed_tokens) == ((2, True) if one.gated else (5, False))
+        assert one.correct == (sure[1] if one.gated else was.correct)
+    assert 0 < sum(one.gated for one in tried) < len(tried)
+
+
+def test_a_file_without_a_gate_gates_nothing(fitted, tmp_path):
+    fitted.write(tmp_path / "calibration.json")
+    without = calibration.load(tmp_path / "calibration.json").model_copy(update={"gate": None})
+    with pytest.raises(RecordError, match="has no gate"):
+        resample.gated(KNOWN, without, LIBRARY)
+
+
+def test_calibrated_votes_weigh_what_they_are_worth(fitted, tmp_path):
+    fitted.write(tmp_path / "calibration.json")
+    read = calibration.load(tmp_path / "calibration.json")
+    again = resample.calibrated(KNOWN, read)
+    assert {one.system for one in again} == {"chorus · calibrated, resampled"}
+    first = again[0].drafts[0]
+    assert first.confidence == read.confidence(first.signals)
+    assert sum(one.correct for one in again) >= sum(one.correct for one in KNOWN)

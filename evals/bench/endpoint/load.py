@@ -79,7 +79,8 @@ async def held(debates: int) -> list[Row]:
 
 async def on_vllm(questions: int, model: str) -> list[Row]:
     """The same single-voice calls given to a vLLM server: by a bare client, and by way of `chorus serve`."""
-    asked = [f"What is {10 + number} plus {number % 7 + 2}?" for number in range(questions)]
+    # Open questions: whatever is said is an answer, so that no call is a failure.
+    asked = [f"Tell me about a day in the life of a cat that is {number + 1} years old." for number in range(questions)]
     with served.serve(model) as vllm:
         spec = f"openai:{vllm.url}#{model}"
         async with Chorus(engine=spec, personas=CAST, mode="solo", max_tokens=32) as chorus:
