@@ -21,7 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from chorus.types import Answer
+from chorus.distill.styles import messages
+from chorus.engines.templating import ChatTemplate
+from chorus.types import Answer, Question
+from interp.activations import pooled
 from interp.bridge import Hook, Lens
 from interp.errors import LensError
 from interp.pairs import Pairs, behaviour
@@ -114,6 +117,35 @@ def acts(records: Iterable[Answer]) -> list[Act]:
             found.append(Act(record.id, place, before, turn.persona))
             before = turn.persona
     return found
+
+
+def asked(
+    lens: Lens, tokenizer: Any, questions: Sequence[Question], hook: str, *, batch: int = 8
+) -> tuple[Array, dict[str, Array]]:
+    """Read questions as a baked model does that is about to answer as a chorus.
+
+    Args:
+        lens: the model.
+        tokenizer: its own, with a chat template.
+        questions: what is asked.
+        hook: where in the stream to read.
+        batch: rows at once.
+
+    Returns:
+        Activations (N, D) at the last token before anybody speaks; and what the words alone give away: `words`
+        (N, vocabulary), counts, and `length` (N, 1), in tokens.
+    """
+    template = ChatTemplate(tokenizer)
+    rows = [template.encode(messages(question, "chorus")) for question in questions]
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    last = torch.zeros(ids.shape)
+    words = np.zeros((len(rows), int(lens.config.vocab_size)))
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+        last[place, len(row) - 1] = 1
+        np.add.at(words[place], row, 1)
+    read = pooled(lens, ids, last, [hook], batch=batch)[:, 0].double().numpy()
+    return read, {"words": words, "length": np.array([[float(len(row))] for row in rows])}
 
 
 def learn(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from chorus.types import Question
 from interp import planted, rules, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
@@ -83,6 +84,28 @@ def test_acts_know_who_spoke_before():
     first, second = rules.acts([Record("r", turns)])
     assert (first.voice, first.before, first.place) == ("skeptic", "", 1)
     assert (second.voice, second.before, second.place) == ("formalist", "skeptic", 2)
+
+
+class Words:
+    """A tokenizer with a token a word."""
+
+    def apply_chat_template(self, messages, **options):
+        text = " ".join(word for message in messages for word in message["content"].split())
+        return self(text)["input_ids"] if options.get("tokenize", True) else text
+
+    def __call__(self, text, **options):
+        return {"input_ids": [sum(map(ord, word)) % 100 for word in text.split()]}
+
+
+def test_questions_are_read_where_nobody_has_spoken_yet():
+    lens = Lens(planted.plant(102).model)
+    questions = [Question(question=text) for text in ("What is two plus two?", "Is it so?")]
+    read, surface = rules.asked(lens, Words(), questions, HOOK)
+    again, _ = rules.asked(lens, Words(), questions[1:], HOOK)
+    assert read.shape == (2, planted.WIDTH)
+    assert read[1] == pytest.approx(again[0], abs=1e-4), "padding changes nothing"
+    assert surface["length"][0] - surface["length"][1] == 2
+    assert surface["words"].sum(1).tolist() == surface["length"][:, 0].tolist()
 
 
 # Influence
