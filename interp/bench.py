@@ -22,8 +22,8 @@ from chorus import checkpoints, report
 from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.pairs import Pair, Pairs, behaviour
+from interp.recovery import RESULTS
 
-RESULTS = Path(__file__).with_name("results")
 TOKENS = 48
 """Of a prompt with its answer."""
 
@@ -125,7 +125,7 @@ def on_a_model(name: str, runs: int, steps: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, write `interp/results/bench.json` and `bench.md`, and print the table."""
+    """Measure, write `attribution.json` and `attribution.md`, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="smollm2-135m", help="checkpoint to measure; `none` leaves it out")
     parser.add_argument("--runs", type=int, default=5)
@@ -162,7 +162,7 @@ def main() -> None:
                 )
             )
     path = report.write(
-        "bench",
+        "attribution",
         "EAP-IG over all edges",
         "python -m interp.bench",
         (

@@ -138,18 +138,18 @@ class Lens:
     def read(self, ids: Tensor) -> Reading:
         """Run the model on ids (B, T) and return the logits and what each writer wrote."""
         parts: list[Tensor] = []
-        logits = self.run(ids, self.writing(parts))
+        logits = self.run(ids, self.writing(parts.append))
         return Reading(logits, torch.cat(parts, dim=2))
 
-    def writing(self, parts: list[Tensor]) -> list[tuple[str, Hook]]:
-        """Return hooks that append to `parts` what is written, as (B, T, 1 or H, D), in the wiring's order."""
+    def writing(self, take: Callable[[Tensor], None]) -> list[tuple[str, Hook]]:
+        """Return hooks that give to `take` what is written, as (B, T, 1 or H, D), in the wiring's order."""
 
         def whole(value: Tensor) -> None:
-            parts.append(value.unsqueeze(2))
+            take(value.unsqueeze(2))
 
         def heads(layer: int) -> Hook:
             def split(z: Tensor) -> None:
-                parts.append(torch.einsum("bthe,hed->bthd", z, self.projections[layer]["o"]))
+                take(torch.einsum("bthe,hed->bthd", z, self.projections[layer]["o"]))
 
             return split
 
@@ -185,7 +185,7 @@ def _check_parts(lens: Lens, name: str) -> None:
     ids = torch.randint(int(lens.config.vocab_size), (2, 6), generator=generator)
     parts: list[Tensor] = []
     try:
-        lens.run(ids, [*lens.writing(parts), *map(keep, wanted)])
+        lens.run(ids, [*lens.writing(parts.append), *map(keep, wanted)])
         written = torch.cat(parts, dim=2)
         projected = {
             f"blocks.{layer}.attn.hook_{reader}": torch.einsum(

@@ -27,14 +27,22 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
     """
     wiring = lens.wiring
     cut = cut.to(other) * wiring.possible.to(other)
-    parts: list[Tensor] = []
+    batch, tokens, writers, width = other.shape
+    changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: then nothing is copied below.
+    written = 0
     waiting: dict[str, Tensor] = {}
+
+    def take(value: Tensor) -> None:
+        nonlocal written
+        place = slice(written, written + value.shape[2])
+        torch.sub(other[:, :, place].transpose(1, 2), value.transpose(1, 2), out=changes[:, place])
+        written = place.stop
 
     def rewired(stream: Tensor, readers: slice, heard: int) -> Tensor:
         """Return the stream as each reader hears it, (B, T, readers, D)."""
-        change = other[:, :, :heard] - torch.cat(parts, dim=2)[:, :, :heard]
-        mine = cut[:, :heard, readers].expand(len(stream), -1, -1)
-        return stream.unsqueeze(2) + torch.einsum("btwd,bwr->btrd", change, mine)
+        mine = cut[:, :heard, readers].expand(batch, -1, -1).transpose(1, 2)
+        heard_anew = torch.bmm(mine, changes[:, :heard].flatten(2)).unflatten(2, (tokens, width))
+        return stream.unsqueeze(2) + heard_anew.transpose(1, 2)
 
     def before_attention(layer: int) -> Hook:
         def hook(stream: Tensor) -> None:
@@ -62,7 +70,7 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
         last = len(wiring.readers) - 1
         return rewired(stream, slice(last, last + 1), len(wiring.writers)).squeeze(2)
 
-    hooks = lens.writing(parts)
+    hooks = lens.writing(take)
     for layer in range(wiring.layers):
         block = f"blocks.{layer}"
         hooks += [(f"{block}.ln1.hook_in", before_attention(layer)), (f"{block}.ln2.hook_in", before_mlp(layer))]

@@ -18,6 +18,7 @@ from chorus.cli.settings import settings_options
 @click.option("--no-store", is_flag=True, help="Keep no debate but the newest, in memory.")
 @click.option("--keys/--no-keys", "with_keys", default=None, help="Want an API key.  [where others can reach it]")
 @click.option("--baked", metavar="SPEC", multiple=True, help="Serve a baked checkpoint too, as in hf:FOLDER.")
+@click.option("--allow-unaudited", is_flag=True, help="Serve it even if no legibility card stands for it.")
 @click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
 @click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
@@ -30,6 +31,7 @@ def serve(
     no_store: bool,
     with_keys: bool | None,
     baked: tuple[str, ...],
+    allow_unaudited: bool,
     calls_at_once: int | None,
     calls_waiting: int | None,
     drain_seconds: float | None,
@@ -54,7 +56,8 @@ def serve(
         raise MissingExtra("the server", "serve") from error
     limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting, "drain_s": drain_seconds}
     try:
-        policy = Policy(**{name: value for name, value in limits.items() if value is not None})
+        given = {name: value for name, value in limits.items() if value is not None}
+        policy = Policy(allow_unaudited=allow_unaudited, **given)
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0]}: {first['msg']}") from None

@@ -64,6 +64,8 @@ def _ask(service: Service, body: ChatRequest) -> Ask:
     chosen = way(service.ways, body.model)
     tools = _tools(body.tools or []) if body.tool_choice != "none" else ()
     choice = _tool_choice(body, tools)
+    if tools:
+        chosen.standing.check_tools()
     conversation = read(body, tools)
     settings = settings_for(
         service.settings,
@@ -78,7 +80,7 @@ def _ask(service: Service, body: ChatRequest) -> Ask:
     form, wish = format_of(body.response_format), None
     if form or tools:
         sampling = Sampling(
-            max_tokens=body.length or ANSWER_TOKENS,
+            max_tokens=chosen.standing.length(body.length or ANSWER_TOKENS),
             temperature=settings.temperature,
             top_p=settings.top_p,
             seed=settings.seed if settings.temperature > 0 else None,

@@ -65,5 +65,6 @@ async def metrics(request: Request) -> Response:
 
 
 def _card(one: Way) -> dict[str, object]:
-    described = one.description
-    return {"id": one.id, "object": "model", "created": CREATED, "owned_by": "greek-chorus", "description": described}
+    shown = {"id": one.id, "object": "model", "created": CREATED, "owned_by": "greek-chorus"}
+    shown |= {"description": one.description}
+    return shown | {"grant": one.standing.name} if one.standing.baked else shown

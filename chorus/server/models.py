@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from chorus.config import Settings
 from chorus.engines.registry import split_spec
 from chorus.errors import ConfigError
+from chorus.server.grants import Standing, standing
 from chorus.server.problems import Refusal
 from chorus.types import Mode
 
@@ -26,6 +27,8 @@ class Way:
     """Whether the chorus is convened only where a few voices don't agree."""
     engine: str = ""
     """SPEC of the engine of a baked checkpoint; empty for the server's own."""
+    standing: Standing = field(default_factory=Standing)
+    """What it may do; whatever it likes unless it is a baked checkpoint."""
 
 
 _WAYS = (
@@ -41,7 +44,7 @@ RUN_CARD = "run.json"
 """Stands in the folder of a checkpoint that was baked, and marks it as such."""
 
 
-def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
+def ways(settings: Settings, baked: Sequence[str] = (), *, allow_unaudited: bool = False) -> Mapping[str, Way]:
     """Return the ways of answering by name.
 
     The gate is one of them where a calibration file says when it may close. A baked checkpoint answers in two: by
@@ -49,30 +52,42 @@ def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
 
     Args:
         settings: the server's.
-        baked: engine SPECs of baked checkpoints.
+        baked: engine SPECs of baked checkpoints. The server's own engine may be one too.
+        allow_unaudited: serve these without a legibility card that stands.
 
     Raises:
-        ConfigError: one of these is no folder with a run card, or its name is taken.
+        ConfigError: one of these is no folder with a run card, is not granted to be served, or its name is taken.
     """
     gated = (_GATE,) if settings.calibration else ()
-    known = {way.id: way for way in (*_WAYS, *gated)}
+    folder = _baked_folder(settings.engine)
+    own = standing(folder, allow_unaudited=allow_unaudited) if folder else Standing()
+    known = {way.id: replace(way, standing=own) for way in (*_WAYS, *gated)}
     for spec in baked:
-        for one in _baked(spec):
+        for one in _baked(spec, allow_unaudited):
             if one.id in known:
                 raise ConfigError(f"two models would be named {one.id!r}: name the folder of {spec} otherwise")
             known[one.id] = one
     return MappingProxyType(known)
 
 
-def _baked(spec: str) -> tuple[Way, Way]:
-    rest = Path(split_spec(spec)[1]).resolve()
-    folder = rest if rest.is_dir() else rest.parent  # of a script that plays a checkpoint
-    if not (folder / RUN_CARD).is_file():
-        raise ConfigError(f"{folder} has no {RUN_CARD}: it is no checkpoint that was baked")
+def _baked(spec: str, allow_unaudited: bool) -> tuple[Way, Way]:
+    folder = _baked_folder(spec)
+    if folder is None:
+        raise ConfigError(f"{split_spec(spec)[1]} has no {RUN_CARD}: it is no checkpoint that was baked")
+    own = standing(folder, allow_unaudited=allow_unaudited)
+    alone = "A model that the chorus was baked into, in its own words."
+    heard = "The same model, its inner voices heard."
     return (
-        Way(folder.name, "solo", "A model that the chorus was baked into, in its own words.", engine=spec),
-        Way(f"{folder.name}-inner", "inner", "The same model, its inner voices heard.", engine=spec),
+        Way(folder.name, "solo", alone, engine=spec, standing=own),
+        Way(f"{folder.name}-inner", "inner", heard, engine=spec, standing=own),
     )
+
+
+def _baked_folder(spec: str) -> Path | None:
+    """Return the folder of the baked checkpoint that an engine loads, or that holds the script which plays one."""
+    rest = Path(split_spec(spec)[1]).resolve()
+    folder = rest if rest.is_dir() else rest.parent
+    return folder if rest.exists() and (folder / RUN_CARD).is_file() else None
 
 
 def way(known: Mapping[str, Way], model: str) -> Way:

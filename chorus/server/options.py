@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from chorus import config
 from chorus.config import Settings
 from chorus.debate import decide, topology
+from chorus.server.grants import MOST_TOKENS
 from chorus.server.models import Way
 from chorus.server.problems import Refusal
 from personas import Library
@@ -100,6 +101,8 @@ def settings_for(base: Settings, way: Way, options: Options | None, library: Lib
         base = _without_edges(base, way)
     if "gate" in Settings.model_fields:
         values["gate"] = way.gate
+    if way.standing.capped:
+        values["max_tokens"] = way.standing.length(values.get("max_tokens") or base.max_tokens or MOST_TOKENS)
     return config.load({**values, "mode": way.mode}, base=base)
 
 

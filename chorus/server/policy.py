@@ -35,4 +35,6 @@ class Policy(BaseModel):
     """How long a debate that is over waits to be written down; then it stays in memory, as one of those that are `kept`."""
     drain_s: float = Field(default=30.0, ge=0)
     """What running debates have left once the server is told to end."""
+    allow_unaudited: bool = False
+    """Serve baked checkpoints that no legibility card stands for."""
     review: Thresholds = Thresholds()

@@ -346,6 +346,8 @@ class ModelCard(Reply):
     created: int
     owned_by: str = "greek-chorus"
     description: str
+    grant: Literal["full", "limited", "supervised", "unaudited"] | None = None
+    """Of a baked checkpoint: what its audit lets it do."""
 
 
 class ModelList(Reply):

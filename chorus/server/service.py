@@ -88,7 +88,8 @@ class Service:
             {"max_seconds": chorus.settings.max_seconds or policy.deadline_s}, base=chorus.settings
         )
         self.library = chorus.library
-        self.ways = ways(chorus.settings, [one.settings.engine for one in baked])
+        specs = [one.settings.engine for one in baked]
+        self.ways = ways(chorus.settings, specs, allow_unaudited=policy.allow_unaudited)
         self.store, self.keys = store, keys
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
@@ -149,6 +150,7 @@ class Service:
         """
         if not self.ready:
             raise self._closing()
+        ask.way.standing.admit()
         place = self._desks[ask.way.engine].admission.place(caller.owner)
         witness = Witness(place)
         await self._check_window(ask.question, witness)
@@ -194,7 +196,12 @@ class Service:
 
     def reasons(self, answer: Answer) -> list[str]:
         """Return why a person should look at an answer; empty when nobody needs to."""
-        return review.reasons(answer, self.policy.review)
+        told = next((way.standing.review for way in self.ways.values() if self._by(way, answer)), [])
+        return [*told, *review.reasons(answer, self.policy.review)]
+
+    def _by(self, way: Way, answer: Answer) -> bool:
+        """Tell whether a baked checkpoint's engine gave an answer."""
+        return bool(way.engine and self._desks) and self._desks[way.engine].engine.info.spec == answer.plan.engine
 
     # ---- beginning ---------------------------------------------------------------------------------------------------
 

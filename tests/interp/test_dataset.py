@@ -75,7 +75,8 @@ def test_prompts_that_can_not_be_matched_are_refused(tokenizer):
 
         def __call__(self, text, **options):
             ids = tokenizer(text, **options)["input_ids"]
-            return {"input_ids": ids + ids if "plain" in text else [*ids, 0]}
+            # One side's length is even and the other's odd, however much is put behind them.
+            return {"input_ids": ids + ids if "plain" in text else [*ids, *ids, 0]}
 
     with pytest.raises(LensError, match="one length"):
         dataset.circuit_pairs(Stubborn(), contrast("skeptic"), dataset.items()[:1])

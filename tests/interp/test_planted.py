@@ -4,51 +4,44 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
 
 from interp import planted
-from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.claims import Thresholds, examine, halves
 from interp.errors import LensError
-from interp.planted import PLACEBOS, persona_pairs
+from interp.planted import persona_pairs
+from interp.recovery import look
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
-SEEDS = range(20)
+SEEDS = range(100, 120)
+"""None of them was looked at while the generator was made. `python -m interp.recovery` writes what they give into
+evals/results/recovery.md: mean AUROC 1.000, 18 of 20 planted personas claimed, none of 20 where nothing is planted."""
 
 
-def claim(seed, *, circuit):
-    lens = Lens(planted.plant(seed, circuit=circuit).model)
-    placebos = [persona_pairs(12, seed, placebo=number) for number in range(PLACEBOS)]
-    return examine(lens, persona_pairs(12, seed), placebos, seed=seed)
+@pytest.fixture(scope="module")
+def plants():
+    return [look(seed, circuit=True) for seed in SEEDS]
 
 
-def test_planted_edges_are_found():
-    areas = []
-    for seed in SEEDS:
-        plant = planted.plant(seed)
-        lens = Lens(plant.model)
-        wiring = lens.wiring
-        scores = eap_ig(lens, persona_pairs(8, seed), batch=16).mean(0).abs()
-        truth = torch.zeros_like(wiring.possible)
-        for writer, reader in plant.edges:
-            truth[wiring.writers.index(writer), wiring.readers.index(reader)] = True
-        assert not (truth & ~wiring.possible).any()
-        areas.append(roc_auc_score(truth[wiring.possible], scores[wiring.possible]))
+def test_planted_edges_are_found(plants):
+    areas = [found.auroc for found in plants]
     assert sum(areas) / len(areas) >= 0.95, areas
 
 
-def test_planted_personas_are_claimed_and_no_others():
-    claims = {circuit: [claim(seed, circuit=circuit) for seed in SEEDS] for circuit in (True, False)}
-    false = [(seed, found.figures) for seed, found in zip(SEEDS, claims[False], strict=True) if found.stands]
-    assert len(false) <= 0.05 * len(SEEDS), false
-    missed = [(seed, found.failed) for seed, found in zip(SEEDS, claims[True], strict=True) if not found.stands]
+def test_planted_personas_are_claimed(plants):
+    missed = [(found.seed, found.claim.failed) for found in plants if not found.claim.stands]
     assert len(missed) <= 0.3 * len(SEEDS), missed
 
 
+def test_no_persona_is_claimed_where_none_was_planted():
+    nulls = [look(seed, circuit=False) for seed in SEEDS]
+    false = [(found.seed, found.claim.figures) for found in nulls if found.claim.stands]
+    assert len(false) <= 0.05 * len(SEEDS), false
+
+
 def test_plants_differ_and_come_again_from_their_seed():
-    plants = [planted.plant(seed) for seed in SEEDS]
+    plants = [planted.plant(seed) for seed in range(40)]
     assert len({plant.edges for plant in plants}) > 15
     assert {kind for plant in plants for kind in plant.kinds} == {"catch", "value", "query", "mlp"}
     assert {plant.distractors for plant in plants} == {0, 1, 2, 3, 4}

@@ -9,9 +9,13 @@ import time
 
 import openai
 import pytest
+from cards import a_card
 from serving import SCRIPT, serving, sse
 
 pytest.importorskip("fastapi")
+
+from chorus.checkpoints.legibility import CARD
+from chorus.server.grants import MOST_TOKENS, PER_MINUTE
 
 ASKED = [{"role": "user", "content": "What is 7 * 8?"}]
 SLOW = {"real_time": True, "default": {"text": "word " * 200, "latency": {"first": 0.05, "per_token": 0.05}}}
@@ -133,16 +137,24 @@ class TestChat:
         assert refused.json()["error"]["message"]
 
 
+def baked(folder, grant):
+    """The SPEC of a checkpoint that a script plays, with a card of this grant, or with none."""
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
+    if grant:
+        (folder / CARD).write_text(a_card(folder, grant).text())
+    return f"scripted:{folder}/script.yaml"
+
+
 class TestBaked:
     def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
         """It answers by itself, or with its inner voices heard, on its own engine."""
-        folder = tmp_path / "wise-135m"
-        folder.mkdir()
-        (folder / "run.json").write_text("{}")
-        (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
-        with serving(tmp_path, "--baked", f"scripted:{folder}/script.yaml") as server, server.client() as http:
-            listed = [one["id"] for one in http.get("/v1/models").json()["data"]]
-            assert listed[-2:] == ["wise-135m", "wise-135m-inner"]
+        spec = baked(tmp_path / "wise-135m", "full")
+        with serving(tmp_path, "--baked", spec) as server, server.client() as http:
+            listed = http.get("/v1/models").json()["data"]
+            assert [one["id"] for one in listed[-2:]] == ["wise-135m", "wise-135m-inner"]
+            assert [one.get("grant") for one in listed[-3:]] == [None, "full", "full"]
             for model, said in (("chorus", "56"), ("wise-135m", "55")):
                 whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
                 assert whole["choices"][0]["message"]["content"] == said
@@ -153,6 +165,36 @@ class TestBaked:
 
         ran = run("serve", "--port", "0", "--no-store", "--baked", f"hf:{tmp_path}", cwd=tmp_path)
         assert (ran.code, "has no run.json" in ran.err) == (2, True)
+
+    def test_one_without_a_card_that_stands_is_served_only_when_told_to(self, tmp_path):
+        from command_line import run
+
+        spec = baked(tmp_path / "wise-135m", None)
+        ran = run("serve", "--port", "0", "--no-store", "--baked", spec, cwd=tmp_path)
+        assert (ran.code, "has no legibility.json" in ran.err, "--allow-unaudited" in ran.err) == (2, True, True)
+        with serving(tmp_path, "--baked", spec, "--allow-unaudited") as server, server.client() as http:
+            assert http.get("/v1/models/wise-135m").json()["grant"] == "unaudited"
+            whole = http.post("/v1/chat/completions", json={"model": "wise-135m", "messages": ASKED}).json()
+            assert whole["chorus"]["needs_review"]["reasons"][0] == "the model is served without an audit"
+
+    def test_a_supervised_one_has_no_tools_speaks_shortly_and_is_always_reviewed(self, tmp_path):
+        spec = baked(tmp_path / "wise-135m", "supervised")
+        tool = {"type": "function", "function": {"name": "add", "parameters": {}}}
+        asked = {"model": "wise-135m", "messages": ASKED}
+        with serving(tmp_path, "--baked", spec) as server, server.client() as http:
+            refused = http.post("/v1/chat/completions", json={**asked, "tools": [tool]})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_granted")
+            assert http.post("/v1/chat/completions", json={**asked, "model": "chorus"}).status_code == 200
+            whole = http.post("/v1/chat/completions", json={**asked, "max_tokens": 4000}).json()
+            assert "supervised" in whole["chorus"]["needs_review"]["reasons"][0]
+            record = http.get(f"/v1/debates/{whole['chorus']['debate']}").json()
+            assert record["plan"]["max_tokens"] == MOST_TOKENS
+            for _ in range(PER_MINUTE - 1):
+                last = http.post("/v1/chat/completions", json=asked)
+            assert last.status_code == 200
+            late = http.post("/v1/chat/completions", json=asked)
+            assert (late.status_code, late.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+            assert float(late.headers["retry-after"]) > 0
 
 
 class TestForms:

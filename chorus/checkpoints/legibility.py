@@ -1,0 +1,154 @@
+"""`legibility.json`: how much of a baked model's persona behaviour is explained, and what it is therefore granted.
+
+`chorus audit` writes the card beside the weights; `chorus serve` reads it. A card stands for the weights whose sha256 it
+bears and no others, and its grant is that of its weakest persona. It bears a digest of its own contents, so that a card
+edited by hand is known as such, and a keyed signature (HMAC-SHA256) where a key was given: a digest can be made anew by
+whoever edits, a signature only by whoever has the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from chorus.checkpoints.manifest import fingerprint
+from chorus.errors import CheckpointError
+
+CARD = "legibility.json"
+KEY = "CHORUS_AUDIT_KEY"
+"""Environment variable with the key that cards are signed and checked with."""
+
+Grant = Literal["full", "limited", "supervised", "none"]
+"""What a model may do: everything; no tools, at a capped rate and length; that, and every answer is marked for review;
+nothing."""
+GRANTS: tuple[Grant, ...] = ("full", "limited", "supervised", "none")
+Verdict = Literal["explained", "partly", "unexplained"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measured(_Part):
+    """One figure, with what tells whether it means anything."""
+
+    value: float
+    interval: tuple[float, float] | None = None
+    """95 %."""
+    null: tuple[float, float] | None = None
+    """2.5th and 97.5th percentile of the same where nothing is to be found: placebo prompts, random circuits, …"""
+    p: float | None = None
+    """Share of the null at least as extreme, counting the figure itself."""
+
+
+class Persona(_Part):
+    """What was found of one persona."""
+
+    verdict: Verdict
+    grant: Grant
+    """What the model would be granted if this were its only persona."""
+    reasons: tuple[str, ...]
+    figures: dict[str, Measured]
+
+
+class Card(_Part):
+    """A whole card. There is none of half an audit."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    model: str
+    """Name of the checkpoint."""
+    weights: str
+    """Its `fingerprint`."""
+    base: str | None = None
+    """Fingerprint of the model that it was held against."""
+    depth: str
+    config: dict[str, Any]
+    """All that could have been chosen otherwise."""
+    config_sha256: str
+    config_fixed: str
+    """When, UTC: before the test split was opened."""
+    test_opened: str
+    personas: dict[str, Persona] = Field(min_length=1)
+    drift: dict[str, Measured] = Field(default_factory=dict)
+    """Against the base."""
+    grant: Grant
+    made: str
+    """UTC."""
+    versions: dict[str, str]
+    hardware: str
+    sha256: str = ""
+    """Of all fields but this and the next."""
+    signature: str | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if self.grant != weakest(each.grant for each in self.personas.values()):
+            raise ValueError("its grant is not that of its weakest persona")
+        if self.config_sha256 != digest(self.config):
+            raise ValueError("its config is not the one whose hash was fixed")
+        if self.test_opened < self.config_fixed:
+            raise ValueError("the test split was opened before the config was fixed")
+        return self
+
+    def sealed(self, key: str | None = None) -> Card:
+        """Return the card with its digest, and signed when there is a key."""
+        sha256 = self.digest()
+        return self.model_copy(update={"sha256": sha256, "signature": _signature(sha256, key) if key else None})
+
+    def digest(self) -> str:
+        """Return the sha256 of the contents."""
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature"}))
+
+    def text(self) -> str:
+        """Return the card as the file holds it."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def weakest(grants: Any) -> Grant:
+    """Return the least of some grants."""
+    return GRANTS[max(map(GRANTS.index, grants))]
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON value, its keys sorted."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def check(folder: Path, key: str | None = None) -> Card:
+    """Read and check the card of a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        key: where given, the card must be signed with it.
+
+    Raises:
+        CheckpointError: there is no card, it is damaged or edited, its signature is wrong or missing, or it is for
+            other weights; says which, and what to do.
+    """
+    path = folder / CARD
+    audit = f"run `chorus audit {folder}`"
+    try:
+        card = Card.model_validate_json(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} has no {CARD}: {audit}") from None
+    except ValidationError as error:
+        raise CheckpointError(f"{path} is no whole card: {error.errors()[0]['msg']}; {audit}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if card.sha256 != card.digest():
+        raise CheckpointError(f"{path} was changed after it was written: {audit} again")
+    if key and not (card.signature and hmac.compare_digest(card.signature, _signature(card.sha256, key))):
+        how = "is signed with another key" if card.signature else "is not signed"
+        raise CheckpointError(f"{path} {how}: {audit} with {KEY} set")
+    if card.weights != fingerprint(folder):
+        raise CheckpointError(f"{path} is for other weights than those beside it: {audit} again")
+    return card
+
+
+def _signature(sha256: str, key: str) -> str:
+    return hmac.new(key.encode(), sha256.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,260 @@
+"""What training did: a base model and what became of it, side by side.
+
+The question behind all figures is how much of the change is understood. The behavioural shift is the trained model's
+behaviour less the base model's. Run the trained model with every edge carrying what the *base* model's writers write on
+the same text, save those of the named circuits: what shift is left is what these circuits recover, and the rest is the
+unexplained residual. A change of the readout alone lies on no edge, so it counts as unexplained. Hold every figure
+against that of a twin that was trained as long on neutral text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interp.activations import Report, in_batches, pooled
+from interp.bridge import Lens
+from interp.errors import LensError
+from interp.faithfulness import faithfulness, random_circuits
+from interp.pairs import Pairs, behaviour
+from interp.patching import run_cut
+from interp.probes import Array
+from interp.vectors import Vector, random_like
+from interp.wiring import Wiring
+
+DRAWS = 1000
+"""Of groups, for an interval."""
+NO_SHIFT = 1e-4
+"""In nats a token: a smaller shift of behaviour is none, and has no share that could be explained."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean with its 95 % interval, by drawing groups anew."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """How far mean activations moved along a persona's vector, in units of the vector."""
+
+    value: float
+    p: float
+    """Share of random directions of the same norm along which they moved as far, counting this one."""
+    null: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """How much of the behavioural shift no named circuit recovers."""
+
+    share: float
+    """0: the circuits carry all of it; 1: nothing of it."""
+    interval: tuple[float, float]
+    shift: Figure
+    """The shift itself, in nats a token."""
+    null: tuple[float, ...]
+    """The share for random circuits of the same size: near 1 where size alone explains nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One point of an emergence curve."""
+
+    step: int
+    accuracy: Figure
+    """On held-out questions."""
+    residual: Residual
+
+
+@torch.no_grad()
+def kl(
+    base: Lens, baked: Lens, ids: Tensor, counted: Tensor, groups: Sequence[str], *, batch: int = 8, seed: int = 0
+) -> Figure:
+    """Return KL(baked || base) of next-token distributions, in nats a token.
+
+    Args:
+        base: before training.
+        baked: after it.
+        ids: (N, T), the same text for both.
+        counted: (N, T), True where the next token's distribution counts.
+        groups: one a row, drawn whole.
+        batch: rows at once.
+        seed: of the draws.
+    """
+    _check_alike(base, baked)
+
+    def work(rows: slice) -> Tensor:
+        one, other = (torch.log_softmax(lens.run(ids[rows]).float(), dim=-1) for lens in (baked, base))
+        apart = (one.exp() * (one - other)).sum(-1).cpu()
+        return (apart * counted[rows]).sum(1) / counted[rows].sum(1)
+
+    return mean_of(in_batches(len(ids), batch, work), groups, seed)
+
+
+def shift_along(
+    base: Lens, baked: Lens, vector: Vector, ids: Tensor, pool: Tensor, *, randoms: int = 100, seed: int = 0
+) -> Shift:
+    """Return how far the stream's mean on a text moved along one of the base model's vectors.
+
+    Args:
+        base: whose vector it is.
+        baked: the trained model.
+        vector: the persona.
+        ids: (N, T), prompts without a persona.
+        pool: (N, T), weights over tokens that add up to 1.
+        randoms: directions of the null.
+        seed: of the random directions.
+    """
+    _check_alike(base, baked)
+    direction = vector.on(base).cpu()
+    means = [pooled(lens, ids, pool, [vector.hook]).squeeze(1).mean(0) for lens in (base, baked)]
+    moved = means[1] - means[0]
+    along = moved @ torch.cat([direction[None], random_like(direction, randoms, seed)]).T / direction.square().sum()
+    own, null = float(along[0]), along[1:]
+    return Shift(own, float(1 + (null.abs() >= abs(own)).sum()) / (1 + randoms), tuple(null.tolist()))
+
+
+def cross_transfer(
+    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs
+) -> dict[str, dict[str, float]]:
+    """Return the faithfulness of each model's circuit (outer key) in each model (inner key), for one persona."""
+    stacked = torch.stack(list(circuits.values()))
+    columns = {name: faithfulness(lens, pairs, stacked).tolist() for name, lens in models.items()}
+    return {name: {model: found[place] for model, found in columns.items()} for place, name in enumerate(circuits)}
+
+
+def edge_entropy(wiring: Wiring, scores: Tensor) -> float:
+    """Return the entropy, in nats, of the share that each edge has of all scores (W, R) by magnitude.
+
+    exp of it is over how many edges the behaviour is spread; at most log(edges).
+    """
+    share = scores[wiring.possible].abs()
+    if not share.sum() > 0:
+        raise LensError("all scores are zero: there is no behaviour to spread")
+    share = share / share.sum()
+    return float(-(share * share.clamp_min(1e-30).log()).sum())
+
+
+def residual(
+    base: Lens,
+    baked: Lens,
+    pairs: Pairs,
+    kept: Tensor,
+    *,
+    randoms: int = 0,
+    batch: int = 4,
+    seed: int = 0,
+    report: Report = lambda _: None,
+) -> Residual:
+    """Return the share of the shift of the behaviour that the circuits don't recover. See the module's docstring.
+
+    Args:
+        base: before training.
+        baked: after it.
+        pairs: the behaviour, measured on the prompts with the persona; not those that circuits were found on.
+        kept: (W, R), the union of all named circuits.
+        randoms: circuits of the null.
+        batch: rows at once; each runs once for every circuit.
+        seed: of draws and random circuits.
+        report: is told when memory runs out.
+
+    Raises:
+        LensError: the models differ in shape, or behaviour didn't shift.
+    """
+    _check_alike(base, baked)
+    rivals = (
+        random_circuits(baked.wiring, int(kept.sum()), randoms, seed) if randoms else kept[:0].reshape(0, *kept.shape)
+    )
+    circuits = torch.cat([torch.zeros_like(kept)[None], kept[None], rivals])
+
+    def work(rows: slice) -> Tensor:
+        ids, weights = pairs.clean[rows], pairs.weights[rows]
+        before = base.read(ids)
+        found = [behaviour(before.logits, ids, weights), behaviour(baked.run(ids), ids, weights)]
+        for circuit in circuits:
+            cut = (baked.wiring.possible & ~circuit)[None].to(baked.device)
+            found.append(behaviour(run_cut(baked, ids, before.writers.to(baked.device), cut), ids, weights))
+        return torch.stack([each.cpu() for each in found], dim=1)
+
+    with torch.no_grad():
+        found = pairs.by_item(in_batches(len(pairs.clean), batch, work, report)).numpy()  # (items, 4 + randoms)
+    before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
+    shift = mean_of(torch.tensor(after - before), pairs.groups, seed)
+    if abs(shift.value) < NO_SHIFT:
+        raise LensError(f"the behaviour shifted by {shift.value:.1g} nats a token: there is no shift to explain")
+    recovered = rest - nothing[:, None]
+    sums = _sums(np.column_stack([after - before, recovered]), pairs.groups, seed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = 1 - sums[:, 1] / sums[:, 0]
+    low, high = np.nanquantile(shares, [0.025, 0.975])
+    left = 1 - recovered.mean(0) / shift.value
+    return Residual(float(left[0]), (float(low), float(high)), shift, tuple(map(float, left[1:])))
+
+
+def draw(checkpoints: Sequence[Checkpoint], path: Path) -> None:
+    """Draw the emergence curve (shift and residual over steps) and capability against legibility."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Picture
+
+    figure = Picture(figsize=(9, 4))
+    FigureCanvasAgg(figure)
+    over_time, against = figure.subplots(1, 2)
+    steps = [each.step for each in checkpoints]
+    for name, value, interval in (
+        ("accuracy", lambda c: c.accuracy.value, lambda c: c.accuracy.interval),
+        ("unexplained residual", lambda c: c.residual.share, lambda c: c.residual.interval),
+    ):
+        middle = [value(each) for each in checkpoints]
+        ends = [interval(each) for each in checkpoints]
+        over_time.plot(steps, middle, marker="o", label=name)
+        over_time.fill_between(steps, [low for low, _ in ends], [high for _, high in ends], alpha=0.2)
+    over_time.set_xlabel("training step")
+    over_time.legend()
+    against.plot(
+        [c.accuracy.value for c in checkpoints], [c.residual.share for c in checkpoints], color="0.7", zorder=1
+    )
+    for each in checkpoints:
+        x, y = each.accuracy, each.residual
+        against.errorbar(
+            x.value,
+            y.share,
+            xerr=[[max(0.0, x.value - x.interval[0])], [max(0.0, x.interval[1] - x.value)]],
+            yerr=[[max(0.0, y.share - y.interval[0])], [max(0.0, y.interval[1] - y.share)]],
+            marker="o",
+            color="tab:blue",
+        )
+        against.annotate(str(each.step), (x.value, y.share), textcoords="offset points", xytext=(4, 4), fontsize=8)
+    against.set_xlabel("accuracy on held-out questions")
+    against.set_ylabel("unexplained residual")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def mean_of(values: Tensor, groups: Sequence[str], seed: int = 0) -> Figure:
+    """Return the mean of values (N,) with its interval over groups drawn with replacement."""
+    sums = _sums(np.column_stack([values.numpy(), np.ones(len(values))]), groups, seed)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    return Figure(float(values.mean()), (float(low), float(high)))
+
+
+def _sums(columns: Array, groups: Sequence[str], seed: int) -> Array:
+    """Return the columns' sums (DRAWS, columns) over groups that are drawn with replacement."""
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    count = int(codes.max()) + 1
+    totals = np.stack([np.bincount(codes, column, count) for column in columns.T], axis=1)  # (groups, columns)
+    drawn = np.random.default_rng(seed).integers(count, size=(DRAWS, count))
+    found: Array = totals[drawn].sum(1)
+    return found
+
+
+def _check_alike(base: Lens, baked: Lens) -> None:
+    if base.wiring != baked.wiring or base.width != baked.width:
+        raise LensError("the two models differ in shape: a trained model can be held only against its own base")

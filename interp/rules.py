@@ -1,0 +1,367 @@
+"""The rules of the voices: when does a persona act, and whom does it call up?
+
+*When* is asked of the activations of the question alone: can they tell, on questions that they were not fitted on, which
+voice acts next? A score means little by itself, so the same is asked of surface features, of the base rate and of
+shuffled labels; and small models that a person can read, over a few named quantities, say how much of the predictable
+part they keep. *Whom* is asked by intervention: one persona's vector is added, and what becomes of the others'
+behaviour, of their activity and of the answer stands against random directions of the same norm. All cells of the matrix
+are judged together, by the largest of them under each random draw (Westfall & Young 1993), and drawn as a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from chorus.distill.styles import messages
+from chorus.engines.templating import ChatTemplate
+from chorus.types import Answer, Question
+from interp.activations import pooled
+from interp.bridge import Hook, Lens
+from interp.errors import LensError
+from interp.pairs import Pairs, behaviour
+from interp.probes import FOLDS, Array
+from interp.vectors import Vector, random_like
+
+Codes = NDArray[np.intp]
+
+MIN_SHARE = 0.02
+"""Of accuracy above the base rate: with less there is nothing of which a share could be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One voice's turn in a dialogue."""
+
+    record: str
+    place: int
+    """1 for the first turn."""
+    before: str
+    """Who spoke before; empty at the first turn."""
+    voice: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How well a voice can be foretold, and by what. Accuracies are on held-out questions."""
+
+    accuracy: float
+    """From activations."""
+    interval: tuple[float, float]
+    """95 %, by drawing questions anew."""
+    base: float
+    """Always the commonest voice."""
+    surface: dict[str, float]
+    """From each kind of surface feature."""
+    shuffled: float
+    """From activations, with labels shuffled among questions: the mean."""
+    p: float
+    """Share of shufflings at least as good, counting the true one."""
+    readable: dict[str, float]
+    """Of the sparse linear model (`linear`) and the shallow tree (`tree`), over named quantities."""
+    kept: dict[str, float | None]
+    """The share of what activations gain over the base rate that each keeps; None where they gain nothing."""
+    told: dict[str, str]
+    """Both models in words, fitted on all questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What steering with one persona does to one thing."""
+
+    value: float
+    band: tuple[float, float]
+    """2.5th and 97.5th percentile of the same under random directions."""
+    p: float
+    """Corrected for all cells of the matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """The causal matrix; outer keys are who was steered with."""
+
+    behaviour: dict[str, dict[str, Cell]]
+    """Change of each persona's m_p a unit of the vector, in nats a token."""
+    activity: dict[str, dict[str, Cell]]
+    """What the model itself adds along each persona's late direction, in units of that direction: the part of the added
+    vector that the stream merely carries there is taken off."""
+    answer: dict[str, Cell]
+    """How far the next-token distribution moves, as KL in nats a token."""
+
+    def graph(self, alpha: float = 0.05) -> nx.DiGraph[str]:
+        """Return who moves whose behaviour: an edge bears its `value`, and is there where its corrected p is small."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.behaviour)
+        for name, row in self.behaviour.items():
+            graph.add_edges_from(
+                (name, other, {"value": c.value, "p": c.p}) for other, c in row.items() if c.p <= alpha
+            )
+        return graph
+
+
+def acts(records: Iterable[Answer]) -> list[Act]:
+    """Return who spoke when in inner dialogues (`--mode inner`), in the order of their turns."""
+    found = []
+    for record in records:
+        before = ""
+        spoken = [turn for turn in record.turns if turn.kind == "speech" and turn.status == "done"]
+        for place, turn in enumerate(spoken, 1):
+            found.append(Act(record.id, place, before, turn.persona))
+            before = turn.persona
+    return found
+
+
+def asked(
+    lens: Lens, tokenizer: Any, questions: Sequence[Question], hook: str, *, batch: int = 8
+) -> tuple[Array, dict[str, Array]]:
+    """Read questions as a baked model does that is about to answer as a chorus.
+
+    Args:
+        lens: the model.
+        tokenizer: its own, with a chat template.
+        questions: what is asked.
+        hook: where in the stream to read.
+        batch: rows at once.
+
+    Returns:
+        Activations (N, D) at the last token before anybody speaks; and what the words alone give away: `words`
+        (N, vocabulary), counts, and `length` (N, 1), in tokens.
+    """
+    template = ChatTemplate(tokenizer)
+    rows = [template.encode(messages(question, "chorus")) for question in questions]
+    ids = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
+    last = torch.zeros(ids.shape)
+    words = np.zeros((len(rows), int(lens.config.vocab_size)))
+    for place, row in enumerate(rows):
+        ids[place, : len(row)] = torch.tensor(row)
+        last[place, len(row) - 1] = 1
+        np.add.at(words[place], row, 1)
+    read = pooled(lens, ids, last, [hook], batch=batch)[:, 0].double().numpy()
+    return read, {"words": words, "length": np.array([[float(len(row))] for row in rows])}
+
+
+def learn(
+    features: Array,
+    voices: Sequence[str],
+    groups: Sequence[str],
+    *,
+    named: Mapping[str, Array],
+    surface: Mapping[str, Array] | None = None,
+    shufflings: int = 100,
+    seed: int = 0,
+) -> Rule:
+    """Foretell which voice acts, and put the rule into words.
+
+    Args:
+        features: (N, D), activations of the question alone.
+        voices: (N,), who acted.
+        groups: one a row; rows of one group (a question, or its template) are never on both sides of a split.
+        named: quantities (N,) that the readable models may use, such as the activity along a persona's vector.
+        surface: features (N, F) that the words give away, to be beaten.
+        shufflings: of the labels.
+        seed: of shufflings and draws.
+
+    Raises:
+        LensError: fewer groups than folds, or only one voice.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier, export_text
+
+    names, labels = np.unique(np.asarray(voices), return_inverse=True)
+    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if (count := int(codes.max()) + 1) < FOLDS:
+        raise LensError(f"{count} different questions are too few for a rule: at least {FOLDS} are needed")
+    if len(names) < 2:
+        raise LensError(f"only {names[0]} ever acts: there is nothing to foretell")
+    draw = np.random.default_rng(seed)
+    quantities = np.stack(list(named.values()), axis=1)
+    makers: dict[str, Callable[[], Any]] = {
+        "linear": lambda: LogisticRegression(solver="saga", l1_ratio=1.0, C=0.3, max_iter=5000, random_state=0),
+        "tree": lambda: DecisionTreeClassifier(max_depth=3, min_samples_leaf=max(2, len(labels) // 50), random_state=0),
+    }
+
+    hits = _hits(features, labels, codes, _dense)
+    base = float(_hits(features, labels, codes, _commonest).mean())
+    null = [_hits(features, draw.permutation(labels), codes, _dense).mean() for _ in range(shufflings)]
+    drawn = draw.integers(count, size=(1000, count))
+    size, right = np.bincount(codes), np.bincount(codes, hits)
+    spread = right[drawn].sum(1) / size[drawn].sum(1)
+    readable = {name: float(_hits(quantities, labels, codes, make).mean()) for name, make in makers.items()}
+    fitted = {name: _scaled(make()).fit(quantities, labels) for name, make in makers.items()}
+    tree = export_text(fitted["tree"][-1], feature_names=list(named), class_names=list(names), show_weights=False)
+    gain = float(hits.mean()) - base
+    return Rule(
+        float(hits.mean()),
+        (float(np.quantile(spread, 0.025)), float(np.quantile(spread, 0.975))),
+        base,
+        {name: float(_hits(each, labels, codes, _dense).mean()) for name, each in (surface or {}).items()},
+        float(np.mean(null)) if null else base,
+        (1 + sum(each >= hits.mean() for each in null)) / (1 + shufflings),
+        readable,
+        {name: (each - base) / gain if gain > MIN_SHARE else None for name, each in readable.items()},
+        {"linear": _in_words(fitted["linear"][-1], list(named), list(names)), "tree": tree},
+    )
+
+
+@torch.no_grad()
+def influence(
+    lens: Lens,
+    vectors: Mapping[str, Vector],
+    late: Mapping[str, Tensor],
+    hook: str,
+    pairs: Mapping[str, Pairs],
+    *,
+    randoms: int = 40,
+    seed: int = 0,
+) -> Influence:
+    """Steer with each persona's vector on prompts without a persona, and measure all of them.
+
+    Args:
+        lens: the model.
+        vectors: what is added, by persona.
+        late: (D,) each, the persona's direction where its activity is read, by persona.
+        hook: where activity is read; not before the vectors are added.
+        pairs: each persona's behaviour.
+        randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
+        seed: of the random directions.
+    """
+    names = list(vectors)
+    plain = {name: _run(lens, pairs[name], hook, []) for name in names}
+
+    def measured(vector: Vector, direction: Tensor) -> Tensor:
+        """Return (2P + 1,): each behaviour, each activity, and the answer."""
+        told, active, moved = [], [], []
+        for name in names:
+            own = pairs[name]
+            up, down = (
+                _run(lens, own, hook, [(vector.hook, lambda stream, by=sign * direction: stream + by)])
+                for sign in (1.0, -1.0)
+            )
+            told.append(float((up.behaviour - down.behaviour).sum()) / 2 / len(own))
+            goal = late[name].to(direction)
+            change = (up.stream - down.stream) / 2 - direction
+            active.append(float((change @ goal / goal.square().sum())[own.weights != 0].mean()))
+            apart = torch.nn.functional.kl_div(plain[name].logp, up.logp, log_target=True, reduction="none").sum(-1)
+            moved.append(float(apart[own.weights != 0].mean()))
+        return torch.tensor([*told, *active, sum(moved) / len(moved)])
+
+    found = torch.stack([measured(vector, vector.on(lens)) for vector in vectors.values()])  # (P, 2P + 1)
+    null = torch.stack(
+        [
+            torch.stack([measured(vector, each) for each in random_like(vector.on(lens), randoms, seed + place)])
+            for place, vector in enumerate(vectors.values())
+        ],
+        dim=1,
+    )  # (randoms, P, 2P + 1)
+    return _judged(names, found, null)
+
+
+def draw(influence: Influence, path: Path, title: str = "Who moves whom") -> None:
+    """Draw the causal graph: an arrow where one persona's vector moves another's behaviour beyond chance.
+
+    Blue raises it, red lowers it; the number is the change of m_p in nats a token.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    graph = influence.graph()
+    figure = Figure(figsize=(6, 6))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = nx.circular_layout(graph)
+    values = nx.get_edge_attributes(graph, "value")
+    colours = ["tab:blue" if value > 0 else "tab:red" for value in values.values()]
+    nx.draw_networkx(
+        graph, places, ax=axes, edge_color=colours, node_color="white", edgecolors="0.5", node_size=3500, font_size=9,
+        connectionstyle="arc3,rad=0.12", arrowsize=16,
+    )  # fmt: skip
+    shown = {edge: f"{value:+.3f}" for edge, value in values.items()}
+    nx.draw_networkx_edge_labels(graph, places, shown, ax=axes, font_size=7, connectionstyle="arc3,rad=0.12")
+    axes.set_axis_off()
+    axes.margins(0.2)
+    axes.set_title(title)
+    figure.savefig(path, bbox_inches="tight")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    behaviour: Tensor
+    """(rows,)."""
+    stream: Tensor
+    """(rows, T, D)."""
+    logp: Tensor
+    """(rows, T, vocabulary)."""
+
+
+def _run(lens: Lens, pairs: Pairs, hook: str, edits: list[tuple[str, Hook]]) -> _Run:
+    kept: list[Tensor] = []
+    logits = lens.run(pairs.corrupt, [*edits, (hook, lambda stream: kept.append(stream))])
+    return _Run(behaviour(logits, pairs.corrupt, pairs.weights), kept[0], torch.log_softmax(logits.float(), dim=-1))
+
+
+def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
+    # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
+    even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
+    centre, spread = even.mean(0), even.std(0).clamp_min(1e-12)
+    largest = ((even - centre) / spread).abs().flatten(1).amax(1)  # (randoms,)
+    score = ((own - centre) / spread).abs()
+    p = (1 + (largest[:, None, None] >= score).sum(0)) / (1 + len(null))
+    edges = torch.quantile(null, torch.tensor([0.025, 0.975]), dim=0)
+
+    def cell(row: int, column: int) -> Cell:
+        low, high = (float(edge[row, column]) for edge in edges)
+        return Cell(float(found[row, column]), (low, high), float(p[row, column]))
+
+    count = len(names)
+    return Influence(
+        {name: {other: cell(r, c) for c, other in enumerate(names)} for r, name in enumerate(names)},
+        {name: {other: cell(r, count + c) for c, other in enumerate(names)} for r, name in enumerate(names)},
+        {name: cell(r, 2 * count) for r, name in enumerate(names)},
+    )
+
+
+def _dense() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=0.1, max_iter=500)
+
+
+def _commonest() -> Any:
+    from sklearn.dummy import DummyClassifier
+
+    return DummyClassifier(strategy="most_frequent")
+
+
+def _scaled(model: Any) -> Any:
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    # A tree splits on the quantities as they are, so that its thresholds can be read.
+    return make_pipeline("passthrough" if hasattr(model, "max_depth") else StandardScaler(), model)
+
+
+def _hits(features: Array, labels: Codes, codes: Codes, make: Callable[[], Any]) -> Array:
+    """Return for each row whether a model that saw none of its group foretells it, as 0.0 or 1.0."""
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    told = cross_val_predict(_scaled(make()), features, labels, groups=codes, cv=GroupKFold(FOLDS))
+    hits: Array = (told == labels).astype(float)
+    return hits
+
+
+def _in_words(model: Any, named: list[str], names: list[str]) -> str:
+    """Return the linear model's weights, a line a voice, without those that are nothing."""
+    weights = model.coef_ if len(names) > 2 else np.concatenate([-model.coef_, model.coef_]) / 2
+    lines = []
+    for name, row in zip(names, weights, strict=True):
+        order = sorted((place for place in range(len(row)) if abs(row[place]) > 1e-3), key=lambda at: -abs(row[at]))
+        lines.append(f"{name}: " + (", ".join(f"{row[at]:+.2f} {named[at]}" for at in order) or "nothing tells it"))
+    return "\n".join(lines)

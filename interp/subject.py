@@ -1,0 +1,104 @@
+"""A model as an audit sees it: its lens, and for each persona the pairs and the placebos of a split.
+
+A placebo is a prompt of the same length whose tokens are drawn from the persona's prompt and the neutral one, shuffled: it
+has their words and says nothing. What it moves is what such words move in any order.
+"""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from chorus import checkpoints
+from chorus.checkpoints import Report
+from chorus.errors import CheckpointError, MissingExtra
+from interp import dataset
+from interp.bridge import Lens
+from interp.dataset import Split
+from interp.pairs import Pairs
+from personas.contrast import contrast
+
+
+class Subject(Protocol):
+    """What can be audited."""
+
+    name: str
+    lens: Lens
+    weights: str
+    """Fingerprint of the checkpoint."""
+
+    def pairs(self, persona: str, split: Split, items: int) -> Pairs:
+        """Return so many items of a split, spread evenly over its templates."""
+
+    def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
+        """Return the same items under prompts that say nothing."""
+
+
+class Checkpoint:
+    """A checkpoint on this machine."""
+
+    def __init__(self, name: str, report: Report = lambda _: None) -> None:
+        """Load a checkpoint by its name or folder.
+
+        Raises:
+            ConfigError: there is no such model. CheckpointError: it can't be loaded.
+            UnknownArchitecture: circuits can't be drawn over it.
+        """
+        try:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+        except ImportError:
+            raise MissingExtra("an audit", "interp") from None
+        self.folder = checkpoints.resolve(name, report)
+        self.name = Path(name).name or name
+        self.weights = checkpoints.fingerprint(self.folder)
+        report(f"loading {self.name}")
+        try:
+            with checkpoints.quiet_transformers():
+                self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder)
+                model: Any = AutoModelForCausalLM.from_pretrained(self.folder, dtype="float32")
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"can't load the checkpoint in {self.folder}: {error}") from error
+        self.lens = Lens(model)
+        del model
+        gc.collect()
+
+    def pairs(self, persona: str, split: Split, items: int) -> Pairs:
+        """Return the built-in contrast's pairs. Raises PersonaError when the persona has none."""
+        chosen = spread([item for item in dataset.items() if item.split == split], items)
+        return dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen)
+
+    def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
+        """Return prompts whose differing tokens are replaced by shuffled ones of all prompts."""
+        return scrambled(pairs, count, seed)
+
+
+def spread(items: list[dataset.Item], count: int) -> list[dataset.Item]:
+    """Return so many items, taking templates in turn."""
+    templates = list(dict.fromkeys(item.template for item in items))
+    own = {template: [item for item in items if item.template == template] for template in templates}
+    turns = [own[template][number] for number in range(dataset.A_TEMPLATE) for template in templates]
+    return turns[:count]
+
+
+def scrambled(pairs: Pairs, count: int, seed: int) -> list[Pairs]:
+    """Return pairs with the clean prompts' own tokens, where they differ from the corrupt ones', drawn anew.
+
+    Tokens are drawn with replacement from all such places of both prompts, the same draw for all rows.
+    """
+    places = (pairs.clean != pairs.corrupt).any(0)
+    pool = torch.cat([pairs.clean[:, places].flatten(), pairs.corrupt[:, places].flatten()])
+    draw = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(count):
+        clean = pairs.corrupt.clone()
+        fresh = pool[torch.randint(len(pool), (int(places.sum()),), generator=draw)]
+        changed = pairs.clean != pairs.corrupt
+        full = torch.zeros(pairs.clean.shape[1], dtype=clean.dtype)
+        full[places] = fresh
+        clean[changed] = full.expand_as(clean)[changed]
+        found.append(replace(pairs, clean=clean))
+    return found

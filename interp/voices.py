@@ -1,0 +1,275 @@
+"""Who is speaking: token by token, how much of what was said hangs on each persona.
+
+A persona's weight at a token is what the token's log P loses when the persona is taken out of the computation: its
+vector set to the mean that it has without a persona, or its circuit's edges set to what their writers write on average
+there. Weights stand against a band of the same operation with random directions, or random circuits as large. Beside
+them stands the whole effect, log P under this prompt less log P under one for a plain voice; what of it is left when all
+personas are out at once is the remainder, which nobody found so far explains. The first token is left as it is: many
+models keep there what belongs to no text.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+from chorus.debate.floor import Floor
+from chorus.debate.prompts import Prompter
+from chorus.engines.templating import ChatTemplate
+from chorus.types import Answer, Message
+from interp.activations import in_batches
+from interp.bridge import Hook, Lens
+from interp.errors import LensError
+from interp.faithfulness import random_circuits
+from interp.graph import to_mask, wiring_of
+from interp.patching import run_cut
+from interp.vectors import Vector, random_like
+from personas import Persona
+
+COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
+
+Removed = Callable[[Tensor], Tensor]
+"""Runs a batch of equal rows of ids with something taken out, a different thing in each; returns logits."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text as it was said, and as a plain voice would have been asked for it."""
+
+    ids: Tensor
+    """(T,), the prompt and the text."""
+    plain: Tensor
+    """(T',), the plain voice's prompt and the same text."""
+    tokens: tuple[str, ...]
+    """The text, token by token."""
+
+
+@dataclass(frozen=True)
+class Voices:
+    """What each persona weighs at each token, in nats."""
+
+    tokens: tuple[str, ...]
+    weights: dict[str, tuple[float, ...]]
+    """log P less log P without the persona: above 0 it speaks for the token, below 0 against it."""
+    low: dict[str, tuple[float, ...]]
+    """2.5th percentile of the same for random directions or circuits."""
+    high: dict[str, tuple[float, ...]]
+    """97.5th percentile."""
+    whole: tuple[float, ...]
+    """log P less log P under the plain voice's prompt."""
+    remainder: tuple[float, ...]
+    """What of it is still there without all personas at once."""
+
+    @property
+    def speakers(self) -> tuple[str | None, ...]:
+        """The persona of greatest weight at each token among those beyond their band; None where there is none."""
+        found: list[str | None] = []
+        for place in range(len(self.tokens)):
+            beyond = {name: own[place] for name, own in self.weights.items() if own[place] > self.high[name][place]}
+            found.append(max(beyond, key=lambda name: beyond[name]) if beyond else None)
+        return tuple(found)
+
+    def data(self) -> dict[str, Any]:
+        """Return everything, for a JSON file."""
+        return {**asdict(self), "speakers": self.speakers}
+
+    def strip(self) -> str:
+        """Return the text as HTML: a token's colour is who speaks, its depth how much, its underline the remainder."""
+        colour = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(self.weights)}
+        largest = max((abs(each) for own in self.weights.values() for each in own), default=0.0) or 1.0
+        most = max(map(abs, self.remainder), default=0.0) or 1.0
+        spans = []
+        for place, (token, speaker) in enumerate(zip(self.tokens, self.speakers, strict=True)):
+            parts = [
+                f"{name} {own[place]:+.3f} (chance {self.low[name][place]:+.3f} to {self.high[name][place]:+.3f})"
+                for name, own in self.weights.items()
+            ]
+            parts += [f"whole {self.whole[place]:+.3f}", f"unexplained {self.remainder[place]:+.3f}"]
+            depth = f"{round(15 + 70 * self.weights[speaker][place] / largest):02d}" if speaker else ""
+            style = f"border-bottom:{3 * abs(self.remainder[place]) / most:.1f}px solid #555;white-space:pre-wrap"
+            style += f";background:{colour[speaker]}{depth}" if speaker else ""
+            shown = html.escape(token).replace("\n", "↵<br>")
+            spans.append(f'<span style="{style}" title="{html.escape("; ".join(parts))}">{shown}</span>')
+        key = " ".join(f'<b style="color:{shade}">{html.escape(name)}</b>' for name, shade in colour.items())
+        note = "underlined: what no persona explains"
+        return f'<div style="font-family:monospace;line-height:2"><p>{key} · {note}</p><p>{"".join(spans)}</p></div>\n'
+
+
+def of_record(record: Answer, turn: str, personas: Mapping[str, Persona], tokenizer: Any, plain: Persona) -> Said:
+    """Return a turn of a saved debate.
+
+    Args:
+        record: the debate.
+        turn: the turn's id, such as `2.skeptic`.
+        personas: the cards of the cast by id.
+        tokenizer: of the model that spoke, with a chat template.
+        plain: the voice without a method, which takes the seat for the plain prompt.
+
+    Raises:
+        LensError: there is no such turn, it said nothing, or its prompt can't be written again as it was.
+    """
+    floor = Floor(record.plan, record.question)
+    for each in record.turns:
+        floor.add(each)
+    told = next((each for each in record.turns if each.id == turn and each.kind == "speech" and each.text), None)
+    if told is None or told.persona not in personas:
+        lack = "turn in which something was said" if told is None else "card at hand for the turn"
+        raise LensError(f"the record {record.id} has no {lack}: {turn!r}")
+
+    def messages(card: Persona) -> tuple[tuple[Message, ...], str]:
+        prompter = Prompter(record.plan, record.question, {**personas, told.persona: card})
+        prompt = prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
+        return prompt.messages, prompt.sha256
+
+    spoken, sha256 = messages(personas[told.persona])
+    if told.prompt_sha256 and told.prompt_sha256 != sha256:
+        raise LensError(f"the prompt of {turn} can't be written again as it was: the cards or the prompts have changed")
+    template = ChatTemplate(tokenizer)
+    return said(tokenizer, template.encode(spoken), template.encode(messages(plain)[0]), told.text)
+
+
+def said(tokenizer: Any, prompt: list[int], plain: list[int], text: str) -> Said:
+    """Return a text with two prompts in token ids. Raises LensError when it has no tokens."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise LensError("nothing was said")
+    both = [torch.tensor([*before, *ids]) for before in (prompt, plain)]
+    return Said(both[0], both[1], tuple(tokenizer.decode([each]) for each in ids))
+
+
+@torch.no_grad()
+def by_vector(
+    lens: Lens, told: Said, vectors: Mapping[str, Vector], *, randoms: int = 40, batch: int = 16, seed: int = 0
+) -> Voices:
+    """Take each persona's direction out of the stream.
+
+    Args:
+        lens: the model.
+        told: what was said.
+        vectors: by persona.
+        randoms: directions for the band.
+        batch: rows at once.
+        seed: of the random directions.
+    """
+    hooks = sorted({vector.hook for vector in vectors.values()})
+    usual = _mean_streams(lens, told.plain, hooks)
+
+    def removing(hook: str, directions: Tensor) -> Removed:
+        """Take one direction (B, D) out of each row."""
+        bases = torch.nn.functional.normalize(directions, dim=1)[:, None]
+        return lambda ids: lens.run(ids, [(hook, _fixing(bases[: len(ids)], usual[hook]))])
+
+    def all_out(ids: Tensor) -> Tensor:
+        edits = []
+        for hook in hooks:
+            mine = torch.stack([vector.on(lens) for vector in vectors.values() if vector.hook == hook], dim=1)
+            edits.append((hook, _fixing(torch.linalg.qr(mine).Q.T[None], usual[hook])))
+        return lens.run(ids, edits)
+
+    null = {}
+    for place, hook in enumerate(hooks):
+        directions = random_like(usual[hook], randoms, seed + place)
+
+        def some(rows: slice, hook: str = hook, directions: Tensor = directions) -> Tensor:
+            return _changes(lens, told, removing(hook, directions[rows]), len(directions[rows]))
+
+        null[hook] = in_batches(randoms, batch, some)
+    own = {name: _changes(lens, told, removing(v.hook, v.on(lens)[None]), 1)[0] for name, v in vectors.items()}
+    bands = {name: null[vector.hook] for name, vector in vectors.items()}
+    return _voices(lens, told, own, bands, all_out)
+
+
+@torch.no_grad()
+def by_circuit(
+    lens: Lens, told: Said, circuits: Mapping[str, nx.DiGraph[str]], *, randoms: int = 20, batch: int = 4, seed: int = 0
+) -> Voices:
+    """Cut each persona's circuit: its edges carry what their writers write on average after the plain prompt.
+
+    Args:
+        lens: the model.
+        told: what was said.
+        circuits: by persona, as `graph.to_graph` makes them.
+        randoms: circuits for each band, each as large as the persona's.
+        batch: rows at once.
+        seed: of the random circuits.
+
+    Raises:
+        LensError: a circuit belongs to a model of another shape.
+    """
+    if any(wiring_of(graph) != lens.wiring for graph in circuits.values()):
+        raise LensError("a circuit belongs to a model with other layers or heads than this one")
+    written = lens.read(told.plain[None]).writers  # (1, T', W, D)
+    other = written[:, 1:].mean(1, keepdim=True).repeat(1, len(told.ids), 1, 1)
+    other[:, 0] = written[:, 0]
+
+    def cutting(cuts: Tensor) -> Removed:
+        return lambda ids: run_cut(lens, ids, other.expand(len(ids), -1, -1, -1), cuts.to(lens.device))
+
+    masks = {name: to_mask(graph) for name, graph in circuits.items()}
+    own = {name: _changes(lens, told, cutting(mask[None]), 1)[0] for name, mask in masks.items()}
+    bands = {}
+    for place, (name, mask) in enumerate(masks.items()):
+        rivals = random_circuits(lens.wiring, int(mask.sum()), randoms, seed + place)
+
+        def some(rows: slice, rivals: Tensor = rivals) -> Tensor:
+            return _changes(lens, told, cutting(rivals[rows]), len(rivals[rows]))
+
+        bands[name] = in_batches(randoms, batch, some)
+    together = torch.stack(list(masks.values())).any(0)
+    return _voices(lens, told, own, bands, cutting(together[None]))
+
+
+def _voices(lens: Lens, told: Said, own: dict[str, Tensor], bands: dict[str, Tensor], all_out: Removed) -> Voices:
+    here, there = (_logp(lens.run(ids[None]), ids[None], len(told.tokens))[0] for ids in (told.ids, told.plain))
+    without = _logp(all_out(told.ids[None]), told.ids[None], len(told.tokens))[0]
+    edges = {name: torch.quantile(band, torch.tensor([0.025, 0.975]), dim=0).tolist() for name, band in bands.items()}
+    return Voices(
+        told.tokens,
+        {name: tuple(each.tolist()) for name, each in own.items()},
+        {name: tuple(edge[0]) for name, edge in edges.items()},
+        {name: tuple(edge[1]) for name, edge in edges.items()},
+        tuple((here - there).tolist()),
+        tuple((without - there).tolist()),
+    )
+
+
+def _changes(lens: Lens, told: Said, removed: Removed, rows: int) -> Tensor:
+    """Return log P less log P with something taken out, (rows, tokens)."""
+    ids, count = told.ids[None], len(told.tokens)
+    many = ids.expand(rows, -1)
+    return _logp(lens.run(ids), ids, count) - _logp(removed(many), many, count)
+
+
+def _logp(logits: Tensor, ids: Tensor, count: int) -> Tensor:
+    """Return log P (B, count) of the last tokens."""
+    logp = torch.log_softmax(logits[:, -count - 1 : -1].float(), dim=-1)
+    return logp.gather(2, ids[:, -count:, None].to(logp.device)).squeeze(2).cpu()
+
+
+def _mean_streams(lens: Lens, ids: Tensor, hooks: list[str]) -> dict[str, Tensor]:
+    """Return the stream's mean (D,) at each hook over a row's tokens but the first."""
+    kept: dict[str, Tensor] = {}
+
+    def keep(hook: str) -> Hook:
+        return lambda stream: kept.update({hook: stream[0, 1:].mean(0)})
+
+    lens.run(ids[None], [(hook, keep(hook)) for hook in hooks])
+    return kept
+
+
+def _fixing(bases: Tensor, usual: Tensor) -> Hook:
+    """Return a hook that gives the stream, along orthonormal directions (B or 1, k, D), the parts that `usual` has."""
+
+    def fix(stream: Tensor) -> Tensor:
+        change = torch.einsum("btd,bkd->btk", usual - stream, bases.expand(len(stream), -1, -1))
+        moved = torch.einsum("btk,bkd->btd", change, bases.expand(len(stream), -1, -1))
+        moved[:, 0] = 0
+        return stream + moved
+
+    return fix

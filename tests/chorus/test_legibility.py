@@ -1,0 +1,118 @@
+"""The card of a baked model: it stands for its own weights, as it was written, or not at all."""
+
+import json
+
+import pytest
+from cards import a_card
+
+pytest.importorskip("fastapi")
+
+from chorus import CheckpointError, ConfigError
+from chorus.checkpoints.legibility import CARD, Card, check, weakest
+from chorus.server.grants import PER_MINUTE, Pace, Standing, standing
+from chorus.server.problems import Refusal
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    return tmp_path
+
+
+def put(folder, grant="full", key=None):
+    (folder / CARD).write_text(a_card(folder, grant, key).text())
+
+
+def test_a_card_that_stands(folder):
+    put(folder, "limited")
+    card = check(folder)
+    assert card.grant == "limited"
+    assert standing(folder, allow_unaudited=False).capped
+
+
+def test_the_weakest_persona_decides():
+    assert weakest(["full", "supervised", "limited"]) == "supervised"
+    assert weakest(["full"]) == "full"
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda data: data["personas"]["skeptic"]["figures"]["effect"].update(value=2.0), "changed after"),
+        (lambda data: data.update(grant="full"), "weakest persona"),
+        (lambda data: data["config"].update(seed=8), "whose hash was fixed"),
+        (lambda data: data.update(test_opened="2020-01-01T00:00:00+00:00"), "before the config"),
+        (lambda data: data.pop("weights"), "no whole card"),
+        (lambda data: data.update(schema=2), "no whole card"),
+    ],
+)
+def test_a_card_edited_by_hand_is_refused(folder, harm, said):
+    put(folder, "limited")
+    data = json.loads((folder / CARD).read_text())
+    harm(data)
+    (folder / CARD).write_text(json.dumps(data))
+    with pytest.raises(CheckpointError, match=said):
+        check(folder)
+
+
+def test_a_missing_or_broken_card_is_refused(folder):
+    with pytest.raises(CheckpointError, match=r"no legibility\.json"):
+        check(folder)
+    put(folder)
+    whole = (folder / CARD).read_text()
+    (folder / CARD).write_text(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="no whole card"):
+        check(folder)
+
+
+def test_a_card_is_for_its_weights_alone(folder):
+    put(folder)
+    (folder / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(CheckpointError, match="other weights"):
+        check(folder)
+
+
+def test_a_key_asks_for_its_signature(folder, monkeypatch):
+    put(folder, key="secret")
+    assert check(folder, "secret").signature
+    with pytest.raises(CheckpointError, match="another key"):
+        check(folder, "other")
+    put(folder)
+    with pytest.raises(CheckpointError, match="not signed"):
+        check(folder, "secret")
+    monkeypatch.setenv("CHORUS_AUDIT_KEY", "secret")
+    with pytest.raises(ConfigError, match="not signed"):
+        standing(folder, allow_unaudited=False)
+
+
+def test_a_model_that_was_granted_nothing_is_not_served_unless_told_to(folder):
+    put(folder, "none")
+    with pytest.raises(ConfigError, match="granted it nothing"):
+        standing(folder, allow_unaudited=False)
+    assert standing(folder, allow_unaudited=True).name == "unaudited"
+
+
+def test_each_grant_holds_what_the_next_one_loses():
+    full, limited, supervised = (Standing(grant, baked=True) for grant in ("full", "limited", "supervised"))
+    assert (full.length(4000), limited.length(4000), limited.length(10)) == (4000, 256, 10)
+    assert (full.review, limited.review, bool(supervised.review)) == ([], [], True)
+    full.check_tools()
+    for one in (limited, supervised):
+        with pytest.raises(Refusal, match="no tools"):
+            one.check_tools()
+
+
+def test_the_rate_is_one_of_the_last_minute():
+    clock = [0.0]
+    one = Standing("limited", baked=True, pace=Pace(lambda: clock[0]))
+    for _ in range(PER_MINUTE):
+        one.admit()
+    with pytest.raises(Refusal, match="requests a minute"):
+        one.admit()
+    clock[0] = 60.1
+    one.admit()
+
+
+def test_a_card_is_read_back_as_it_was_written(folder):
+    card = a_card(folder, "supervised", "key")
+    assert Card.model_validate_json(card.text()) == card

@@ -1,0 +1,234 @@
+"""The audit on models whose truth is known: what is planted is explained, what isn't gets nothing, and no card is half."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from chorus.checkpoints.legibility import CARD, Card, check
+from interp import audit as laboratory
+from interp import card_report, commands, planted, subject, verdicts
+from interp.audit import Config, audit
+from interp.bridge import Lens
+from interp.errors import LensError
+from personas import PersonaError
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
+
+CONFIG = Config(("planted",), discover=8, select=8, test=8, layers=4, steps=3, share=0.05, randoms=19, batch=64)
+OFFSET = {"discover": 0, "select": 1000, "test": 2000}
+
+
+class Planted:
+    """A planted model as an audit sees it."""
+
+    def __init__(self, seed, *, circuit=True):
+        self.name = f"planted-{seed}"
+        self.lens = Lens(planted.plant(seed, circuit=circuit).model)
+        self.weights = self.lens.fingerprint
+        self.seed = seed
+        self.opened = []
+
+    def pairs(self, persona, split, items):
+        self.opened.append((persona, split))
+        return planted.persona_pairs(items, self.seed + OFFSET[split])
+
+    def placebos(self, pairs, count, seed):
+        items = len(pairs)
+        return [planted.persona_pairs(items, self.seed + OFFSET["test"], placebo=number) for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """A model with a planted persona, its work folder and its card."""
+    model, work = Planted(102), tmp_path_factory.mktemp("work")
+    return model, work, audit(model, CONFIG, work, depth="quick")
+
+
+def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
+    model, _, card = seen
+    own = card.personas["planted"]
+    assert own.verdict == "explained", own.reasons
+    assert card.grant == "full"
+    assert own.figures["faithfulness"].value == pytest.approx(1, abs=0.2)
+    assert all(figure.interval and figure.null for figure in own.figures.values())
+    assert card.weights == model.weights
+    assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
+    order = [split for _, split in model.opened]
+    assert order.index("test") > order.index("discover")
+    assert "select" not in order[order.index("test") :]
+
+
+def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
+    card = audit(Planted(102, circuit=False), CONFIG, tmp_path, depth="quick")
+    assert card.personas["planted"].verdict == "unexplained"
+    assert card.grant == "none"
+    assert "effect" in card.personas["planted"].reasons[0]
+
+
+def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monkeypatch):
+    model, _, whole = seen
+    with monkeypatch.context() as patch:
+        patch.setattr(laboratory, "_faithfulness", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            audit(model, CONFIG, tmp_path, depth="quick")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"plan.json", "opened.json", "planted.vector.json", "planted.circuit.json"}
+    with monkeypatch.context() as patch:
+        patch.setattr(laboratory, "eap_ig", None)  # The circuit is there: it is not looked for again.
+        again = audit(model, CONFIG, tmp_path, depth="quick")
+    assert again.personas == whole.personas
+
+
+def test_the_work_of_another_audit_is_refused(seen):
+    model, work, _ = seen
+    with pytest.raises(LensError, match="another plan"):
+        audit(model, replace(CONFIG, seed=1), work, depth="quick")
+    with pytest.raises(LensError, match="other weights"):
+        audit(Planted(103), CONFIG, work, depth="quick")
+
+
+def test_with_a_base_the_change_must_be_explained_too(tmp_path):
+    card = audit(Planted(102), CONFIG, tmp_path, depth="quick", base=Planted(102, circuit=False))
+    residual = card.personas["planted"].figures["residual"]
+    assert residual.value < 0.2
+    assert residual.p <= 0.05
+    assert card.base
+
+
+def test_the_report_says_what_the_card_says(seen, tmp_path):
+    _, _, card = seen
+    text = card_report.write(card, tmp_path).read_text()
+    assert "**Grant: `full`.**" in text
+    assert verdicts.table() in text
+    assert "has no explanation here" in text
+    assert "<svg" in (tmp_path / card_report.PLOT).read_text()
+
+
+def test_placebos_have_the_words_and_the_length_of_the_prompts():
+    pairs = planted.persona_pairs(4, 0)
+    found = subject.scrambled(pairs, 5, seed=0)
+    assert len(found) == 5
+    for each in found:
+        assert set(each.clean[:, 1].tolist()) <= {planted.PERSONA, planted.PERSONA + 1}
+        assert each.clean[:, 2:].equal(pairs.clean[:, 2:])
+
+
+# The command
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """`chorus audit` on a planted model that lies in a folder."""
+    folder = tmp_path / "baked"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"weights")
+
+    def run(*words, circuit=True):
+        from chorus.checkpoints import fingerprint
+
+        made = Planted(102, circuit=circuit)
+        made.folder, made.weights, made.name = folder, fingerprint(folder), "baked"
+        monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
+        monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
+        quick = {
+            "discover": 8,
+            "select": 8,
+            "test": 8,
+            "layers": 4,
+            "steps": 3,
+            "share": 0.05,
+            "randoms": 19,
+            "batch": 64,
+        }
+        monkeypatch.setitem(laboratory.DEPTHS, "quick", quick)
+        return CliRunner().invoke(
+            commands.audit, [str(folder), "--depth", "quick", *words], standalone_mode=False
+        ), folder
+
+    return run
+
+
+def test_the_card_stands_for_the_weights_beside_it(command, monkeypatch):
+    monkeypatch.setenv("CHORUS_AUDIT_KEY", "secret")
+    ran, folder = command()
+    assert ran.return_value == 0, ran.output
+    assert "planted: explained" in ran.output
+    assert check(folder, "secret").grant == "full"
+    assert (folder / "legibility.md").exists()
+
+
+def test_a_refused_model_ends_with_4(command):
+    ran, folder = command(circuit=False)
+    assert ran.return_value == 4
+    assert "grant: none" in ran.output
+    assert json.loads((folder / CARD).read_text())["grant"] == "none"
+
+
+def test_an_audit_that_failed_leaves_no_card(command, monkeypatch):
+    monkeypatch.setattr(laboratory, "_faithfulness", lambda *_: (_ for _ in ()).throw(LensError("no")))
+    ran, folder = command()
+    assert isinstance(ran.exception, LensError)
+    assert not (folder / CARD).exists()
+    assert not (folder / "legibility.md").exists()
+
+
+def test_an_unknown_persona_is_told_of_first():
+    ran = CliRunner().invoke(commands.audit, ["nowhere", "--persona", "nobody"], standalone_mode=False)
+    assert isinstance(ran.exception, PersonaError)
+
+
+# The table
+
+
+def figures(**changes):
+    good = {
+        "effect": {"value": 0.5, "interval": (0.4, 0.6), "p": 0.05},
+        "faithfulness": {"value": 0.95, "interval": (0.9, 1.0), "p": 0.05},
+        "stability": {"value": 0.8},
+        "reliability": {"value": 0.95, "interval": (0.9, 1.0)},
+        "steering": {"value": 0.1, "p": 0.05},
+        "wrong way": {"value": 0.0},
+    }
+    for name, fields in changes.items():
+        good[name.replace("_", " ")] |= fields
+    return {name: laboratory.Measured(**fields) for name, fields in good.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "grant"),
+    [
+        ({}, "explained", "full"),
+        ({"faithfulness": {"value": 0.7, "interval": (0.6, 0.8)}}, "partly", "limited"),
+        ({"stability": {"value": 0.4}}, "partly", "limited"),
+        ({"faithfulness": {"value": 0.3, "interval": (0.1, 0.5)}}, "unexplained", "supervised"),
+        ({"wrong_way": {"value": 0.5}}, "unexplained", "supervised"),
+        ({"effect": {"p": 0.3}}, "unexplained", "none"),
+        ({"faithfulness": {"p": 0.5}, "steering": {"p": 0.5}}, "unexplained", "none"),
+    ],
+)
+def test_the_table_decides(changes, verdict, grant):
+    own = verdicts.judge(figures(**changes))
+    assert (own.verdict, own.grant) == (verdict, grant)
+    assert own.reasons
+
+
+def test_a_figure_that_is_missing_clears_no_bar():
+    less = figures()
+    del less["steering"]
+    assert "not measured" in verdicts.judge(less).reasons[0]
+
+
+def test_a_card_can_not_be_made_of_half_an_audit(seen):
+    data = seen[2].model_dump(mode="json", by_alias=True)
+    for field in ("personas", "grant", "config_sha256", "test_opened"):
+        with pytest.raises(ValueError, match=field):
+            Card.model_validate({name: value for name, value in data.items() if name != field})
+
+
+def test_the_readme_shows_the_table():
+    assert verdicts.table() in (Path(__file__).parents[2] / "README.md").read_text("utf-8")
