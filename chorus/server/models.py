@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from chorus.checkpoints import baked
 from chorus.config import Settings
 from chorus.engines.registry import split_spec
 from chorus.errors import ConfigError
@@ -37,11 +38,7 @@ _WAYS = (
 _GATE = Way("chorus-gate", "debate", "A few voices first; all of them only where those don't agree.", gate=True)
 
 
-RUN_CARD = "run.json"
-"""Stands in the folder of a checkpoint that was baked, and marks it as such."""
-
-
-def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
+def ways(settings: Settings, checkpoints: Sequence[str] = ()) -> Mapping[str, Way]:
     """Return the ways of answering by name.
 
     The gate is one of them where a calibration file says when it may close. A baked checkpoint answers in two: by
@@ -49,14 +46,15 @@ def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
 
     Args:
         settings: the server's.
-        baked: engine SPECs of baked checkpoints.
+        checkpoints: engine SPECs of baked ones.
 
     Raises:
         ConfigError: one of these is no folder with a run card, or its name is taken.
+        CheckpointError: its run card can't be read.
     """
     gated = (_GATE,) if settings.calibration else ()
     known = {way.id: way for way in (*_WAYS, *gated)}
-    for spec in baked:
+    for spec in checkpoints:
         for one in _baked(spec):
             if one.id in known:
                 raise ConfigError(f"two models would be named {one.id!r}: name the folder of {spec} otherwise")
@@ -67,8 +65,8 @@ def ways(settings: Settings, baked: Sequence[str] = ()) -> Mapping[str, Way]:
 def _baked(spec: str) -> tuple[Way, Way]:
     rest = Path(split_spec(spec)[1]).resolve()
     folder = rest if rest.is_dir() else rest.parent  # of a script that plays a checkpoint
-    if not (folder / RUN_CARD).is_file():
-        raise ConfigError(f"{folder} has no {RUN_CARD}: it is no checkpoint that was baked")
+    if baked.read(folder) is None:
+        raise ConfigError(f"{folder} has no {baked.RUN_CARD} of an export: it is no checkpoint that was baked")
     return (
         Way(folder.name, "solo", "A model that the chorus was baked into, in its own words.", engine=spec),
         Way(f"{folder.name}-inner", "inner", "The same model, its inner voices heard.", engine=spec),

@@ -11,6 +11,8 @@ import openai
 import pytest
 from serving import SCRIPT, serving, sse
 
+from personas import Library
+
 pytest.importorskip("fastapi")
 
 ASKED = [{"role": "user", "content": "What is 7 * 8?"}]
@@ -135,15 +137,25 @@ class TestChat:
 
 class TestBaked:
     def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
-        """It answers by itself, or with its inner voices heard, on its own engine."""
+        """It answers by itself, or with its inner voices heard, on its own engine, by the prompts it was trained on."""
         folder = tmp_path / "wise-135m"
         folder.mkdir()
-        (folder / "run.json").write_text("{}")
-        (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
+        cast = [card.model_dump(mode="json") for card in Library.builtin().select("skeptic,estimator")]
+        card = {
+            "prompts": {"answer": "ONE VOICE", "chorus": "AS A CHORUS"},
+            "cast": cast,
+            "rounds": 1,
+            "detail": "brief",
+        }
+        (folder / "run.json").write_text(json.dumps(card))
+        (folder / "script.yaml").write_text(
+            "{real_time: true, turns: [{contains: ONE VOICE, text: 'Answer: 55'},"
+            " {contains: AS A CHORUS, text: 'The Skeptic: It is 54.\nAnswer: 54'}], default: {text: 'Answer: 1'}}"
+        )
         with serving(tmp_path, "--baked", f"scripted:{folder}/script.yaml") as server, server.client() as http:
             listed = [one["id"] for one in http.get("/v1/models").json()["data"]]
             assert listed[-2:] == ["wise-135m", "wise-135m-inner"]
-            for model, said in (("chorus", "56"), ("wise-135m", "55")):
+            for model, said in (("chorus", "56"), ("wise-135m", "55"), ("wise-135m-inner", "54")):
                 whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
                 assert whole["choices"][0]["message"]["content"] == said
                 assert whole["model"] == model
@@ -152,7 +164,7 @@ class TestBaked:
         from command_line import run
 
         ran = run("serve", "--port", "0", "--no-store", "--baked", f"hf:{tmp_path}", cwd=tmp_path)
-        assert (ran.code, "has no run.json" in ran.err) == (2, True)
+        assert (ran.code, "has no run.json of an export" in ran.err) == (2, True)
 
 
 class TestForms:
