@@ -27,7 +27,7 @@ from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError, QuestionError
 from chorus.types import AnswerKind, GatePlan, Message, Mode, Plan, Question, SeatPlan, Usage, well_formed
-from personas import Library, Persona
+from personas import Library, Persona, SamplingOffset
 from personas.cast import diverse
 from personas.library import BASELINE, PLAIN
 
@@ -116,7 +116,7 @@ async def route(
     graph = topology.build(spec, names, seed=settings.seed)
     rule = settings.decision or _decision(settings, kind)
     _check(settings, rule)
-    seats = tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True))
+    seats = tuple(_seat(name, persona, settings, as_card=not baked) for name, persona in zip(names, cast, strict=True))
     plan = Plan(
         mode=settings.mode,
         kind=kind,
@@ -313,12 +313,14 @@ def _check(settings: Settings, rule: str) -> None:
         raise ConfigError(f"mode {settings.mode} has one round: leave --rounds out")
 
 
-def _seat(name: str, persona: Persona, settings: Settings) -> SeatPlan:
+def _seat(name: str, persona: Persona, settings: Settings, *, as_card: bool) -> SeatPlan:
+    """Return a persona's seat; what its card adds to the sampling counts where the model reads the card."""
+    offset = persona.sampling if as_card else SamplingOffset()
     return SeatPlan(
         seat=name,
         persona=persona.id,
-        temperature=min(2.0, max(0.0, settings.temperature + persona.sampling.temperature)),
-        top_p=min(1.0, max(0.05, settings.top_p + persona.sampling.top_p)),
+        temperature=min(2.0, max(0.0, settings.temperature + offset.temperature)),
+        top_p=min(1.0, max(0.05, settings.top_p + offset.top_p)),
     )
 
 

@@ -50,6 +50,12 @@ def test_its_inner_voices_are_those_that_were_baked_in():
     assert answer.plan.rounds == 1
 
 
+def test_no_card_heats_it_up_that_it_does_not_read():
+    hot = ASKING.model_copy(update={"cast": Library.builtin().select("contrarian,skeptic")})
+    _, answer = asked(mode="inner", played=hot, reply="The Contrarian: It is A.\nAnswer: A")
+    assert {seat.temperature for seat in answer.plan.seats} == {0.0}
+
+
 @pytest.mark.parametrize(
     "settings",
     [
