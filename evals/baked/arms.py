@@ -27,6 +27,9 @@ MEANING: Mapping[Role, str] = {
     "plain GRPO": "reinforced for right answers, with no debate behind it",
     "shuffled personas": "names dealt anew to every turn, or methods under other names",
 }
+NEEDED = ("made_by", "tasks", "model", "recipe", "arm", "status")
+"""What a run card must say to be compared."""
+
 CONTROLS: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "baked")
 
 
@@ -91,12 +94,12 @@ def opened(folder: Path) -> Arm:
     Raises:
         ConfigError: there is no export, or it isn't finished. CheckpointError: its card can't be read.
     """
-    if read(folder) is None:
+    card = _card(folder)
+    if card is None:
         raise ConfigError(
             f"{folder} has no {RUN_CARD} of an export: give the folder that `chorus distill export` wrote"
         )
-    card = json.loads((folder / RUN_CARD).read_text("utf-8"))
-    if lacking := [name for name in ("made_by", "tasks", "model", "recipe", "arm", "status") if name not in card]:
+    if lacking := [name for name in NEEDED if name not in card]:
         raise ConfigError(f"{folder / RUN_CARD} doesn't say {', '.join(lacking)}: export it anew with this version")
     if card["status"] != "done":
         raise ConfigError(f"the export in {folder} is {card['status']}: finish it first")
@@ -107,14 +110,14 @@ def beside(checkpoint: Arm, named: Sequence[Path] = ()) -> list[Arm]:
     """Return the other arms: those in the same distillation's folder that are done, then those that are named.
 
     Raises:
-        ConfigError: one that is named is no export, or of another model.
+        ConfigError: one that is named is no export, or of another model. CheckpointError: a card can't be read.
     """
     own = checkpoint.folder.resolve()
     house = own.parent.parent if checkpoint.card["arm"] else own.parent
     found = {own: checkpoint}
-    for card in sorted([house / "export" / RUN_CARD, *house.glob(f"*/export/{RUN_CARD}")]):
-        if card.is_file() and json.loads(card.read_text("utf-8")).get("status") == "done":
-            found.setdefault(card.parent, opened(card.parent))
+    for folder in sorted([house / "export", *house.glob("*/export")]):
+        if (_card(folder) or {}).get("status") == "done":
+            found.setdefault(folder, opened(folder))
     for folder in named:
         found.setdefault(folder.resolve(), opened(folder))
     others = [arm for folder, arm in found.items() if folder != own]
@@ -135,6 +138,14 @@ def trained_on(checkpoint: Arm) -> list[Question]:
     house = checkpoint.folder.resolve().parents[1 if checkpoint.card["arm"] else 0]
     path = house / "collect" / QUESTIONS
     return list(read_questions(path)) if path.is_file() else []
+
+
+def _card(folder: Path) -> dict[str, Any] | None:
+    """Return the run card of an export; `None` where there is none. Raises CheckpointError."""
+    if read(folder) is None:
+        return None
+    card: dict[str, Any] = json.loads((folder / RUN_CARD).read_text("utf-8"))
+    return card
 
 
 def _pays_for_truth_alone(rl: Mapping[str, Any]) -> bool:

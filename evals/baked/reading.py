@@ -83,16 +83,18 @@ def _losses(folder: Path) -> list[Loss]:
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
         raise MissingExtra("perplexity on ordinary text", "local") from None
+    gpu = torch.cuda.is_available()
     try:
         with quiet_transformers():
             tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+            model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto" if gpu else torch.float32)
+            model.to("cuda" if gpu else "cpu").eval()
     except Exception as error:
         raise CheckpointError(f"can't load {folder}: {type(error).__name__}: {error}") from error
     found: list[Loss] = []
     with torch.no_grad():
         for paragraph in page():
-            ids = tokenizer(paragraph, return_tensors="pt")["input_ids"]  # (1, T)
+            ids = tokenizer(paragraph, return_tensors="pt")["input_ids"].to(model.device)  # (1, T)
             mean = float(model(input_ids=ids, labels=ids).loss)
             found.append(Loss(mean * (ids.shape[1] - 1), ids.shape[1] - 1))
     return found

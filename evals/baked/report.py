@@ -29,7 +29,8 @@ NOTES = (
     "included; the number of questions after which it pays is theirs over the seconds that a question saves against the "
     "chorus, and means something only if both were measured on one machine that did nothing else.",
     "pass@k: the share of questions that one of k drawn answers is right on; of the base, one of the samples that vote. "
-    "The chorus and the inner dialogue of the base are not drawn from. Voices: different seats that speak in an answer.",
+    "The chorus and the inner dialogue of the base are not drawn from. Voices: different seats that speak in an answer; "
+    "whether they can be told apart by more than their names is a question for the laboratory.",
     "Perplexity is that of a page which ships with this package and is trained on nowhere, beside the factor to the "
     "base's, paired by paragraph: twelve of them, so small changes can't be told.",
 )
