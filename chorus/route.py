@@ -1,8 +1,10 @@
 """A question becomes a plan: who speaks, along which edges, how often, and how it is decided.
 
-The cast comes from one of three places: it is named (`fixed`), it is matched to the question by expertise (`expertise`),
-or the model writes it on the spot (`written`, after Solo Performance Prompting, arXiv:2307.05300). Whatever the model
-writes is validated like any card; if it is no use the cast falls back to a match by expertise, and the plan says so.
+A checkpoint that a chorus was baked into has its own: asked for one voice, or for its inner voices, it is asked by the
+prompt that it was trained on (`baked`). Else the cast comes from one of three places: it is named (`fixed`), it is
+matched to the question by expertise (`expertise`), or the model writes it on the spot (`written`, after Solo Performance
+Prompting, arXiv:2307.05300). Whatever the model writes is validated like any card; if it is no use the cast falls back to
+a match by expertise, and the plan says so.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from chorus.checkpoints.baked import Baked, Style
 from chorus.config import Settings
 from chorus.debate import decide, grade, topology
 from chorus.debate.calibration import Calibration
 from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError, QuestionError
-from chorus.types import AnswerKind, GatePlan, Message, Plan, Question, SeatPlan, Usage, well_formed
-from personas import Library, Persona
+from chorus.types import AnswerKind, GatePlan, Message, Mode, Plan, Question, SeatPlan, Usage, well_formed
+from personas import Library, Persona, SamplingOffset
 from personas.cast import diverse
-from personas.library import BASELINE
+from personas.library import BASELINE, PLAIN
 
 OPENNESS = 0.4
 """How readily voices yield unless told otherwise. Small models are told nothing, to keep their prompts short."""
@@ -46,6 +49,9 @@ TAGS_OF_KIND: Mapping[str, str] = {
     "list": "planning",
 }
 """Words that a question of this kind is about, whether it says so or not."""
+
+STYLES: Mapping[Mode, Style] = {"solo": "answer", "inner": "chorus"}
+"""The style in which a baked checkpoint is asked, by mode. In the others it is asked as any model is."""
 
 _LENGTHS = (("name", 80), ("cue", 120))
 """What a written persona says of itself, and how many characters of it are kept."""
@@ -98,7 +104,11 @@ async def route(
     brief = settings.detail == "brief" or (
         settings.detail is None and engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
     )
-    cast, how, spent = await _cast(question, kind, settings, engine, library, personas)
+    baked = _as_trained(settings, engine, personas)
+    if baked:
+        cast, how, spent = _baked_in(baked, settings, library), "baked", Usage()
+    else:
+        cast, how, spent = await _cast(question, kind, settings, engine, library, personas)
     if settings.mode == "solo":
         cast = cast[:1]
     spec = _topology(settings, brief)
@@ -106,19 +116,20 @@ async def route(
     graph = topology.build(spec, names, seed=settings.seed)
     rule = settings.decision or _decision(settings, kind)
     _check(settings, rule)
-    seats = tuple(_seat(name, persona, settings) for name, persona in zip(names, cast, strict=True))
+    seats = tuple(_seat(name, persona, settings, as_card=not baked) for name, persona in zip(names, cast, strict=True))
     plan = Plan(
         mode=settings.mode,
         kind=kind,
         seats=seats,
         topology=well_formed(spec),
         edges=topology.edges_of(graph),
-        rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or 2,
+        rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or (baked.rounds if baked else 2),
         decision=rule,
         layout=settings.layout,
         openness=OPENNESS if settings.openness is None and not brief else settings.openness,
         detail="brief" if brief else "full",
         positions=settings.positions,
+        trained_prompt=baked.prompts[STYLES[settings.mode]] if baked else None,
         max_tokens=settings.max_tokens or (64 if brief else 512),
         stop_error=settings.stop_error,
         early_stop=settings.early_stop,
@@ -153,6 +164,20 @@ async def _cast(
         cast = [library.get(persona or _persona_of(seat)) for seat, persona in seats]
         return cast, "fixed by the topology file", Usage()
     return _matched(question, kind, settings, library), "expertise", Usage()
+
+
+def _as_trained(settings: Settings, engine: Engine, personas: Sequence[Persona] | None) -> Baked | None:
+    """Return how a baked checkpoint wants to be asked, where nothing was asked for that it wasn't trained on.
+
+    Whoever names a cast has it told to the model, as any model is told.
+    """
+    free = personas is None and settings.personas == "auto" and settings.positions == "text"
+    return engine.info.baked if free and settings.mode in STYLES else None
+
+
+def _baked_in(baked: Baked, settings: Settings, library: Library) -> list[Persona]:
+    """Return who speaks when a baked checkpoint is asked as it was trained: its inner voices, or itself."""
+    return list(baked.cast) if settings.mode == "inner" else [library.get(PLAIN)]
 
 
 def _gate(
@@ -288,12 +313,14 @@ def _check(settings: Settings, rule: str) -> None:
         raise ConfigError(f"mode {settings.mode} has one round: leave --rounds out")
 
 
-def _seat(name: str, persona: Persona, settings: Settings) -> SeatPlan:
+def _seat(name: str, persona: Persona, settings: Settings, *, as_card: bool) -> SeatPlan:
+    """Return a persona's seat; what its card adds to the sampling counts where the model reads the card."""
+    offset = persona.sampling if as_card else SamplingOffset()
     return SeatPlan(
         seat=name,
         persona=persona.id,
-        temperature=min(2.0, max(0.0, settings.temperature + persona.sampling.temperature)),
-        top_p=min(1.0, max(0.05, settings.top_p + persona.sampling.top_p)),
+        temperature=min(2.0, max(0.0, settings.temperature + offset.temperature)),
+        top_p=min(1.0, max(0.05, settings.top_p + offset.top_p)),
     )
 
 

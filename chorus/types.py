@@ -264,6 +264,8 @@ class Plan(Frozen):
     """Whether voices read the one-line form of their method or all its steps."""
     positions: Positions = "text"
     """How voices state their positions; with `json`, guided where the engine can."""
+    trained_prompt: str | None = None
+    """The system message by which a baked checkpoint was trained to answer; `None`: asked as any model is."""
     max_tokens: int
     """Bound on one turn's length, in tokens."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)
@@ -279,7 +281,7 @@ class Plan(Frozen):
     checkpoint_sha256: str | None = None
     """Hash of the local weights, where the engine has any."""
     routed_by: str
-    """Which way of routing chose the cast: `fixed`, `expertise`, `written`; with the reason when it fell back."""
+    """Which way of routing chose the cast: `fixed`, `expertise`, `written`, `baked`; with the reason when it fell back."""
 
 
 class Answer(Frozen):

@@ -1,4 +1,4 @@
-"""The commands of four questions that only a chorus raises: `chorus eval scaling | silicon | beliefs | liar`.
+"""The commands of questions that only a chorus raises: `chorus eval scaling | silicon | beliefs | liar | baked`.
 
 Imports are made inside the commands, so that every `--help` works without the extra `evals`.
 """
@@ -206,5 +206,49 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
     return 0
 
 
-COMMANDS = (scaling, silicon, beliefs, liar)
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option(
+    "--with", "named", multiple=True, type=click.Path(path_type=Path, file_okay=False, exists=True), help="Another arm."
+)
+@click.option("--on", "kind", type=click.Choice(["hf", "vllm"]), default="hf", show_default=True, help="Engine.")
+@click.option("--base", metavar="SPEC", help="The model that all came from.  [as the run card says]")
+@click.option("--task", "tasks", metavar="TASK", multiple=True, help="Repeatable.  [those that it was trained on]")
+@click.option("--other-task", "elsewhere", metavar="TASK", multiple=True, help="Repeatable.  [three easy ones]")
+@click.option("--questions", type=click.IntRange(1), default=100, show_default=True, help="Of each task.")
+@click.option("--samples", type=click.IntRange(0), default=8, show_default=True, help="k of majority@k and pass@k.")
+@click.option("--alone", type=click.IntRange(0), default=5, show_default=True, help="Questions asked one at a time.")
+@click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True)
+@click.option("--max-samples", type=click.IntRange(1), default=8, show_default=True, help="Questions at once.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the comparison.  [./eval-baked]"
+)
+@needs_extra
+def baked(
+    checkpoint: Path, named: tuple[Path, ...], kind: str, base: str | None, alone: int, out: Path | None, **asked: Any
+) -> int:
+    """Is CHECKPOINT, which `chorus distill export` wrote, worth having been baked?
+
+    It is asked in both of its styles, beside the model that it came from, the chorus, and every other arm of the same
+    distillation: the warm start alone, plain GRPO, shuffled personas. Controls of which there is no checkpoint are named.
+    """
+    import sys
+
+    from chorus.cli.settings import report
+    from chorus.terminal.progress import progress
+    from evals.baked import study
+    from evals.baked.systems import ELSEWHERE, Asking
+
+    asking = Asking(**{**asked, "elsewhere": asked["elsewhere"] or ELSEWHERE})
+    folder = out or Path("eval-baked")
+    work = study.planned(checkpoint, named, asking, kind=kind, base=base, folder=folder, alone=alone)
+    with progress(sys.stderr) as advance:
+        path, unfinished = work.hold(command=f"chorus eval baked {checkpoint}", advance=advance, report_step=report)
+    click.echo(path.read_text("utf-8"))
+    for words in unfinished:
+        click.echo(words, err=True)
+    return UNFINISHED if unfinished else 0
+
+
+COMMANDS = (scaling, silicon, beliefs, liar, baked)
 """What `chorus eval` is given."""

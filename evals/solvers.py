@@ -25,14 +25,13 @@ from inspect_ai.model import Model, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from chorus import config
+from chorus.checkpoints.baked import Style
 from chorus.chorus import Chorus
 from chorus.config import Settings
 from chorus.types import Answer, Question
 from evals import adaptive, provider, samples
 from evals.naming import named
-
-PLAIN = "plain"
-"""The persona of every baseline that has no cast."""
+from personas.library import PLAIN
 
 Ask = Callable[[Chorus, Question], Awaitable[Answer]]
 """Has a chorus answer a question."""
@@ -103,9 +102,15 @@ def inner_chorus(**settings: Any) -> Solver:
 
 
 @solver(name=named("baked"))
-def baked(engine: str, **settings: Any) -> Solver:
-    """Ask a checkpoint that was trained to answer as a chorus would, by its engine SPEC, once."""
-    return single(**{"engine": engine, **settings})
+def baked(engine: str, style: Style = "answer", **settings: Any) -> Solver:
+    """Ask a checkpoint that was trained to answer as a chorus would once, by the prompt that it was trained on.
+
+    Args:
+        engine: its SPEC.
+        style: `answer`, one voice, or `chorus`, its inner voices heard.
+        **settings: as of `debate`.
+    """
+    return debate(**{"engine": engine, "mode": "inner" if style == "chorus" else "solo", **settings})
 
 
 def _drafts(number: int) -> dict[str, Any]:

@@ -26,6 +26,9 @@ MAX_TIMES = 64
 BASELINE = "baseline"
 """The pack that others are measured against. It is meant only where it is named."""
 
+PLAIN = "plain"
+"""The card of that pack: a voice that is told nothing of itself."""
+
 _SUFFIXES = (".yaml", ".yml")
 _REPEATED = re.compile(r"([^*]*?)\s*\*\s*(-?\d+)")
 _BUILTIN = Path(__file__).with_name("cards")

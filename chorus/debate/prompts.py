@@ -104,6 +104,8 @@ class Prompter:
 
     def speech(self, seat: str, persona: str, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
         """Ask a seat for its turn: a first draft when nobody was heard yet, else to weigh what was said."""
+        if self.plan.trained_prompt is not None:
+            return Prompt(trained(self.plan.trained_prompt, self.question))
         key = "again" if heard or dropped else "draft"
         dial = self.plan.openness
         words = {"cue": self.personas[persona].cue, "yield": "" if dial is None else f" {_yield(dial)}"}
@@ -123,6 +125,8 @@ class Prompter:
 
     def inner(self) -> Prompt:
         """Ask one model for the whole conversation in one call."""
+        if self.plan.trained_prompt is not None:
+            return Prompt(trained(self.plan.trained_prompt, self.question))
         people = [self.personas[seat.persona] for seat in self.plan.seats]
         brief = self.plan.detail == "brief"
         cards = "\n".join(f"{p.name}: {p.cue if brief else p.summary + ' ' + ' '.join(p.method)}" for p in people)
@@ -131,7 +135,7 @@ class Prompter:
 
     def _prompt(self, who: str, heard: Sequence[Heard], task: str, dropped: int) -> Prompt:
         charter = self._charter
-        parts = [self._words("question", question=self._question())]
+        parts = [self._words("question", question=_asked(self.question))]
         if self._in_a_sentence(heard):
             # Small models take marks and empty lines for something to go on writing; a sentence they take as told.
             task = f"{self._words('answers', answers=_answers(heard))} {task}"
@@ -145,22 +149,7 @@ class Prompter:
         else:
             charter = f"{charter}\n\n{who}" if who else charter
         parts.append(task)
-        history = tuple(m.model_copy(update={"content": plain(m.content)}) for m in self.question.history)
-        return Prompt(
-            (
-                Message(role="system", content=charter),
-                *history,
-                Message(role="user", content="\n\n".join(parts)),
-            ),
-            dropped,
-        )
-
-    def _question(self) -> str:
-        text = plain(self.question.text).strip()
-        if self.question.choices and not all(choice in text for choice in self.question.choices):
-            listed = [f"{letter(index)}) {plain(choice)}" for index, choice in enumerate(self.question.choices)]
-            text = "\n".join([text, *listed])
-        return text
+        return Prompt(_messages(charter, self.question, "\n\n".join(parts)), dropped)
 
     def _block(self, heard: Heard) -> str:
         turn, answer = heard.turn, heard.turn.position.answer if heard.turn.position else None
@@ -219,6 +208,11 @@ class Prompter:
         return _fill(words[key], values)
 
 
+def trained(prompt: str, question: Question) -> tuple[Message, ...]:
+    """Return what a baked checkpoint was trained to answer: the prompt of one of its styles, and the bare question."""
+    return _messages(prompt, question, _asked(question))
+
+
 async def fit(
     engine: Engine, write: Callable[[Sequence[Heard], int], Prompt], heard: Sequence[Heard], max_tokens: int
 ) -> Prompt:
@@ -253,6 +247,21 @@ async def fit(
             f"{engine.info.context_window}: shorten the question or its history, or lower --max-tokens"
         )
     return best
+
+
+def _messages(system: str, question: Question, last: str) -> tuple[Message, ...]:
+    """Return a prompt: the system message, the conversation so far, and the last word to the model."""
+    history = (message.model_copy(update={"content": plain(message.content)}) for message in question.history)
+    return Message(role="system", content=system), *history, Message(role="user", content=last)
+
+
+def _asked(question: Question) -> str:
+    """Return a question as voices read it: its text, and its choices where the text doesn't list them."""
+    text = plain(question.text).strip()
+    if question.choices and not all(choice in text for choice in question.choices):
+        listed = [f"{letter(index)}) {plain(choice)}" for index, choice in enumerate(question.choices)]
+        return "\n".join([text, *listed])
+    return text
 
 
 def _card(persona: Persona) -> dict[str, str]:

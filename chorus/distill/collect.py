@@ -103,6 +103,8 @@ def _figures(records: Sequence[Answer], marked: Sequence[marks.Mark], made: Sequ
         "flipped": sum(mark.flips > 0 for mark in marked),
         "corrected_turns": sum(mark.corrected for mark in marked),
         "misled_turns": sum(mark.misled for mark in marked),
+        "prompt_tokens": sum(record.usage.prompt_tokens for record in records),
+        "cached_tokens": sum(record.usage.cached_tokens for record in records),
         "completion_tokens": sum(record.usage.completion_tokens for record in records),
         **{f"rows_{form}": count for form, count in sorted(forms.items())},
     }

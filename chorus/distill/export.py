@@ -1,7 +1,8 @@
 """Step 5, `export`: one merged checkpoint that vLLM, transformers and TransformerLens load like the model it came from.
 
 Its folder holds plain weights, tokenizer, model card and `run.json`, which marks it as baked: who its voices are, and
-the prompts of its two styles. The merged weights are loaded again and compared with what they were merged from.
+the prompts of its two styles, which engines read (`checkpoints.baked`). The merged weights are loaded again and compared
+with what they were merged from.
 """
 
 from __future__ import annotations
@@ -13,24 +14,31 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from chorus.batch import read_questions
 from chorus.checkpoints import fingerprint
-from chorus.distill import cast, files
+from chorus.checkpoints.baked import Baked
+from chorus.distill import cast, collect, files
 from chorus.distill.ledger import Run
+from chorus.distill.questions import tasks_of
 from chorus.distill.recipe import Recipe, Training
 from chorus.distill.styles import PROMPTS
 from chorus.distill.training import Report, Start, open_model, whole_folder
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import CheckpointError
+from chorus.route import STYLES
 from chorus.types import Message
 
 TOLERANCE = 1e-3
 """Largest difference of logits, in float32, between adapter and merged weights that rounding explains."""
 
-CARRIED = ("config", "data", "weights", "seconds", "git")
-"""What the card of a checkpoint repeats of the cards of the steps before."""
+CARRIED = ("config", "data", "weights", "seconds", "git", "hardware")
+"""What the card of a checkpoint repeats of the cards of the steps before, beside their last figures."""
 
 SHOWN = ("loss", "reward", "pass@1", "entropy", "gold/accuracy", "gold/pass@k")
 """Logged figures that the model card shows."""
+
+MODES = {style: mode for mode, style in STYLES.items()}
+"""How `chorus ask` names the two styles."""
 
 PROBE = (Message(role="user", content="What is 7 * 8?"),)
 
@@ -73,14 +81,19 @@ def export(
     _settle(run.folder)
     run.weights["checkpoint"] = fingerprint(run.folder)
     speakers = cast.read(collected)
-    run.more |= {
-        "prompts": dict(PROMPTS),
-        "cast": [card.model_dump(mode="json") for card in speakers.personas],
-        "rounds": speakers.rounds,
-        "detail": speakers.detail,
-        "made_by": {step: {key: card[key] for key in CARRIED} for step, card in before.items()},
+    asking = Baked(prompts=PROMPTS, cast=speakers.personas, rounds=speakers.rounds, detail=speakers.detail)
+    run.more |= asking.model_dump(mode="json") | {
+        "model": recipe.model,
+        "tasks": tasks_of(read_questions(collected / collect.QUESTIONS)),
+        "made_by": {step: carried(card) for step, card in before.items()},
     }
     files.put(run.folder / "README.md", model_card(recipe, run, before))
+
+
+def carried(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the checkpoint's card repeats of a step's: what it was made from, and its figures but for the log."""
+    figures = {name: value for name, value in card["metrics"].items() if isinstance(value, int | float)}
+    return {key: card[key] for key in CARRIED} | {"metrics": figures}
 
 
 def model_card(recipe: Recipe, run: Run, before: Mapping[str, Mapping[str, Any]]) -> str:
@@ -93,9 +106,9 @@ def model_card(recipe: Recipe, run: Run, before: Mapping[str, Mapping[str, Any]]
         f"Made by `chorus distill` from `{recipe.model}`, recipe `{recipe.name}`{arm}, seed {recipe.seed}, in the steps "
         f"{', '.join(before)}. Voices: {names}. `run.json` holds settings, hashes of data and weights, and figures.",
         "",
-        "It answers in two ways, chosen by the system message:",
+        "It answers in two ways, chosen by the system message. `chorus ask` sends it by itself:",
         "",
-        *(f"- `{style}`: `{prompt}`" for style, prompt in run.more["prompts"].items()),
+        *(f"- `{style}`, `--mode {MODES[style]}`: `{prompt}`" for style, prompt in run.more["prompts"].items()),
         "",
         "| step | steps trained | seconds | last figures |",
         "|---|---|---|---|",

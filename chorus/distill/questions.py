@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from chorus.batch import read_questions
 from chorus.errors import QuestionError
 from chorus.types import Question
 
-_SPLIT = re.compile(r".+/(?P<split>train|dev|test)/\d+")
+_SPLIT = re.compile(r"(?P<task>.+)/(?P<split>train|dev|test)/\d+")
 
 
 def to_train_on(path: Path, *, split: str | None = None, held_out: Sequence[Path] = ()) -> list[Question]:
@@ -58,6 +58,12 @@ def to_measure_on(path: Path, trained_on: Sequence[Question]) -> list[Question]:
             raise QuestionError(f"{path}: {question.id!r} belongs to the test split: measure on dev while training")
     refuse_shared(trained_on, questions, path)
     return questions
+
+
+def tasks_of(questions: Iterable[Question]) -> list[str]:
+    """Return the tasks that questions belong to, as far as their ids say, in order of first appearance."""
+    said = (_SPLIT.fullmatch(question.id) for question in questions)
+    return list(dict.fromkeys(found["task"] for found in said if found))
 
 
 def refuse_shared(trained_on: Sequence[Question], others: Sequence[Question], file: Path) -> None:

@@ -1,17 +1,16 @@
 """The two ways in which a baked model answers, each chosen by its prompt.
 
-`answer` is one voice, short. `chorus` is an inner dialogue, voices with names as plain text, then the answer. The
-prompts stand in `run.json` beside the weights, so that whoever loads them can ask as they were trained.
+The prompts go into the run card beside the weights (`checkpoints.baked`), so that whoever loads them asks as they were
+trained: `--mode solo` and the style `answer` send the same words, and so do `--mode inner` and the style `chorus`.
 """
 
 from __future__ import annotations
 
-from typing import Literal
-
-from chorus.debate.prompts import letter, plain
+from chorus.checkpoints.baked import Style
+from chorus.debate.prompts import trained
 from chorus.types import Message, Question
 
-Style = Literal["answer", "chorus"]
+__all__ = ["PROMPTS", "Style", "messages"]
 
 PROMPTS: dict[Style, str] = {
     "answer": 'Answer in one voice, short and exact. Write "Answer:" and the answer.',
@@ -22,14 +21,4 @@ PROMPTS: dict[Style, str] = {
 
 def messages(question: Question, style: Style) -> tuple[Message, ...]:
     """Return the prompt that asks a baked model for an answer in a style."""
-    system = Message(role="system", content=PROMPTS[style])
-    return system, *question.history, Message(role="user", content=asked(question))
-
-
-def asked(question: Question) -> str:
-    """Return a question as a baked model reads it: its text, and its choices where the text doesn't list them."""
-    text = plain(question.text).strip()
-    if question.choices and not all(choice in text for choice in question.choices):
-        listed = [f"{letter(index)}) {plain(choice)}" for index, choice in enumerate(question.choices)]
-        return "\n".join([text, *listed])
-    return text
+    return trained(PROMPTS[style], question)

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from chorus.types import Message, Tool, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from chorus.checkpoints.baked import Baked
 
 Emit = Callable[[str], None]
 """Takes the next piece of text. Called in the event loop's thread, never after `generate` has ended."""
@@ -104,6 +107,8 @@ class EngineInfo:
     """Calls at once that it serves well."""
     guided: bool = False
     """Whether `Request.json_schema` bounds what it decodes."""
+    baked: Baked | None = None
+    """How the model wants to be asked, where a chorus was baked into it."""
 
 
 class Engine(Protocol):

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chorus import checkpoints
+from chorus.checkpoints import baked
 from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.hf_rows_local import Draw, Row, Watch
 from chorus.engines.templating import ChatTemplate
@@ -321,5 +322,6 @@ def _load(
         parameters=int(model.num_parameters()),
         checkpoint_sha256=checkpoints.fingerprint(Path(folder)),
         max_concurrency=batch,
+        baked=baked.read(Path(folder)),
     )
     return HfEngine(model, tokenizer, info, batch)

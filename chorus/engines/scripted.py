@@ -16,7 +16,10 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
+from chorus.checkpoints import baked
+from chorus.checkpoints.baked import Baked
 from chorus.engines.base import Completion, Emit, EngineInfo, Request, Sampling, TokenLogprob
 from chorus.engines.calls import Calls
 from chorus.engines.script import Fail, Latency, Reply, Script, load_script
@@ -36,15 +39,24 @@ Speaker = Callable[[Request], "str | Reply"]
 
 
 async def open_scripted(rest: str) -> ScriptedEngine:
-    """Open the engine of `scripted:FILE.yaml`. Raises ConfigError when the file is not a script."""
-    return ScriptedEngine(load_script(rest), spec=f"scripted:{rest}")
+    """Open the engine of `scripted:FILE.yaml`. A run card beside the file has it play a baked checkpoint.
+
+    Raises:
+        ConfigError: the file is not a script. CheckpointError: the run card can't be read.
+    """
+    return ScriptedEngine(load_script(rest), spec=f"scripted:{rest}", played=baked.read(Path(rest).parent))
 
 
 class ScriptedEngine:
     """An engine that plays a `Script`, or calls a function to answer."""
 
     def __init__(
-        self, script: Script | Speaker, *, settings: Script | None = None, spec: str = "scripted:memory"
+        self,
+        script: Script | Speaker,
+        *,
+        settings: Script | None = None,
+        spec: str = "scripted:memory",
+        played: Baked | None = None,
     ) -> None:
         """Make the engine.
 
@@ -52,6 +64,7 @@ class ScriptedEngine:
             script: Answers the calls. A function gives a text, or a `Reply` with its delays and faults.
             settings: With a function, the rest of what an engine is: its window, latency and clock.
             spec: Goes into `info` and messages.
+            played: How the baked checkpoint that it plays wants to be asked.
         """
         self._speaker = None if isinstance(script, Script) else script
         self._script = script if isinstance(script, Script) else settings or Script()
@@ -66,6 +79,7 @@ class ScriptedEngine:
             virtual_time=not self._script.real_time,
             max_concurrency=self._script.max_concurrency,
             guided=self._script.guided,
+            baked=played,
         )
         self.calls = Calls()
         """What runs, what ran, what was aborted."""

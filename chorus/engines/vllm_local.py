@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus import checkpoints
+from chorus.checkpoints import baked
 from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.calls import Calls
 from chorus.engines.templating import ChatTemplate
@@ -232,4 +233,5 @@ def _info(rest: str, core: Core, adapter: Adapter | None) -> EngineInfo:
         checkpoint_sha256=sha256,
         max_concurrency=int(core.config.scheduler_config.max_num_seqs),
         guided=True,
+        baked=baked.read(adapter.path if adapter else core.folder),
     )

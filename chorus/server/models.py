@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
+from chorus.checkpoints import baked
 from chorus.config import Settings
 from chorus.engines.registry import split_spec
 from chorus.errors import ConfigError
@@ -40,11 +41,7 @@ _WAYS = (
 _GATE = Way("chorus-gate", "debate", "A few voices first; all of them only where those don't agree.", gate=True)
 
 
-RUN_CARD = "run.json"
-"""Stands in the folder of a checkpoint that was baked, and marks it as such."""
-
-
-def ways(settings: Settings, baked: Sequence[str] = (), *, allow_unaudited: bool = False) -> Mapping[str, Way]:
+def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited: bool = False) -> Mapping[str, Way]:
     """Return the ways of answering by name.
 
     The gate is one of them where a calibration file says when it may close. A baked checkpoint answers in two: by
@@ -52,28 +49,33 @@ def ways(settings: Settings, baked: Sequence[str] = (), *, allow_unaudited: bool
 
     Args:
         settings: the server's.
-        baked: engine SPECs of baked checkpoints. The server's own engine may be one too.
+        checkpoints: engine SPECs of baked ones. The server's own engine may be one too.
         allow_unaudited: serve these without a legibility card that stands.
 
     Raises:
         ConfigError: one of these is no folder with a run card, is not granted to be served, or its name is taken.
+        CheckpointError: its run card can't be read.
     """
     gated = (_GATE,) if settings.calibration else ()
-    folder = _baked_folder(settings.engine)
-    own = standing(folder, allow_unaudited=allow_unaudited) if folder else Standing()
-    known = {way.id: replace(way, standing=own) for way in (*_WAYS, *gated)}
-    for spec in baked:
+    folder = _folder(settings.engine)
+    own = Standing()
+    if folder and (folder / baked.RUN_CARD).is_file():
+        own = standing(folder, allow_unaudited=allow_unaudited)
+    found = {way.id: replace(way, standing=own) for way in (*_WAYS, *gated)}
+    for spec in checkpoints:
         for one in _baked(spec, allow_unaudited):
-            if one.id in known:
+            if one.id in found:
                 raise ConfigError(f"two models would be named {one.id!r}: name the folder of {spec} otherwise")
-            known[one.id] = one
-    return MappingProxyType(known)
+            found[one.id] = one
+    return MappingProxyType(found)
 
 
 def _baked(spec: str, allow_unaudited: bool) -> tuple[Way, Way]:
-    folder = _baked_folder(spec)
-    if folder is None:
-        raise ConfigError(f"{split_spec(spec)[1]} has no {RUN_CARD}: it is no checkpoint that was baked")
+    folder = _folder(spec)
+    if folder is None or baked.read(folder) is None:
+        raise ConfigError(
+            f"{split_spec(spec)[1]} has no {baked.RUN_CARD} of an export: it is no checkpoint that was baked"
+        )
     own = standing(folder, allow_unaudited=allow_unaudited)
     alone = "A model that the chorus was baked into, in its own words."
     heard = "The same model, its inner voices heard."
@@ -83,11 +85,12 @@ def _baked(spec: str, allow_unaudited: bool) -> tuple[Way, Way]:
     )
 
 
-def _baked_folder(spec: str) -> Path | None:
-    """Return the folder of the baked checkpoint that an engine loads, or that holds the script which plays one."""
+def _folder(spec: str) -> Path | None:
+    """Return the folder of the checkpoint that an engine loads, or that holds the script which plays one, if any."""
     rest = Path(split_spec(spec)[1]).resolve()
-    folder = rest if rest.is_dir() else rest.parent
-    return folder if rest.exists() and (folder / RUN_CARD).is_file() else None
+    if not rest.exists():
+        return None
+    return rest if rest.is_dir() else rest.parent
 
 
 def way(known: Mapping[str, Way], model: str) -> Way:

@@ -109,8 +109,8 @@ def settings_for(base: Settings, way: Way, options: Options | None, library: Lib
 def _without_edges(base: Settings, way: Way) -> Settings:
     """Drop the server's own choices that a way of answering has no use for; a request's are refused, not dropped."""
     useless = {"topology"} | ({"rounds"} if way.mode != "inner" else set())
-    if way.engine:  # what confidences are worth was measured on another model
-        useless |= {"calibration", "gate"}
+    if way.engine:  # what confidences are worth was measured on another model, and its voices are its own
+        useless |= {"calibration", "gate", "personas", "positions"}
     rule = base.decision
     if way.mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
         useless.add("decision")

@@ -6,7 +6,7 @@ import pytest
 from workshop import question, write_questions
 
 from chorus import QuestionError
-from chorus.distill.questions import to_measure_on, to_train_on
+from chorus.distill.questions import tasks_of, to_measure_on, to_train_on
 
 
 def test_a_train_split_is_taken(tmp_path):
@@ -59,3 +59,8 @@ def test_training_measures_on_dev_and_never_on_test(tmp_path):
         to_measure_on(test, [question()])
     with pytest.raises(QuestionError, match="to train on are in"):
         to_measure_on(dev, [question("What is 3 + 3?", "6")])
+
+
+def test_the_ids_say_which_tasks_questions_are_of():
+    ids = ("sums/train/1", "products/train/1", "sums/train/2", "mine-7", "gym/chain/train/3")
+    assert tasks_of(question(name=name) for name in ids) == ["sums", "products", "gym/chain"]

@@ -19,6 +19,7 @@ from command_line import start
 from workshop import set_up, tiny_model
 
 from chorus import Chorus, ConfigError, checkpoints, config
+from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
 from chorus.distill import ledger, recipe, rewards
 from chorus.distill.collapse import Collapsed
@@ -26,6 +27,7 @@ from chorus.distill.files import NotWritten
 from chorus.distill.recipe import Limits, Rewards
 from chorus.distill.rewards import RewardFault
 from chorus.distill.steps import Place, collected, trained
+from chorus.distill.styles import PROMPTS
 from chorus.engines.registry import event_loop
 
 if TYPE_CHECKING:
@@ -205,6 +207,9 @@ def test_its_card_marks_it_as_baked(baked):
     assert set(found["prompts"]) == {"answer", "chorus"}
     assert found["weights"]["checkpoint"] == checkpoints.fingerprint(baked.folder("export"))
     assert set(found["made_by"]) == {"collect", *TRAINED}
+    assert found["made_by"]["rl"]["metrics"]["rollout_tokens"] > 0
+    assert found["tasks"] == ["sums"]
+    assert asking.read(baked.folder("export")).prompts == PROMPTS
     told = (baked.folder("export") / "README.md").read_text()
     assert "The Skeptic" in told
     assert "| rl | 4 |" in told

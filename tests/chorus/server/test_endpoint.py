@@ -12,6 +12,8 @@ import pytest
 from cards import a_card
 from serving import SCRIPT, serving, sse
 
+from personas import Library
+
 pytest.importorskip("fastapi")
 
 from chorus.checkpoints.legibility import CARD
@@ -138,10 +140,19 @@ class TestChat:
 
 
 def baked(folder, grant):
-    """The SPEC of a checkpoint that a script plays, with a card of this grant, or with none."""
+    """The SPEC of a checkpoint that a script plays, with a legibility card of this grant, or with none."""
     folder.mkdir()
-    (folder / "run.json").write_text("{}")
-    (folder / "script.yaml").write_text("{real_time: true, default: {text: 'Answer: 55'}}")
+    run_card = {
+        "prompts": {"answer": "ONE VOICE", "chorus": "AS A CHORUS"},
+        "cast": [card.model_dump(mode="json") for card in Library.builtin().select("skeptic,estimator")],
+        "rounds": 1,
+        "detail": "brief",
+    }
+    (folder / "run.json").write_text(json.dumps(run_card))
+    (folder / "script.yaml").write_text(
+        "{real_time: true, turns: [{contains: ONE VOICE, text: 'Answer: 55'},"
+        " {contains: AS A CHORUS, text: 'The Skeptic: It is 54.\nAnswer: 54'}], default: {text: 'Answer: 1'}}"
+    )
     if grant:
         (folder / CARD).write_text(a_card(folder, grant).text())
     return f"scripted:{folder}/script.yaml"
@@ -149,13 +160,13 @@ def baked(folder, grant):
 
 class TestBaked:
     def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
-        """It answers by itself, or with its inner voices heard, on its own engine."""
+        """It answers by itself, or with its inner voices heard, on its own engine, by the prompts it was trained on."""
         spec = baked(tmp_path / "wise-135m", "full")
         with serving(tmp_path, "--baked", spec) as server, server.client() as http:
             listed = http.get("/v1/models").json()["data"]
             assert [one["id"] for one in listed[-2:]] == ["wise-135m", "wise-135m-inner"]
             assert [one.get("grant") for one in listed[-3:]] == [None, "full", "full"]
-            for model, said in (("chorus", "56"), ("wise-135m", "55")):
+            for model, said in (("chorus", "56"), ("wise-135m", "55"), ("wise-135m-inner", "54")):
                 whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
                 assert whole["choices"][0]["message"]["content"] == said
                 assert whole["model"] == model
@@ -164,7 +175,7 @@ class TestBaked:
         from command_line import run
 
         ran = run("serve", "--port", "0", "--no-store", "--baked", f"hf:{tmp_path}", cwd=tmp_path)
-        assert (ran.code, "has no run.json" in ran.err) == (2, True)
+        assert (ran.code, "has no run.json of an export" in ran.err) == (2, True)
 
     def test_one_without_a_card_that_stands_is_served_only_when_told_to(self, tmp_path):
         from command_line import run
