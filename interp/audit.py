@@ -13,6 +13,7 @@ import datetime
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from interp import drift, graph, verdicts
 from interp.activations import in_batches, pooled
 from interp.attribution import eap_ig
 from interp.bridge import Lens
-from interp.errors import LensError
+from interp.errors import LensError, NoShift
 from interp.faithfulness import behaviours, random_circuits, stability
 from interp.graph import strongest
 from interp.pairs import Pairs, behaviour
@@ -99,9 +100,7 @@ def audit(
         discover(subject, persona, config, work, report)
     opened = _once(work / "opened.json", lambda: {"at": _now()})["at"]
     found = {
-        persona: _once(
-            work / f"{persona}.test.json", lambda p=persona: _dump(test(subject, p, config, work, base, report))
-        )
+        persona: _once(work / f"{persona}.test.json", partial(test, subject, persona, config, work, base, report))
         for persona in config.personas
     }
     personas = {
@@ -171,8 +170,8 @@ def vector_at(lens: Lens, persona: str, pairs: Pairs, chosen: Pairs, config: Con
 
 def test(
     subject: Subject, persona: str, config: Config, work: Path, base: Subject | None, report: Report
-) -> dict[str, Measured]:
-    """Open the test split for one persona, and measure what the verdict is made from."""
+) -> dict[str, Any]:
+    """Open the test split for one persona, and return what the verdict is made from, each a `Measured`, for a file."""
     lens, seed = subject.lens, config.seed
     pairs = subject.pairs(persona, "test", config.test)
     vector, circuit = Vector.load(work / f"{persona}.vector.json"), graph.load(work / f"{persona}.circuit.json")
@@ -203,8 +202,11 @@ def test(
     figures["faithfulness"] = _faithfulness(lens, pairs, kept, config, report)
     if base is not None:
         report(f"{persona}: what training changed")
-        figures["residual"] = _residual(subject, base, pairs, kept, config, report)
-    return figures
+        try:
+            figures["residual"] = _residual(subject, base, pairs, kept, config, report)
+        except NoShift as unmoved:
+            report(f"{persona}: {unmoved}")
+    return {name: figure.model_dump(mode="json") for name, figure in figures.items()}
 
 
 def _faithfulness(lens: Lens, pairs: Pairs, kept: Tensor, config: Config, report: Report) -> Measured:
@@ -305,10 +307,6 @@ def _questions(pairs: Pairs) -> list[str]:
 def _ends(values: Sequence[float] | np.ndarray[Any, Any]) -> tuple[float, float]:
     low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])
     return float(low), float(high)
-
-
-def _dump(figures: dict[str, Measured]) -> dict[str, Any]:
-    return {name: figure.model_dump(mode="json") for name, figure in figures.items()}
 
 
 def _fix(subject: Subject, base: Subject | None, config: Config, work: Path) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from interp.activations import Report, in_batches, pooled
 from interp.bridge import Lens
-from interp.errors import LensError
+from interp.errors import LensError, NoShift
 from interp.faithfulness import faithfulness, random_circuits
 from interp.pairs import Pairs, behaviour
 from interp.patching import run_cut
@@ -167,7 +167,7 @@ def residual(
         report: is told when memory runs out.
 
     Raises:
-        LensError: the models differ in shape, or behaviour didn't shift.
+        LensError: the models differ in shape. NoShift: the behaviour is as it was.
     """
     _check_alike(base, baked)
     rivals = (
@@ -189,7 +189,7 @@ def residual(
     before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
     shift = mean_of(torch.tensor(after - before), pairs.groups, seed)
     if abs(shift.value) < NO_SHIFT:
-        raise LensError(f"the behaviour shifted by {shift.value:.1g} nats a token: there is no shift to explain")
+        raise NoShift(f"the behaviour shifted by {shift.value:.1g} nats a token: there is no shift to explain")
     recovered = rest - nothing[:, None]
     sums = _sums(np.column_stack([after - before, recovered]), pairs.groups, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -208,12 +208,12 @@ def draw(checkpoints: Sequence[Checkpoint], path: Path) -> None:
     FigureCanvasAgg(figure)
     over_time, against = figure.subplots(1, 2)
     steps = [each.step for each in checkpoints]
-    for name, value, interval in (
-        ("accuracy", lambda c: c.accuracy.value, lambda c: c.accuracy.interval),
-        ("unexplained residual", lambda c: c.residual.share, lambda c: c.residual.interval),
-    ):
-        middle = [value(each) for each in checkpoints]
-        ends = [interval(each) for each in checkpoints]
+    curves = {
+        "accuracy": [each.accuracy for each in checkpoints],
+        "unexplained residual": [Figure(each.residual.share, each.residual.interval) for each in checkpoints],
+    }
+    for name, points in curves.items():
+        middle, ends = [point.value for point in points], [point.interval for point in points]
         over_time.plot(steps, middle, marker="o", label=name)
         over_time.fill_between(steps, [low for low, _ in ends], [high for _, high in ends], alpha=0.2)
     over_time.set_xlabel("training step")

@@ -13,6 +13,10 @@ class UnknownArchitecture(LensError):
     """The model's residual stream is not the sum of parts that a circuit is drawn over."""
 
 
+class NoShift(LensError):
+    """Training left a behaviour as it was: there is nothing of which a share could be explained."""
+
+
 class HookMissed(LensError):
     """A hook was set and the model never came by: what it would have measured or changed did not happen."""
 

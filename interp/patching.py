@@ -41,7 +41,7 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
     def rewired(stream: Tensor, readers: slice, heard: int) -> Tensor:
         """Return the stream as each reader hears it, (B, T, readers, D)."""
         mine = cut[:, :heard, readers].expand(batch, -1, -1).transpose(1, 2)
-        heard_anew = torch.bmm(mine, changes[:, :heard].flatten(2)).unflatten(2, (tokens, width))
+        heard_anew = torch.bmm(mine, changes[:, :heard].flatten(2)).reshape(batch, -1, tokens, width)
         return stream.unsqueeze(2) + heard_anew.transpose(1, 2)
 
     def before_attention(layer: int) -> Hook:

@@ -241,10 +241,7 @@ def influence(
         told, active, moved = [], [], []
         for name in names:
             own = pairs[name]
-            up, down = (
-                _run(lens, own, hook, [(vector.hook, lambda stream, by=sign * direction: stream + by)])
-                for sign in (1.0, -1.0)
-            )
+            up, down = (_run(lens, own, hook, [(vector.hook, _adding(sign * direction))]) for sign in (1.0, -1.0))
             told.append(float((up.behaviour - down.behaviour).sum()) / 2 / len(own))
             goal = late[name].to(direction)
             change = (up.stream - down.stream) / 2 - direction
@@ -305,6 +302,10 @@ def _run(lens: Lens, pairs: Pairs, hook: str, edits: list[tuple[str, Hook]]) -> 
     kept: list[Tensor] = []
     logits = lens.run(pairs.corrupt, [*edits, (hook, lambda stream: kept.append(stream))])
     return _Run(behaviour(logits, pairs.corrupt, pairs.weights), kept[0], torch.log_softmax(logits.float(), dim=-1))
+
+
+def _adding(direction: Tensor) -> Hook:
+    return lambda stream: stream + direction
 
 
 def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:

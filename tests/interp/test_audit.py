@@ -100,6 +100,14 @@ def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     assert card.base
 
 
+def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
+    model, work, _ = seen
+    for name in ("planted.vector.json", "planted.circuit.json"):
+        (tmp_path / name).write_text((work / name).read_text())
+    card = audit(model, CONFIG, tmp_path, depth="quick", base=model)
+    assert "residual" not in card.personas["planted"].figures
+
+
 def test_the_report_says_what_the_card_says(seen, tmp_path):
     _, _, card = seen
     text = card_report.write(card, tmp_path).read_text()

@@ -10,7 +10,7 @@ import torch
 from interp import drift, planted
 from interp.bridge import Lens
 from interp.drift import Checkpoint, Figure
-from interp.errors import LensError
+from interp.errors import LensError, NoShift
 from interp.faithfulness import random_circuits
 from interp.recovery import truth_of
 from interp.vectors import Vector
@@ -56,7 +56,7 @@ def test_half_a_circuit_leaves_a_residual(plant, base, baked, pairs):
 
 
 def test_without_a_shift_there_is_no_share(base, pairs):
-    with pytest.raises(LensError, match="no shift"):
+    with pytest.raises(NoShift, match="no shift"):
         drift.residual(base, base, pairs, base.wiring.possible)
 
 
