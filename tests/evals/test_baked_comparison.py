@@ -11,6 +11,7 @@ pytest.importorskip("scipy")
 
 from command_line import Command
 
+from chorus import checkpoints
 from chorus.errors import ConfigError, QuestionError
 from evals import run, samples
 from evals.baked import arms, cost, reading, report, study, systems, table
@@ -302,6 +303,17 @@ def test_what_was_read_once_is_not_read_again(tmp_path, monkeypatch):
     (folder / "model.safetensors").write_bytes(b"others")
     reading.read(folder, tmp_path / "reading.json")
     assert len(times) == 2
+
+
+@pytest.mark.model
+def test_the_embedded_model_reads_prose_more_easily_than_its_words_in_the_wrong_order(monkeypatch, tmp_path):
+    pytest.importorskip("transformers")
+    prose = reading.page()[:2]
+    turned = [" ".join(reversed(paragraph.split())) for paragraph in prose]
+    monkeypatch.setattr(reading, "page", lambda: [*prose, *turned])
+    losses = reading.read(checkpoints.resolve("smollm2-135m"), tmp_path / "reading.json")
+    assert [loss.tokens for loss in losses[:2]] == pytest.approx([loss.tokens for loss in losses[2:]], rel=0.1)
+    assert 1 < reading.perplexity(losses[:2]) < 100 < reading.perplexity(losses[2:])
 
 
 def test_tokens_a_right_answer():
