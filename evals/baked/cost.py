@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from evals.baked.arms import Arm
 from evals.outcomes import Outcome
@@ -35,7 +36,7 @@ def spent(arm: Arm) -> Spent:
     """Return what an arm cost. Plain GRPO needs no debates, so none are charged to it."""
     made = arm.card["made_by"]
     steps = [step for step in made if step != "collect" or arm.role != "plain GRPO"]
-    debates = made["collect"] if "collect" in steps else {"seconds": 0.0, "metrics": {}}
+    debates: dict[str, Any] = made["collect"] if "collect" in steps else {"seconds": 0.0, "metrics": {}}
     figures = debates["metrics"]
     read = figures.get("prompt_tokens", 0) - figures.get("cached_tokens", 0)
     return Spent(

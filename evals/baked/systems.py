@@ -6,7 +6,7 @@ prompt inside, and as the chorus that the debates were collected with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ def alone(suite: Suite, questions: int) -> Suite:
     )
 
 
-def _suite(engine: str, systems: Sequence[System], asking: Asking) -> Suite:
+def _suite(engine: str, systems: Iterable[System], asking: Asking) -> Suite:
     return Suite(
         name="baked",
         engine=engine,
