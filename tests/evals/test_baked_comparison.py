@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import warnings
 
 import pytest
 
@@ -20,7 +22,6 @@ from evals.baked.systems import BASE, CHORUS, DRAWN, INNER, Asking
 from personas import Library
 
 pytestmark = [
-    pytest.mark.usefixtures("no_other_plugins"),
     pytest.mark.timeout(600),
     # Inspect's own: it retries by an old name, and leaves what it opened to the garbage collector.
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
@@ -118,7 +119,10 @@ def house(tmp_path):
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
-    """The folder of a distillation whose comparison was held; its table lies in `eval`."""
+    """The folder of a distillation whose comparison was held; its table lies in `eval`.
+
+    Held once for the tests that look at it, without other plugins of Inspect's, as in `no_other_plugins`.
+    """
     from inspect_ai._util import entrypoints
 
     import evals.registered  # noqa: F401 - found by its entry point otherwise
@@ -129,7 +133,10 @@ def held(tmp_path_factory):
         path, unfinished = compared(house).hold(command="chorus eval baked")
     assert path == house / "eval" / "baked.md"
     assert not unfinished
-    return house
+    yield house
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 def rows_of(house):
