@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -182,5 +183,5 @@ class Rules(RuleBasedStateMachine):
             self._fair(request.id)
 
 
-TestRules = Rules.TestCase
+TestRules = pytest.mark.timeout(300)(Rules.TestCase)  # an end by the clock would pass for a rule that was broken
 TestRules.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

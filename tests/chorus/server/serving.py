@@ -22,14 +22,14 @@ START_S = 120.0
 SCRIPT = {
     "real_time": True,
     "turns": [
-        {"turn": "1.skeptic", "text": "Seven sevens are 49, and some more. Answer: 54", "confidence": 0.5},
-        {"turn": "1.formalist", "text": "70 less 14 is 56, <b>surely</b>. Answer: 56", "confidence": 0.9},
-        {"turn": "2.skeptic", "text": "My 54 had no ground. Answer: 56", "confidence": 0.9},
+        {"turn": "1.skeptic", "text": "Seven sevens are 49, and some more. Answer: 54", "confidence": 0.25},
+        {"turn": "1.formalist", "text": "70 less 14 is 56, <b>surely</b>. Answer: 56", "confidence": 0.45},
+        {"turn": "2.skeptic", "text": "My 54 had no ground. Answer: 56", "confidence": 0.45},
     ],
-    "default": {"text": "Answer: 56", "confidence": 0.8},
+    "default": {"text": "Answer: 56", "confidence": 0.4},
     "latency": {"first": 0.02, "per_token": 0.005},
 }
-"""Three voices; the skeptic changes its mind."""
+"""Three voices; the skeptic changes its mind. None is so sure that the others would not be waited for."""
 
 CAST = "skeptic,estimator,formalist"
 
