@@ -10,7 +10,7 @@ from chorus.record import events, transcript
 from chorus.replay import redecide, replayed
 from personas import Library, PersonaError
 
-SPLIT = {"*.skeptic": {"text": "Answer: 54", "confidence": 0.99}, "*": {"text": "Answer: 56", "confidence": 0.5}}
+SPLIT = {"*.skeptic": {"text": "Answer: 54", "confidence": 0.99}, "*": {"text": "Answer: 56", "confidence": 0.4}}
 
 
 def record(script=SPLIT, of=None, **more):
