@@ -85,7 +85,7 @@ def test_what_it_tells_to_run_runs(tmp_path):
     ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "<svg" in (tmp_path / "graph.svg").read_text("utf-8")
-    assert "[2.gardener]" in ran.stdout
+    assert "[1.gardener]" in ran.stdout
     assert len((tmp_path / "records.jsonl").read_text("utf-8").splitlines()) == 1
 
 

@@ -42,6 +42,11 @@ def settings_options(command: F) -> F:
             help="plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge, synthesis.",
         ),
         click.option(
+            "--early-stop/--no-early-stop",
+            default=None,
+            help="End a vote once the votes to come can't change it.  [yes]",
+        ),
+        click.option(
             "--stop-error", type=float, help="End a vote early at this risk of being wrong.  [0: only when sure]"
         ),
         click.option(
