@@ -52,7 +52,8 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
     decide.rule(rule)  # whether there is one
     if rule != answer.decision.rule and (why := _cut_short(answer)):
         raise RecordError(
-            f"{answer.id} was cut short ({why}): it can't be decided by another rule than its own, unless it is held again with --no-early-stop"
+            f"{answer.id} was cut short ({why}): it can't be decided by another rule than its own; "
+            "--no-early-stop hears everybody out"
         )
     again = answer.model_copy(update={"plan": answer.plan.model_copy(update={"decision": rule})})
     needs = _lacking(again)
