@@ -167,8 +167,6 @@ async def test_what_memory_cant_hold_is_one_error_and_leaves_no_process(options,
         await open_engine(f"vllm:{MODEL}", **options)
     assert "engine option" in str(refused.value), "it says what to change"
     assert "Traceback" not in str(refused.value)
-    log = Path(str(refused.value).partition("vLLM's log: ")[2].partition(")")[0])
-    assert "memory" in log.read_text(), "it says where more can be read"
     for _ in range(100):
         if not children() - before:
             break

@@ -208,6 +208,15 @@ async def test_a_checkpoint_that_cant_be_used_is_named(tmp_path, replaced, wrong
     assert str(folder) in str(refused.value)
 
 
+@vllm
+async def test_too_little_memory_is_told_with_a_remedy(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where the log is kept
+    with pytest.raises(EngineError, match=r"too little memory for its KV cache: .*Raise the engine option") as refused:
+        await open_engine(f"vllm:{MODEL}", kv_cache_memory_bytes=1 << 20)
+    log = Path(str(refused.value).partition("vLLM's log: ")[2].partition(")")[0])
+    assert "No available memory" in log.read_text()
+
+
 # A model without a chat template, with an adapter, where prompts are cut in chunks
 
 
