@@ -46,6 +46,7 @@ def needs_extra(command: F) -> F:
 @click.option(
     "--size", "sizes", metavar="SYSTEM=N", multiple=True, help="Weights of a system's model, for --against size."
 )
+@click.option("--drafts", is_flag=True, help="Votes of 1, 2, … of one system's stored first drafts, taken again.")
 @click.option("--floor", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Accuracy of guessing.  [0]")
 @click.option("--draws", type=click.IntRange(20), default=500, show_default=True, help="Bootstrap draws.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -59,6 +60,7 @@ def scaling(
     systems: str,
     tasks: str,
     sizes: tuple[str, ...],
+    drafts: bool,
     floor: float,
     draws: int,
     seed: int,
@@ -71,9 +73,12 @@ def scaling(
     """
     from evals.scaling import points, report, study
 
-    measured = points.read(results, against, systems=systems, tasks=tasks, sizes=_sizes(sizes))
+    measured = points.read(results, against, systems=systems, tasks=tasks, sizes=_sizes(sizes), drafts=drafts)
     studies = study.studies(measured, floor=floor, seed=seed, draws=draws)
     command = f"chorus eval scaling {results.name} --against {against} --floor {floor:g} --draws {draws}"
+    command += f" --systems '{systems}'" if systems != "*" else ""
+    command += f" --tasks '{tasks}'" if tasks != "*" else ""
+    command += " --drafts" if drafts else ""
     path = report.write(measured, studies, against, out, command=command, seed=seed, name="scaling")
     click.echo(path.read_text("utf-8"))
     return 0 if study.best(studies) else UNFINISHED

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from chorus.errors import ConfigError, RecordError
 from chorus.types import Frozen
-from evals import outcomes
+from evals import outcomes, resample
 from evals.outcomes import Outcome
 from evals.scaling.curves import Point
 
@@ -70,6 +70,7 @@ def read(
     systems: str = "*",
     tasks: str = "*",
     sizes: Mapping[str, float] | None = None,
+    drafts: bool = False,
 ) -> Measured:
     """Return the points of a results file.
 
@@ -79,19 +80,30 @@ def read(
         systems: glob on the systems to take; they should differ in nothing but the scale.
         tasks: glob on the tasks to take.
         sizes: for the scale `size`, the weights of each system's model.
+        drafts: whether the points are votes of 1, 2, … of one system's stored first drafts, instead of systems.
 
     Raises:
         RecordError: a line is neither; names it. Or more answers are right than there are.
-        ConfigError: nothing is left, a size is missing, or no question was put to all systems.
+        ConfigError: nothing is left, a size is missing, no question was put to all systems, or drafts are wanted of
+            several systems or of counts alone.
     """
     rows = _rows(path)
+    if rows is not None and drafts:
+        raise ConfigError(f"{path} holds counts: there are no drafts in it to vote again")
     if rows is not None:
         points = sorted((Point(row.x, row.right, row.of, row.name) for row in rows), key=lambda point: point.x)
         return Measured(tuple(points))
     kept = [one for one in outcomes.read(path) if fnmatch(one.system, systems) and fnmatch(one.task, tasks)]
     if not kept:
         raise ConfigError(f"{path} holds no outcome of a system like {systems!r} on a task like {tasks!r}")
-    return _measured(kept, scale, sizes or {})
+    return _measured(_again(kept) if drafts else kept, scale, sizes or {})
+
+
+def _again(kept: Sequence[Outcome]) -> list[Outcome]:
+    """Return the votes of 1, 2, … first drafts of a system."""
+    if several := sorted({one.system for one in kept})[1:]:
+        raise ConfigError(f"votes are taken again of one system's drafts: {', '.join(several)} is there too")
+    return [vote for k in range(1, resample.most(kept) + 1) for vote in resample.votes(kept, k)]
 
 
 def _measured(kept: Sequence[Outcome], scale: Scale, sizes: Mapping[str, float]) -> Measured:

@@ -179,6 +179,27 @@ def test_what_cant_be_compared_is_refused(tmp_path):
         points.read(path, "personas", systems="c")
 
 
+def test_the_drafts_of_one_system_are_votes_of_any_size(tmp_path):
+    """Three drafts of which one is right: a vote of one is right a third of the time, the others never."""
+    drafted = outcome("vote", "q", False).model_copy(
+        update={
+            "answers": ("5", "6"),
+            "right": 0,
+            "side": 1,
+            "drafts": tuple(
+                Draft(turn=f"1.s{at}", round=1, seat=f"s{at}", persona="p", side=side, confidence=0.5)
+                for at, side in enumerate((0, 1, 1))
+            ),
+        }
+    )
+    path = saved(tmp_path, [drafted])
+    found = points.read(path, "personas", drafts=True).points
+    assert [(p.x, p.name) for p in found] == [(k, f"vote · {k} of its drafts, resampled") for k in (1, 2, 3)]
+    assert (found[0].right, found[2].right) == (pytest.approx(1 / 3), 0)
+    with pytest.raises(ConfigError, match="one system's drafts: w is there too"):
+        points.read(saved(tmp_path, [drafted, outcome("w", "q", True)]), "personas", drafts=True)
+
+
 @pytest.mark.parametrize(
     ("line", "fault"),
     [('{"x": 0, "right": 1, "of": 2}', "row 2: x"), ('{"x": 2, "right": 3, "of": 2}', "row 2: 3 right answers of 2")],

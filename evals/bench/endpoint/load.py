@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import statistics
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -29,22 +29,21 @@ Row = Sequence[Any]
 
 
 async def overhead(requests: int) -> list[Row]:
-    """What a request costs over the engine call in it, which takes no time here."""
+    """What a request costs over the engine call in it, which takes no time here; and what any answer costs."""
     async with serving(AT_ONCE, "--no-store") as (server, http):
-        walls = []
-        for number in range(requests + 50):
-            if number == 50:  # the first ones warm up
-                before = server.cpu_s()
-            began = time.perf_counter()
-            (await http.post("/v1/chat/completions", json={"model": "chorus-solo", **ASKED})).raise_for_status()
-            walls.append(1000 * (time.perf_counter() - began))
-        cpu = 1000 * (server.cpu_s() - before) / requests
-        ranked = sorted(walls[50:])
-        return [
-            ("chorus-solo, wall over an engine that takes no time, p50", f"{statistics.median(ranked):.1f} ms", "3 ms"),
-            ("the same, p99", f"{_at(ranked, 0.99):.1f} ms", "10 ms"),
-            ("the same, CPU of the server, mean", f"{cpu:.1f} ms", "–"),
-        ]
+        body = {"model": "chorus-solo", **ASKED}
+        walls, cpu = await _one_by_one(lambda: http.post("/v1/chat/completions", json=body), server, requests)
+        bare, least = await _one_by_one(lambda: http.get("/health"), server, requests)
+    return [
+        ("chorus-solo, wall over an engine that takes no time, p50", f"{statistics.median(walls):.1f} ms", "3 ms"),
+        ("the same, p99", f"{_at(walls, 0.99):.1f} ms", "10 ms"),
+        ("the same, CPU of the server, mean", f"{cpu:.1f} ms", "–"),
+        (
+            "`/health` of the same server, which does nothing: wall p50 and p99, CPU",
+            f"{statistics.median(bare):.1f} ms, {_at(bare, 0.99):.1f} ms, {least:.1f} ms",
+            "–",
+        ),
+    ]
 
 
 async def held(debates: int) -> list[Row]:
@@ -88,7 +87,7 @@ async def on_vllm(questions: int, model: str) -> list[Row]:
             solo = Chorus(noting, personas=CAST, mode="solo", max_tokens=32)
             await asyncio.gather(*(solo.aask(question) for question in asked))
         bare, by_way = [], []
-        async with serving(spec, "--no-store", "--max-tokens", "32") as (_, http):
+        async with serving(spec, "--no-store", "--max-tokens", "32", "--calls-at-once", "2048") as (_, http):
             for _ in range(3):
                 vllm.reset()
                 bare.append(await replay(vllm.url, model, noting.calls, None))
@@ -113,6 +112,20 @@ async def on_vllm(questions: int, model: str) -> list[Row]:
         ),
         ("throughput over the bare client's, median of 3 pairs", spread, "1"),
     ]
+
+
+async def _one_by_one(
+    ask: Callable[[], Awaitable[httpx.Response]], server: Server, requests: int
+) -> tuple[list[float], float]:
+    """Return what requests took, ranked, and the mean of the server's CPU for one, both in ms."""
+    walls = []
+    for number in range(requests + 50):
+        if number == 50:  # the first ones warm up
+            before = server.cpu_s()
+        began = time.perf_counter()
+        (await ask()).raise_for_status()
+        walls.append(1000 * (time.perf_counter() - began))
+    return sorted(walls[50:]), 1000 * (server.cpu_s() - before) / requests
 
 
 async def _solo(http: httpx.AsyncClient, question: str) -> None:
