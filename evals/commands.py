@@ -139,6 +139,7 @@ def questions(task: str, split: Split, count: int, out: Path | None) -> int:
 @click.option("--budget", type=click.IntRange(1), help="Computed tokens a question that its votes are cut down to.")
 @click.option("--calibration", metavar="FILE", help="Show what it would have made of a system's drafts, its gate too.")
 @click.option("--calibrated", metavar="SYSTEM", default="chorus", show_default=True, help="Which system's.")
+@click.option("--adaptive", metavar="SYSTEM", help="Show where sampling one at a time would have stopped, and at what.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
 def report(
     results: tuple[Path, ...],
@@ -147,6 +148,7 @@ def report(
     budget: int | None,
     calibration: str | None,
     calibrated: str,
+    adaptive: str | None,
     seed: int,
 ) -> int:
     """Write a report with plots on the outcomes in RESULTS (results.jsonl)."""
@@ -162,6 +164,7 @@ def report(
         known, tried = load(calibration), [one for one in rows if one.system == calibrated]
         rows += resample.calibrated(tried, known) if known.voice else []
         rows += resample.gated(tried, known, Library.builtin()) if known.gate else []
+    rows += resample.adaptive([one for one in rows if one.system == adaptive]) if adaptive else []
     click.echo(verdict.write(rows, out, against=against, budget=budget, seed=seed))
     return 0
 

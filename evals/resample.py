@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,6 +19,7 @@ from chorus.debate.calibration import Calibration
 from chorus.errors import RecordError
 from chorus.types import Signals, Turn
 from evals import compare, gating, recount, stats
+from evals.adaptive import SURE, stands
 from evals.outcomes import Draft, Outcome
 from evals.stats import Interval
 from personas import Library
@@ -87,6 +89,29 @@ def within(outcomes: Sequence[Outcome], budget: int, *, power: float = WEIGHTED)
         prefixes = [drafts[:size] for size in range(1, len(drafts) + 1)]
         fits = [one for one in prefixes if sum(draft.computed_tokens for draft in _paid(one, drafts)) <= budget]
         found.append(_again(outcome, (fits or prefixes)[-1 if fits else 0], recount.turns(outcome), name, power))
+    return found
+
+
+def adaptive(outcomes: Sequence[Outcome], *, sure: float = SURE, power: float = WEIGHTED) -> list[Outcome]:
+    """Return the votes of adaptive self-consistency: drafts in the order in which they were drawn, until one stands.
+
+    Drafts that were drawn with the same seed are the ones that it would have drawn (`evals.adaptive`, one at a time).
+
+    Args:
+        outcomes: of self-consistency.
+        sure: probability that the majority stands at which it stops.
+        power: of the confidence that votes weigh.
+    """
+    name, found = f"{_named(outcomes)} · adaptive, resampled", []
+    for outcome in outcomes:
+        drawn: list[Draft] = []
+        votes: Counter[int] = Counter()
+        for one in _drafts(outcome, 1):
+            drawn.append(one)
+            votes.update([] if one.side is None else [one.side])
+            if stands(sorted(votes.values(), reverse=True)) >= sure:
+                break
+        found.append(_again(outcome, drawn, recount.turns(outcome), name, power))
     return found
 
 

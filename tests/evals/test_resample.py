@@ -54,6 +54,17 @@ def test_a_budget_takes_drafts_in_the_order_in_which_they_were_drawn():
     assert resample.within(SAMPLES[:1], 1)[0].calls == 1, "one draft there must be"
 
 
+def test_sampling_one_at_a_time_stops_once_the_majority_stands():
+    """Four alike: Beta(5, 1) lies above one half with 1 - 2^-5 = .97. One of them against it, and all seven are drawn."""
+    alike = debate(*(draft(f"v{at}", 0) for at in range(7)))
+    split = debate(*(draft(f"v{at}", at % 2) for at in range(7)))
+    stopped, went_on = resample.adaptive([alike]), resample.adaptive([split])
+    assert [draft.seat for draft in stopped[0].drafts] == ["v0", "v1", "v2", "v3"]
+    assert stopped[0].side == alike.side
+    assert len(went_on[0].drafts) == 7
+    assert stopped[0].system.endswith("adaptive, resampled")
+
+
 def test_who_finds_nothing_in_the_cache_pays_for_it():
     """Without the voice that read the prompt, the next one has to: it isn't had for nothing."""
     (alone,) = resample.cast([debate(draft("a", 0), draft("b", 1, cached_tokens=40))], {"b"})
