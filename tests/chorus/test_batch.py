@@ -14,7 +14,7 @@ import pytest
 from command_line import COMMAND, Ran, run, start
 
 from chorus import Chorus, ConfigError, EngineError, QuestionError, RecordError
-from chorus.batch import Summary, _only_writer, debate_file, read_questions
+from chorus.batch import Summary, debate_file, only_writer, read_questions
 from chorus.engines.base import Request
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
@@ -319,7 +319,7 @@ async def test_two_runs_never_write_one_output(questions, records):
 
 def test_the_right_to_write_is_given_back(records):
     for _ in range(2):
-        with _only_writer(records):
+        with only_writer(records):
             pass
 
 
