@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,9 @@ LOCAL_STORE_BYTES = 256 << 20
 SHARE_OF_CPU = 0.1
 """What a worker books of a CPU. Its engine computes on a GPU or elsewhere, and where a node has died the others must
 have room for its workers."""
+
+CONNECT_S = 5.0
+"""How long a cluster's head may take to accept a connection."""
 
 MAX_BLOCK = 32
 """Questions handed out together, at most."""
@@ -126,6 +130,8 @@ class _Holder:
 def _connect(address: str) -> None:
     """Join a cluster, or start one. Raises ConfigError."""
     ray = _ray()
+    if address not in ("auto", "local"):
+        _knock(address)
     started = {"object_store_memory": LOCAL_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started)
@@ -135,6 +141,17 @@ def _connect(address: str) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+
+def _knock(address: str) -> None:
+    """Raise ConfigError where nobody listens: Ray itself would try for long."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigError(f"{address!r} is no address of a Ray cluster: write HOST:PORT, auto or local")
+    try:
+        socket.create_connection((host, int(port)), CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"there is no Ray cluster at {address!r}: {error}") from error
 
 
 def _ray() -> Any:

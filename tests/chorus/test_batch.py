@@ -240,6 +240,13 @@ async def test_a_faulty_line_is_named_before_anything_is_asked(records, line, pr
     assert not records.exists()
 
 
+async def test_a_line_that_says_the_same_again_counts_once(records):
+    oracle = Oracle()
+    summary = await oracle.hold(ask_for("abab"), records)
+    assert (summary.total, summary.complete) == (2, True)
+    assert held(records) == ["a", "b"]
+
+
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_a_file_without_questions_is_refused(content):
     Path("in.jsonl").write_text(content)

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from command_line import run, start
+from command_line import start
 
 from chorus import Settings
 from chorus.cluster.on_ray import RayFleet
@@ -20,6 +20,10 @@ from chorus.record import transcript
 
 CAST = "skeptic,formalist"
 SCRIPT = "real_time: true\nlatency: {first: 0.1, jitter: 0.5}\ndefault: {text: 'Answer: 56', confidence: 0.9}\n"
+
+
+# Ray has warnings of its own.
+pytestmark = pytest.mark.filterwarnings("default")
 
 
 def test_without_ray_the_install_line_is_named(monkeypatch):
@@ -39,7 +43,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def cluster():
     """Two nodes of one CPU on this machine; tests take the second and bring another."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # else workers stand back behind whatever else the machine does
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
@@ -109,15 +113,13 @@ def kill_a_worker() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(120)
-@pytest.mark.filterwarnings("default")
+@pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_loses_no_question(cluster):
     hold(cluster, kill_a_worker)
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(120)
-@pytest.mark.filterwarnings("default")
+@pytest.mark.timeout(600)
 def test_a_node_that_is_killed_loses_no_question(cluster):
     hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
     cluster.second = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
@@ -129,7 +131,7 @@ def run_command(address: str, *more: str, out: str = "out") -> subprocess.Popen[
 
 
 def until_written(out: str, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while not list(Path(out).glob("part-*")):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until, "no shard was written"
@@ -137,7 +139,7 @@ def until_written(out: str, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster):
     ids = ask_for(160)
     driver = run_command(cluster.address)
@@ -156,7 +158,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster):
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_cluster_for_one_run_is_started_and_ended_by_ctrl_c(folder):
     ids = ask_for(120)
     driver = run_command("local", "--workers", "1", out="out.parquet")
@@ -173,15 +175,17 @@ def test_a_cluster_for_one_run_is_started_and_ended_by_ctrl_c(folder):
 
 
 @pytest.mark.ray
-def test_where_no_cluster_is_the_address_is_named(folder):
-    ask_for(1)
-    done = run("debate", "in.jsonl", "out", "--ray", "127.0.0.1:1", "--engine", "scripted:s.yaml")
-    assert done.code == 2
-    assert "there is no Ray cluster at '127.0.0.1:1'" in done.err
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("127.0.0.1:1", "there is no Ray cluster at '127.0.0.1:1': .*refused"), ("here", "'here' is no address of a Ray")],
+)
+def test_where_no_cluster_is_the_address_is_named(address, told):
+    with pytest.raises(ConfigError, match=told), RayFleet(address, Settings()):
+        pass
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ask_for(1)
     with (
