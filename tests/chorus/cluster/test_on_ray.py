@@ -43,7 +43,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def cluster():
     """Two nodes of one CPU on this machine; tests take the second and bring another."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_worker_niceness"] = "0"  # else workers stand back behind whatever else the machine does
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name: else workers stand back behind all others)
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
