@@ -7,7 +7,7 @@ server's base URL, which never holds a user or a password.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -41,7 +41,8 @@ class EndpointSeries(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield each series with its values now."""
-        for kind, names in ((GaugeMetricFamily, _GAUGES), (CounterMetricFamily, _COUNTERS)):
+        kinds: tuple[tuple[Any, dict[str, str]], ...] = ((GaugeMetricFamily, _GAUGES), (CounterMetricFamily, _COUNTERS))
+        for kind, names in kinds:
             for name, help in names.items():
                 family = kind(f"chorus_endpoint_{name}", help, labels=LABELS)
                 for endpoint in self._endpoints:
