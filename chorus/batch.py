@@ -66,24 +66,24 @@ class Summary:
 
 
 def read_questions(path: Path) -> Iterator[Question]:
-    """Yield the questions of a JSONL file.
+    """Yield the questions of a JSONL file. A line that says again what an earlier one says counts once.
 
     Raises:
-        QuestionError: the file can't be read, a line is faulty (its number and field are named), or an id comes twice.
+        QuestionError: the file can't be read, a line is faulty (its number and field are named), or two questions have
+            one id.
     """
-    seen: dict[str, int] = {}
+    seen: dict[str, tuple[int, int]] = {}
     try:
         with path.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
                 question = _question(line, f"{path}, line {number}")
-                if question.id in seen:
-                    raise QuestionError(
-                        f"{path}, line {number}: the id {question.id!r} is that of line {seen[question.id]}"
-                    )
-                seen[question.id] = number
-                yield question
+                earlier, said = seen.setdefault(question.id, (number, hash(question)))
+                if said != hash(question):
+                    raise QuestionError(f"{path}, line {number}: the id {question.id!r} is that of line {earlier}")
+                if earlier == number:
+                    yield question
     except OSError as error:
         raise QuestionError(f"can't read {path}: {error.strerror or error}") from error
     if not seen:
@@ -119,7 +119,9 @@ async def debate_file(
     asked = list(read_questions(questions))
     if records.exists() and questions.samefile(records):
         raise ConfigError("the records can't be written over the questions: name another file")
-    with _only_writer(records):
+    if records.exists() and not records.is_file():
+        raise RecordError(f"can't write {records}: not a plain file, which a run could go on with")
+    with only_writer(records):
         known = _recover(records, asked, retry_failed=retry_failed)
         failed = [name for name, came_to_nothing in known.items() if came_to_nothing]
         summary = Summary(total=len(asked), found=len(known) - len(failed), failed=failed)
@@ -210,12 +212,10 @@ def _question(line: bytes, where: str) -> Question:
 
 
 @contextmanager
-def _only_writer(records: Path) -> Iterator[None]:
-    """Hold the right to write an output, or say that another process does."""
+def only_writer(records: Path) -> Iterator[None]:
+    """Hold the right to write an output, a file or a folder of shards, or say that another process does."""
     if not records.absolute().parent.is_dir():
         raise RecordError(f"can't write {records}: there is no folder {records.parent}")
-    if records.exists() and not records.is_file():
-        raise RecordError(f"can't write {records}: not a plain file, which a run could go on with")
     lock = filelock.FileLock(records.with_name(f".{records.name}.lock"), timeout=0)
     try:
         lock.acquire()

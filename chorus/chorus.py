@@ -82,7 +82,7 @@ class Chorus:
         self._owns_engine = self._engine is None
         self._report = report
         self._opening: asyncio.Lock | None = None
-        self._loop: _LoopThread | None = None
+        self._loop: LoopThread | None = None
 
     @property
     def library(self) -> Library:
@@ -145,7 +145,7 @@ class Chorus:
         """Hold a debate and return its answer. Works inside and outside a running event loop. Raises as `aask`."""
         if self._loop is None:
             virtual = self._engine is not None and self._engine.info.virtual_time
-            self._loop = _LoopThread(VirtualTimeLoop() if virtual else registry.event_loop(self.settings.engine))
+            self._loop = LoopThread(VirtualTimeLoop() if virtual else registry.event_loop(self.settings.engine))
         return self._loop.run(self.aask(question))
 
     async def aclose(self) -> None:
@@ -232,7 +232,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-class _LoopThread:
+class LoopThread:
     """An event loop in a thread of its own, for callers that have none or can't wait in theirs."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -241,6 +241,7 @@ class _LoopThread:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, for a caller in any other thread."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -249,6 +250,7 @@ class _LoopThread:
             raise
 
     def stop(self) -> None:
+        """Cancel what still runs, and end the thread."""
         self.run(self._wind_down())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

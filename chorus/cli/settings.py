@@ -73,6 +73,27 @@ def settings_options(command: F) -> F:
     return command
 
 
+def ray_options(command: F) -> F:
+    """Add the options that say on which Ray cluster debates are held."""
+    options: list[Callable[[Any], Any]] = [
+        click.option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Hold the debates on a Ray cluster: HOST:PORT, auto, or local to start one.",
+        ),
+        click.option("--workers", type=click.IntRange(min=1), help="Engines on Ray.  [one a node]"),
+        click.option(
+            "--gpus",
+            type=click.FloatRange(min=0),
+            default=0.0,
+            help="GPUs of each worker, for engines that compute in it.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def chorus_from(options: dict[str, Any]) -> Chorus:
     """Return the chorus that the options ask for. Raises ConfigError."""
     from chorus import config

@@ -2,9 +2,10 @@
 
 Every debate's record is kept. The folder then holds
 
-    questions.jsonl  what was asked                                   records.jsonl  the debates
-    marks.jsonl      what each came to                                rows.jsonl     prompts and completions to train on
-    cast.json        who spoke                                        README.md      the data card
+    questions.jsonl  what was asked                                   records.jsonl  the debates; held on Ray, they are
+    marks.jsonl      what each came to                                               shards in a folder, records/
+    cast.json        who spoke                                        rows.jsonl     prompts and completions to train on
+                                                                      README.md      the data card
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from pathlib import Path
 
 from chorus.batch import Advance, Summary, debate_file, read_questions
 from chorus.chorus import Chorus
+from chorus.cluster.run import Fleet, debate_shards
 from chorus.distill import cast, files, marks
 from chorus.distill.rows import STYLE_OF, Row, rows
 from chorus.errors import ConfigError
 from chorus.record import transcript
 from chorus.types import Answer, Question
 
-QUESTIONS, RECORDS, MARKS, ROWS, CARD = "questions.jsonl", "records.jsonl", "marks.jsonl", "rows.jsonl", "README.md"
+QUESTIONS, RECORDS, SHARDS = "questions.jsonl", "records.jsonl", "records"
+MARKS, ROWS, CARD = "marks.jsonl", "rows.jsonl", "README.md"
 
 
 async def hold(
@@ -33,13 +36,34 @@ async def hold(
     advance: Advance = lambda done, total, newest: None,
 ) -> Summary:
     """Hold a debate over every question that has no record in the folder yet. Raises as `debate_file`."""
+    _begin(chorus, questions, folder)
+    if (folder / SHARDS).exists():
+        raise ConfigError(f"{folder} was begun on Ray: go on there with --ray, or name another folder")
+    return await debate_file(
+        chorus, folder / QUESTIONS, folder / RECORDS, concurrency=concurrency, retry_failed=True, advance=advance
+    )
+
+
+def hold_on(
+    fleet: Fleet,
+    chorus: Chorus,
+    questions: Sequence[Question],
+    folder: Path,
+    *,
+    advance: Advance = lambda done, total, newest: None,
+) -> Summary:
+    """Do as `hold` does, on the workers of a fleet; their settings are those of the chorus. Raises as `debate_shards`."""
+    _begin(chorus, questions, folder)
+    if (folder / RECORDS).exists():
+        raise ConfigError(f"{folder} was begun without Ray: go on without --ray, or name another folder")
+    return debate_shards(fleet, folder / QUESTIONS, folder / SHARDS, retry_failed=True, advance=advance)
+
+
+def _begin(chorus: Chorus, questions: Sequence[Question], folder: Path) -> None:
     if chorus.settings.personas == "written":
         raise ConfigError("a cast that the model writes anew for each question can't be baked: name the personas")
     asked = (question.model_dump(mode="json", by_alias=True, exclude_defaults=True) for question in questions)
     files.put_lines(folder / QUESTIONS, asked)
-    return await debate_file(
-        chorus, folder / QUESTIONS, folder / RECORDS, concurrency=concurrency, retry_failed=True, advance=advance
-    )
 
 
 def write_rows(folder: Path, chorus: Chorus) -> dict[str, float]:
@@ -49,7 +73,8 @@ def write_rows(folder: Path, chorus: Chorus) -> dict[str, float]:
         RecordError: a record can't be read, or its cast is not known to the chorus that held it.
     """
     wanted = {question.id for question in read_questions(folder / QUESTIONS)}
-    records = [record for record in transcript.read(folder / RECORDS) if record.question.id in wanted]
+    kept = folder / (SHARDS if (folder / SHARDS).exists() else RECORDS)
+    records = [record for record in transcript.read(kept) if record.question.id in wanted]
     named = () if chorus.settings.personas == "auto" else chorus.library.select(chorus.settings.personas)
     spoke = cast.of_records(records, [*chorus.library.personas, *named])
     marked = [marks.mark(record) for record in records]

@@ -6,20 +6,21 @@ OUT/[ARM/]STEP/   of the recipe itself, or of one of its arms
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chorus.batch import Summary
 from chorus.checkpoints import manifest
 from chorus.chorus import Chorus
 from chorus.distill import collect, ledger
 from chorus.distill.questions import to_measure_on, to_train_on
 from chorus.distill.recipe import Recipe, Step
 from chorus.errors import ConfigError, MissingExtra, RecordError
+from chorus.types import Question
 
 if TYPE_CHECKING:
-    from chorus.batch import Advance
     from chorus.distill.training import Start
 
 NEEDS = ("torch", "transformers", "trl", "peft", "datasets")
@@ -74,7 +75,11 @@ class Place:
         return list(dict.fromkeys([*files, gold] if gold else files))
 
 
-async def collected(place: Place, chorus: Chorus, advance: Advance, report: Callable[[str], None]) -> None:
+Hold = Callable[[Sequence[Question], Path], Summary]
+"""Holds debates over questions, in a folder: `collect.hold` or `collect.hold_on`, with all else that they take."""
+
+
+def collected(place: Place, chorus: Chorus, hold: Hold, report: Callable[[str], None]) -> None:
     """Run the step `collect`, if there is anything left to do.
 
     Raises:
@@ -90,7 +95,7 @@ async def collected(place: Place, chorus: Chorus, advance: Advance, report: Call
         report("collect: done before")
         return
     with ledger.running(folder, recipe, "collect", data) as run:
-        summary = await collect.hold(chorus, questions, folder, concurrency=recipe.collect.concurrency, advance=advance)
+        summary = hold(questions, folder)
         if summary.gave_up:
             raise Unfinished(f"collect: {summary.in_words()}")
         run.metrics |= collect.write_rows(folder, chorus)

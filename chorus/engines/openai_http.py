@@ -23,7 +23,7 @@ from chorus.engines.base import Completion, Emit, EngineInfo, Request, estimate_
 from chorus.engines.calls import Calls
 from chorus.engines.openai_dialect import Dialect, blame_schema
 from chorus.engines.openai_faults import clip, html_in, status_of, translate, wire_errors
-from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback, split_address
+from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback, split_addresses
 from chorus.engines.openai_stream import Reading
 from chorus.engines.tool_calls import Ear
 from chorus.errors import ConfigError, EngineError
@@ -31,6 +31,8 @@ from chorus.types import Message, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+    from chorus.engines.openai_endpoints import Endpoints
 
 DEFAULT_CONTEXT_WINDOW = 8192
 
@@ -46,16 +48,17 @@ async def open_openai(
     max_concurrency: int = 16,
     send_seed: bool = True,
     extra_body: Mapping[str, Any] | None = None,
-) -> OpenAIEngine:
+) -> OpenAIEngine | Endpoints:
     """Open the engine of `openai:BASE_URL#MODEL`; MODEL may be left out where the server serves just one.
 
+    Several base URLs, with commas between them, are several servers of one model behind one engine (`Endpoints`).
     The key is read from OPENAI_API_KEY; servers that want none get a placeholder.
 
     Args:
         rest: `BASE_URL#MODEL`.
         timeout_s: Seconds that the server may stay silent before a call fails.
         context_window: Tokens of prompt and completion together; `None` asks the server; 8192 if it won't say.
-        max_concurrency: Calls at once that the server serves well.
+        max_concurrency: Calls at once that one server serves well.
         send_seed: Whether seeds are passed on. Some servers fall over them (vLLM on a CPU, when it chunks prompts).
         extra_body: Fields of the server's own that go into every request (vLLM's `top_k`, `ignore_eos` …).
 
@@ -63,7 +66,7 @@ async def open_openai(
         ConfigError: the URL, the model or an option can't be used.
         EngineError: the server can't be reached, or refuses.
     """
-    url, wanted = split_address(rest)
+    urls, wanted = split_addresses(rest)
     for name, value in (
         ("timeout_s", timeout_s),
         ("max_concurrency", max_concurrency),
@@ -73,20 +76,42 @@ async def open_openai(
             raise ConfigError(f"the engine option {name} must be a number above 0, not {value!r}")
     if extra_body is not None and not isinstance(extra_body, Mapping):
         raise ConfigError(f"the engine option extra_body must be a table of fields, not {extra_body!r}")
-    client = _client(url, timeout_s)
+    servers = [Server(url, timeout_s) for url in urls]
+
+    def engine(server: Server, model: str, window: int | None) -> OpenAIEngine:
+        info = EngineInfo(
+            spec=f"openai:{server.url}#{model}",
+            context_window=context_window or window or DEFAULT_CONTEXT_WINDOW,
+            max_concurrency=max_concurrency,
+            guided=True,
+        )
+        dialect = Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
+        return OpenAIEngine(server, info, model=model, dialect=dialect)
+
     try:
-        model, window = await find_model(client, url, wanted, timeout_s)
+        if len(servers) > 1:
+            from chorus.engines.openai_endpoints import open_endpoints
+
+            return await open_endpoints(servers, wanted, engine)
+        model, window = await servers[0].find_model(wanted)
+        return engine(servers[0], model, window)
     except BaseException:
-        await client.close()
+        for server in servers:
+            await server.client.close()
         raise
-    info = EngineInfo(
-        spec=f"openai:{url}#{model}",
-        context_window=context_window or window or DEFAULT_CONTEXT_WINDOW,
-        max_concurrency=max_concurrency,
-        guided=True,
-    )
-    dialect = Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
-    return OpenAIEngine(client, info, model=model, timeout_s=timeout_s, dialect=dialect)
+
+
+class Server:
+    """An address, and the client that knocks there."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.url = url
+        self.timeout_s = timeout_s
+        self.client = _client(url, timeout_s)
+
+    async def find_model(self, wanted: str, timeout_s: float | None = None) -> tuple[str, int | None]:
+        """Return the model's id and its context window. Raises ConfigError and EngineError, as `find_model` does."""
+        return await find_model(self.client, self.url, wanted, timeout_s or self.timeout_s)
 
 
 def _client(url: str, timeout_s: float) -> AsyncOpenAI:
@@ -107,14 +132,12 @@ def _client(url: str, timeout_s: float) -> AsyncOpenAI:
 class OpenAIEngine:
     """A model behind an OpenAI-compatible server. Made by `open_openai`."""
 
-    def __init__(
-        self, client: AsyncOpenAI, info: EngineInfo, *, model: str, timeout_s: float, dialect: Dialect
-    ) -> None:
-        self._client = client
+    def __init__(self, server: Server, info: EngineInfo, *, model: str, dialect: Dialect) -> None:
+        self._client = server.client
         self._info = info
         self._model = model
-        self._timeout_s = timeout_s
-        self._url = str(client.base_url).rstrip("/")
+        self._timeout_s = server.timeout_s
+        self._url = server.url
         self._dialect = dialect
         self._can_tokenize = True
         self._loop = asyncio.get_running_loop()

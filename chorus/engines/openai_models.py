@@ -1,4 +1,4 @@
-"""From `BASE_URL#MODEL` to a model that is known to be served, and its context window.
+"""From `BASE_URL#MODEL`, or several URLs with commas, to a model that is known to be served, and its context window.
 
 A wrong URL, a server that is down and a misspelt model are told here, before the first call, while they can still be
 told apart. A server that lists no models at all is taken at the caller's word.
@@ -25,9 +25,16 @@ _WINDOW_FIELDS = ("max_model_len", "context_length", "max_context_length")
 """What vLLM, OpenRouter and LM Studio call the context window in their lists of models."""
 
 
-def split_address(rest: str) -> tuple[str, str]:
-    """Split `BASE_URL#MODEL` into the URL without its last slash, and the model or "". Raises ConfigError."""
-    url, _, model = rest.strip().partition("#")
+def split_addresses(rest: str) -> tuple[tuple[str, ...], str]:
+    """Split `BASE_URL,BASE_URL…#MODEL` into the URLs without their last slash, and the model or "". Raises ConfigError."""
+    listed, _, model = rest.strip().partition("#")
+    urls = tuple(_checked(url.strip()) for url in listed.split(","))
+    if twice := next((url for url in urls if urls.count(url) > 1), None):
+        raise ConfigError(f"{twice} is named twice: each endpoint stands for one server")
+    return urls, model.strip()
+
+
+def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -38,7 +45,7 @@ def split_address(rest: str) -> tuple[str, str]:
         raise ConfigError("an engine's URL can't hold a user or password: give the key in OPENAI_API_KEY")
     if not usable or parts.query:
         raise ConfigError(f"{url!r} is not a base URL: write openai:http://HOST:PORT/v1#MODEL")
-    return url.rstrip("/"), model.strip()
+    return url.rstrip("/")
 
 
 def is_loopback(url: str) -> bool:

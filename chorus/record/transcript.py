@@ -1,7 +1,8 @@
 """Debates on disk: one JSON object a line, each a whole record (`schema: 1`).
 
-A file of one record is what `--save` writes, a file of many what `chorus debate` writes; both are read the same way. A
-last line that was cut off by a crash is not a record, and is told apart from a damaged file.
+A file of one record is what `--save` writes, a file of many what `chorus debate` writes, a folder of such files what it
+writes on Ray (`shards`); all are read the same way. A last line that was cut off by a crash is not a record, and is told
+apart from a damaged file.
 """
 
 from __future__ import annotations
@@ -47,11 +48,16 @@ def append(answer: Answer, path: str | Path) -> None:
 
 
 def read(path: str | Path) -> Iterator[Answer]:
-    """Yield the records of a file in order.
+    """Yield the records of a file, or of a folder of shards, in order.
 
     Raises:
         RecordError: the file can't be read, or a line is not a record; names the line and the field.
     """
+    if os.path.isdir(path):
+        from chorus.record import shards
+
+        yield from shards.read(path)
+        return
     try:
         with open(path, "rb") as stream:
             for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), 1):

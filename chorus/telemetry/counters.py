@@ -8,6 +8,7 @@ calls that were done, since nobody says what a broken call used.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chorus.errors import MissingExtra
@@ -15,6 +16,8 @@ from chorus.telemetry.naming import engine_name
 
 if TYPE_CHECKING:
     import prometheus_client as prometheus
+
+    from chorus.engines.openai_endpoints import Endpoint
 
 Outcome = Literal["done", "failed", "aborted"]
 
@@ -98,6 +101,13 @@ class Counters:
             call_seconds=self._call_seconds.labels(*labels),
             first_token_seconds=self._first_token_seconds.labels(*labels),
         )
+
+    def follow(self, endpoints: Sequence[Endpoint], spec: str) -> None:
+        """Show what becomes of each of the servers behind one engine, from now on."""
+        from chorus.telemetry.endpoints import EndpointSeries
+
+        name = engine_name(spec)
+        self.registry.register(EndpointSeries(endpoints, (name.provider, name.model)))
 
     def _counter(self, name: str, help: str, *more: str) -> prometheus.Counter:
         return self._prometheus.Counter(f"chorus_engine_{name}_total", help, (*LABELS, *more), registry=self.registry)

@@ -17,7 +17,12 @@ from chorus.telemetry.passage import Passage
 
 
 def metered(engine: Engine, counters: Counters) -> Engine:
-    """Return the engine, with its calls counted. Everything else about it is as it was, its own attributes too."""
+    """Return the engine, with its calls counted. Everything else about it is as it was, its own attributes too.
+
+    Of an engine with several servers behind it (its `endpoints`), each has series of its own as well.
+    """
+    if servers := getattr(engine, "endpoints", None):
+        counters.follow(servers, engine.info.spec)
     return _Metered(engine, counters)
 
 

@@ -18,7 +18,7 @@ class EngineName(NamedTuple):
     model: str
     """The model's name; of one that was loaded from a folder or file, the last part of its path."""
     host: str | None = None
-    """The server's host name, where there is a server."""
+    """The server's host name, where there is one server."""
     port: int | None = None
     """The server's port, if the SPEC says it."""
 
@@ -29,6 +29,8 @@ def engine_name(spec: str) -> EngineName:
     address, mark, model = rest.rpartition("#")
     if not mark:
         return EngineName(provider, _without_folder(rest))
+    if "," in address:  # several servers
+        return EngineName(provider, model)
     try:
         parts = urlsplit(address)
         return EngineName(provider, model, parts.hostname, parts.port)

@@ -14,7 +14,7 @@ import pytest
 from command_line import COMMAND, Ran, run, start
 
 from chorus import Chorus, ConfigError, EngineError, QuestionError, RecordError
-from chorus.batch import Summary, _only_writer, debate_file, read_questions
+from chorus.batch import Summary, debate_file, only_writer, read_questions
 from chorus.engines.base import Request
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
@@ -240,6 +240,13 @@ async def test_a_faulty_line_is_named_before_anything_is_asked(records, line, pr
     assert not records.exists()
 
 
+async def test_a_line_that_says_the_same_again_counts_once(records):
+    oracle = Oracle()
+    summary = await oracle.hold(ask_for("abab"), records)
+    assert (summary.total, summary.complete) == (2, True)
+    assert held(records) == ["a", "b"]
+
+
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_a_file_without_questions_is_refused(content):
     Path("in.jsonl").write_text(content)
@@ -319,7 +326,7 @@ async def test_two_runs_never_write_one_output(questions, records):
 
 def test_the_right_to_write_is_given_back(records):
     for _ in range(2):
-        with _only_writer(records):
+        with only_writer(records):
             pass
 
 

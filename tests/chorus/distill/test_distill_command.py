@@ -6,6 +6,8 @@ import pytest
 from command_line import Command
 from workshop import set_up, write_questions
 
+from chorus.cluster import on_ray
+from chorus.cluster.worker import Worker
 from chorus.distill import steps
 
 
@@ -46,6 +48,37 @@ def test_collect_is_done_once_and_goes_on_where_it_was_killed(chorus, recipe, tm
     assert chorus("distill", "collect", "--recipe", recipe, "--out", "out").code == 0
     rows = (folder / "rows.jsonl").read_text()
     assert sorted(rows.splitlines()) == sorted(whole.splitlines())
+
+
+def test_collect_makes_the_same_of_debates_that_were_held_on_ray(chorus, recipe, tmp_path, monkeypatch):
+    class Fleet:
+        """A worker in this process."""
+
+        at_once = 8
+
+        def __init__(self, address, settings, *, concurrency, **options):
+            self.worker = Worker(settings, None, concurrency, str(tmp_path))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.worker.close()
+
+        def hold(self, lines):
+            yield self.worker.hold(lines)
+
+    monkeypatch.setattr(on_ray, "RayFleet", Fleet)
+    for where, more in (("here", []), ("there", ["--ray", "local"])):
+        ran = chorus("distill", "collect", "--recipe", recipe, "--out", where, *more)
+        assert ran.code == 0, ran.err
+    here, there = (tmp_path / where / "collect" for where in ("here", "there"))
+    assert sorted((there / "rows.jsonl").read_text()) == sorted((here / "rows.jsonl").read_text())
+    for where, more, told in (("here", ["--ray", "local"], "without Ray"), ("there", [], "on Ray")):
+        card = tmp_path / where / "collect" / "run.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | {"status": "running"}))
+        ran = chorus("distill", "collect", "--recipe", recipe, "--out", where, *more)
+        assert (ran.code, f"was begun {told}" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,10 @@ from command_line import start
 from workshop import set_up, tiny_model
 
 from chorus import Chorus, ConfigError, checkpoints, config
+from chorus.batch import Summary
 from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
+from chorus.distill import collect as collecting
 from chorus.distill import ledger, recipe, rewards
 from chorus.distill.collapse import Collapsed
 from chorus.distill.files import NotWritten
@@ -51,9 +53,13 @@ def silent(*_: object) -> None:
 
 
 def collect(place: Place) -> None:
-    settings = config.load(place.recipe.collect.chorus)
-    with asyncio.Runner(loop_factory=lambda: event_loop(settings.engine)) as runner:
-        runner.run(collected(place, Chorus(settings=settings), silent, silent))
+    chorus = Chorus(settings=config.load(place.recipe.collect.chorus))
+
+    def hold(questions, folder: Path) -> Summary:
+        with asyncio.Runner(loop_factory=lambda: event_loop(chorus.settings.engine)) as runner:
+            return runner.run(collecting.hold(chorus, questions, folder))
+
+    collected(place, chorus, hold, silent)
 
 
 def place_of(file: Path, out: Path) -> Place:

@@ -70,6 +70,7 @@ def test_without_its_package_the_install_line_is_named(monkeypatch):
         ("scripted:./script.yaml", ("scripted", "script.yaml", None, None)),
         ("openai:http://127.0.0.1:8000/v1#org/model", ("openai", "org/model", "127.0.0.1", 8000)),
         ("openai:https://ann:pass@api.example.com/v1#m", ("openai", "m", "api.example.com", None)),
+        ("openai:http://a:8000/v1,http://b:8000/v1#m", ("openai", "m", None, None)),
         ("openai:http://host:http/v1#m", ("openai", "m", None, None)),
         ("openai:http://[::1/v1#m", ("openai", "m", None, None)),
         ("", ("", "", None, None)),

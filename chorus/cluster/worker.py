@@ -1,0 +1,88 @@
+"""A worker: one engine, and as many debates at once as it was told.
+
+It knows nothing of Ray. Questions come in by the batch, from several threads; all debates share one event loop, and with
+it one engine, so that a batch that waits for its slowest debate leaves the engine to the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from chorus.batch import every_call_failed
+from chorus.chorus import Chorus, LoopThread
+from chorus.config import Settings
+from chorus.engines import registry
+from chorus.errors import ChorusError, EngineError
+from chorus.record import shards
+from chorus.types import Question
+from personas import Persona, PersonaError
+
+
+class Reply(NamedTuple):
+    """What became of one question."""
+
+    id: str
+    asked: int
+    """What its text hashes to."""
+    failed: bool
+    """Whether the debate came to nothing."""
+    record: str
+    """The record as JSON; empty where there is none."""
+    unheard: bool = False
+    """Whether the engine gave no word to this debate, nor to any since: that may be the engine, not the question."""
+    reason: str = ""
+    """Why it failed, or why no question can be held."""
+    exit_code: int = 0
+    """Above 0 where no question can be held: a setting that doesn't fit, a persona that isn't there."""
+
+
+class Worker:
+    """Holds debates.
+
+    Args:
+        settings: how.
+        personas: the cast, where it was named; `None` leaves it to the settings.
+        concurrency: debates at once.
+        folder: which relative paths in the settings start from, where this machine has it.
+    """
+
+    def __init__(self, settings: Settings, personas: Sequence[Persona] | None, concurrency: int, folder: str) -> None:
+        if Path(folder).is_dir():
+            os.chdir(folder)
+        self._chorus = Chorus(personas=personas, settings=settings)
+        self._loop = LoopThread(registry.event_loop(settings.engine))
+        self._room = asyncio.Semaphore(concurrency)
+        self._heard = 0
+        """Debates that the engine had a word for."""
+
+    def hold(self, lines: Sequence[str]) -> list[Reply]:
+        """Hold a debate over each question, given as a line of a question file. Called from any thread."""
+        return self._loop.run(self._hold(lines))
+
+    def close(self) -> None:
+        """Close the engine."""
+        self._loop.run(self._chorus.aclose())
+        self._loop.stop()
+
+    async def _hold(self, lines: Sequence[str]) -> list[Reply]:
+        questions = [Question.model_validate_json(line) for line in lines]
+        held = await asyncio.gather(*(self._one(question) for question in questions))
+        return [reply._replace(unheard=False) if self._heard > heard else reply for reply, heard in held]
+
+    async def _one(self, question: Question) -> tuple[Reply, int]:
+        """Return what becomes of a question, and how many debates had been heard by then."""
+        asked = shards.hash_of(question.text)
+        async with self._room:
+            try:
+                answer = await (await self._chorus.convene(question)).hold()
+            except EngineError as error:  # it can't be opened, here and now
+                return Reply(question.id, asked, True, "", unheard=True, reason=str(error)), self._heard
+            except (ChorusError, PersonaError) as error:
+                return Reply(question.id, asked, True, "", reason=str(error), exit_code=error.exit_code), self._heard
+        unheard = every_call_failed(answer)
+        self._heard += not unheard
+        return Reply(*shards.row(answer), unheard=unheard, reason=answer.reason or ""), self._heard

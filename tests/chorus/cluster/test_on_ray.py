@@ -1,0 +1,195 @@
+"""Debates on a real Ray cluster of two nodes, of which anything may be killed while they are on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from command_line import start
+
+from chorus import Settings
+from chorus.cluster.on_ray import RayFleet
+from chorus.cluster.run import debate_shards
+from chorus.errors import ConfigError, MissingExtra
+from chorus.record import transcript
+
+CAST = "skeptic,formalist"
+SCRIPT = "real_time: true\nlatency: {first: 0.1, jitter: 0.5}\ndefault: {text: 'Answer: 56', confidence: 0.9}\n"
+
+
+# Ray has warnings of its own.
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def test_without_ray_the_install_line_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'greek-chorus\[ray\]'"), RayFleet("local", Settings()):
+        pass
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text(SCRIPT)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes of one CPU on this machine. The test that kills the second leaves the others one, which will do."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name: else workers stand back behind all others)
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    cluster.second = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    yield cluster
+    cluster.shutdown()
+
+
+def ask_for(count: int) -> list[str]:
+    ids = [f"q{number}" for number in range(count)]
+    lines = [{"id": name, "question": f"What is 7 * {at}?"} for at, name in enumerate(ids)]
+    lines += lines[:5]  # as inputs are that were thrown together
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return ids
+
+
+def held(out: str = "out") -> Counter[str]:
+    return Counter(record.question.id for record in transcript.read(out))
+
+
+def workers() -> list[int]:
+    """The processes of the pool, on whichever node of this machine."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"_Holder" in (process / "cmdline").read_bytes() and os.getuid() == process.stat().st_uid:
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+class Struck:
+    """A fleet that something happens to after some replies."""
+
+    def __init__(self, fleet: RayFleet, after: int, happens) -> None:
+        self._fleet, self._after, self._happens = fleet, after, happens
+        self.at_once = fleet.at_once
+        self.replies = 0
+
+    def hold(self, lines):
+        for replies in self._fleet.hold(lines):
+            yield replies
+            self.replies += len(replies)
+            if self._happens and self.replies >= self._after:
+                self._happens()
+                self._happens = None
+
+
+def hold(cluster, happens=lambda: None, count: int = 60):
+    ids = ask_for(count)
+    settings = Settings(engine="scripted:s.yaml", personas=CAST)
+    with RayFleet(cluster.address, settings, workers=2, concurrency=4) as fleet:
+        struck = Struck(fleet, 8, happens)
+        summary = debate_shards(struck, Path("in.jsonl"), Path("out"))
+        assert struck._happens is None, "nothing happened"
+    assert held() == Counter(ids)
+    assert summary.complete
+    assert summary.done == count
+
+
+def kill_a_worker() -> None:
+    processes = workers()
+    assert len(processes) == 2
+    os.kill(processes[0], signal.SIGKILL)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_loses_no_question(cluster):
+    hold(cluster, kill_a_worker)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_node_that_is_killed_loses_no_question(cluster):
+    hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
+
+
+def run_command(address: str, *more: str, out: str = "out") -> subprocess.Popen[str]:
+    arguments = ["--engine", "scripted:s.yaml", "--personas", CAST, "--concurrency", "4", "--ray", address, *more]
+    return start("debate", "in.jsonl", out, *arguments)
+
+
+def until_written(out: str, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 300
+    while not list(Path(out).glob("part-*")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "no shard was written"
+        time.sleep(0.05)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster):
+    ids = ask_for(160)
+    driver = run_command(cluster.address)
+    until_written("out", driver)
+    driver.kill()
+    driver.communicate()
+    before = held()
+    assert 0 < len(before) < len(ids)
+    (Path("out") / ".part-000009.jsonl.partial").write_text('{"schema": 1, "id": "half')
+    again = run_command(cluster.address)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said
+    assert said.endswith(f"160 questions: {160 - len(before)} answered now, {len(before)} before\n")
+    assert held() == Counter(ids)
+    assert list(Path("out").glob(".*.partial")) == []
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_cluster_for_one_run_is_started_and_ended_by_ctrl_c(folder):
+    ids = ask_for(120)
+    driver = run_command("local", "--workers", "1", out="out.parquet")
+    until_written("out.parquet", driver)
+    driver.send_signal(signal.SIGINT)
+    said = driver.communicate()[1]
+    assert driver.returncode == 130, said
+    assert said.endswith("interrupted\n")
+    assert "Traceback" not in said
+    before = held("out.parquet")
+    assert 0 < len(before) < len(ids)
+    assert max(before.values()) == 1
+    assert workers() == []
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [("127.0.0.1:1", "there is no Ray cluster at '127.0.0.1:1': .*refused"), ("here", "'here' is no address of a Ray")],
+)
+def test_where_no_cluster_is_the_address_is_named(address, told):
+    with pytest.raises(ConfigError, match=told), RayFleet(address, Settings()):
+        pass
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
+    ask_for(1)
+    with (
+        pytest.raises(Exception, match="unknown decision rule 'coin'") as refused,
+        RayFleet(cluster.address, Settings(engine="scripted:s.yaml", decision="coin"), workers=1) as fleet,
+    ):
+        debate_shards(fleet, Path("in.jsonl"), Path("out"))
+    assert refused.value.exit_code == ConfigError.exit_code

@@ -1,0 +1,245 @@
+"""One record a question, whatever the workers do: die, answer twice, fall silent, or never get a word in."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chorus import Chorus, ConfigError, QuestionError, RecordError
+from chorus.batch import GIVE_UP_AFTER, only_writer
+from chorus.cluster.run import SHARD_RECORDS, SHARD_S, Refused, debate_shards
+from chorus.cluster.worker import Reply
+from chorus.engines.scripted import ScriptedEngine
+from chorus.record import shards, transcript
+from chorus.types import Question
+
+
+@pytest.fixture(scope="module")
+def answer():
+    with Chorus(ScriptedEngine(lambda request: "Answer: 56"), "skeptic,formalist") as chorus:
+        return chorus.ask("What is 7 * 8?")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Fleet:
+    """Answers each question, but for what a test has it do."""
+
+    at_once = 4
+
+    def __init__(self, answer) -> None:
+        self.asked = Counter()
+        self.answer = answer
+        self.silent_for: set[str] = set()
+        """Ids that no engine has a word for."""
+        self.twice = False
+        self.dies_after: int | None = None
+        self.refuses: Reply | None = None
+        self.now = 0.0
+
+    def hold(self, lines):
+        for number, line in enumerate(lines):
+            if number == self.dies_after:
+                raise KeyboardInterrupt
+            replies = [self._reply(Question.model_validate_json(line))]
+            self.now += 1.0
+            yield replies * (2 if self.twice else 1)
+
+    def _reply(self, question: Question) -> Reply:
+        self.asked[question.id] += 1
+        if self.refuses:
+            return self.refuses
+        silent = question.id in self.silent_for
+        record = self.answer.model_copy(update={"question": question, "status": "failed" if silent else "done"})
+        return Reply(*shards.row(record), unheard=silent, reason="out of tea" if silent else "")
+
+    def run(self, ids: str = "", **options):
+        if ids:
+            ask_for(ids)
+        return debate_shards(self, Path("in.jsonl"), Path("out"), clock=lambda: self.now, **options)
+
+
+def ask_for(ids: str) -> None:
+    lines = [{"id": name, "question": f"What is 7 * {ord(name)}?"} for name in ids]
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def held() -> list[str]:
+    return [record.question.id for record in transcript.read("out")]
+
+
+def test_every_question_has_its_record(answer):
+    summary = Fleet(answer).run("abcdefgh")
+    assert held() == list("abcdefgh")
+    assert summary.in_words() == "8 questions: 8 answered now, 0 before"
+
+
+def test_a_run_that_is_over_asks_nothing_more(answer):
+    Fleet(answer).run("abcd")
+    again = Fleet(answer)
+    assert again.run().in_words() == "4 questions: 0 answered now, 4 before"
+    assert not again.asked
+
+
+def test_a_question_that_stands_there_twice_is_asked_once(answer):
+    fleet = Fleet(answer)
+    assert fleet.run("abab").total == 2
+    assert fleet.asked == Counter("ab")
+    assert held() == list("ab")
+
+
+def test_two_questions_with_one_id_are_refused(answer):
+    lines = [{"id": "a", "question": text} for text in ("One?", "Two?")]
+    Path("in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(QuestionError, match="line 2: the id 'a' is that of line 1"):
+        Fleet(answer).run()
+
+
+def test_answers_that_come_twice_are_written_once(answer):
+    fleet = Fleet(answer)
+    fleet.twice = True
+    assert fleet.run("abcdefgh").done == 8
+    assert held() == list("abcdefgh")
+
+
+def test_a_run_that_dies_keeps_what_came_in(answer):
+    fleet = Fleet(answer)
+    fleet.dies_after = 5
+    with pytest.raises(KeyboardInterrupt):
+        fleet.run("abcdefgh")
+    assert held() == list("abcde")
+    assert Fleet(answer).run().in_words() == "8 questions: 3 answered now, 5 before"
+    assert held() == list("abcdefgh")
+
+
+def test_answers_wait_for_others_but_not_for_long(answer):
+    Fleet(answer).run("abcdefghijklmnopqrstuvwxyz")
+    sizes = [path.read_bytes().count(b"\n") for path in sorted(Path("out").glob("part-*"))]
+    assert max(sizes) == SHARD_S + 1
+    assert sum(sizes) == 26 < SHARD_RECORDS
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.integers(0, 12), st.booleans()), max_size=5))
+def test_whatever_dies_each_question_has_one_record_in_the_end(answer, tmp_path_factory, deaths):
+    ids, out = "abcdefghij", tmp_path_factory.mktemp("run")
+    questions = out / "in.jsonl"
+    questions.write_text("".join(json.dumps({"id": name, "question": f"{name}?"}) + "\n" for name in ids + ids[:3]))
+    for dies_after, twice in [*deaths, (None, True)]:
+        fleet = Fleet(answer)
+        fleet.dies_after, fleet.twice = dies_after, twice
+        try:
+            debate_shards(fleet, questions, out / "out", clock=lambda: 0.0)
+        except KeyboardInterrupt:
+            assert dies_after < len(ids)
+    assert Counter(record.question.id for record in transcript.read(out / "out")) == Counter(ids)
+
+
+def test_progress_counts_what_is_on_disk(answer):
+    told = []
+    Fleet(answer).run("ab")
+    Fleet(answer).run("abcd", advance=lambda *news: told.append(news))
+    assert told == [(2, 4, ""), (4, 4, "d")]
+
+
+# Engines that have no word
+
+
+def test_a_question_that_one_engine_had_no_word_for_is_held_again(answer):
+    fleet = Fleet(answer)
+    fleet.silent_for = {"c"}
+    first = iter([True])
+    reply = fleet._reply
+
+    def once(question):
+        said = reply(question)
+        return said if next(first, False) or question.id != "c" else said._replace(unheard=False, failed=False)
+
+    fleet._reply = once
+    summary = fleet.run("abcd")
+    assert summary.complete
+    assert sorted(held()) == list("abcd")
+
+
+@pytest.mark.parametrize("silent", ["c", "h", "ch"])
+def test_one_that_stays_without_a_word_has_failed(answer, silent):
+    fleet = Fleet(answer)
+    fleet.silent_for = set(silent)
+    summary = fleet.run("abcdefgh")
+    assert fleet.asked == Counter("abcdefgh") + Counter(silent)
+    assert summary.done == 8 - len(silent)
+    assert summary.failed == list(silent)
+    assert Fleet(answer).run().failed == list(silent)
+    again = Fleet(answer)
+    assert again.run(retry_failed=True).complete
+    assert again.asked == Counter(silent)
+    assert sorted(held()) == list("abcdefgh")
+
+
+def test_an_engine_that_goes_away_marks_nothing_as_failed(answer):
+    fleet = Fleet(answer)
+    fleet.silent_for = set("efghijklmnop")
+    summary = fleet.run("abcdefghijklmnop")
+    assert summary.gave_up
+    assert summary.failed == []
+    assert held() == list("abcd")
+    assert Fleet(answer).run().complete
+
+
+def test_failures_of_questions_that_are_not_asked_are_left_alone(answer):
+    fleet = Fleet(answer)
+    fleet.silent_for = {"b"}
+    fleet.run("ab")
+    Fleet(answer).run("ac", retry_failed=True)
+    assert sorted(held()) == list("abc")
+
+
+@pytest.mark.parametrize("count", [GIVE_UP_AFTER, 26])
+def test_an_engine_that_is_gone_ends_the_run_early_and_marks_nothing(answer, count):
+    ids = "abcdefghijklmnopqrstuvwxyz"[:count]
+    fleet = Fleet(answer)
+    fleet.silent_for = set(ids)
+    summary = fleet.run(ids)
+    assert "Ended early: the engine has failed" in summary.in_words()
+    assert "debates in a row: out of tea" in summary.in_words()
+    assert max(fleet.asked.values()) == 1
+    assert len(fleet.asked) <= max(GIVE_UP_AFTER, Fleet.at_once) + 1
+    assert held() == []
+    assert Fleet(answer).run().complete
+
+
+def test_what_fits_no_question_ends_the_run_with_the_workers_code(answer):
+    fleet = Fleet(answer)
+    fleet.refuses = Reply("a", 0, True, "", reason="unknown decision rule 'coin'", exit_code=2)
+    with pytest.raises(Refused, match="unknown decision rule 'coin'") as refused:
+        fleet.run("ab")
+    assert refused.value.exit_code == 2
+    assert held() == []
+
+
+# Outputs that don't fit
+
+
+def test_the_output_of_another_input_is_refused(answer):
+    Fleet(answer).run("abc")
+    Path("in.jsonl").write_text('{"id": "c", "question": "Who wrote Emma?"}\n')
+    with pytest.raises(RecordError, match="answers another question under the id 'c'"):
+        Fleet(answer).run()
+
+
+def test_a_file_is_no_folder(answer):
+    Path("out").write_text("")
+    with pytest.raises(ConfigError, match="out is a file, and on Ray records go into a folder"):
+        Fleet(answer).run("a")
+
+
+def test_two_runs_never_write_one_output(answer):
+    with only_writer(Path("out")), pytest.raises(ConfigError, match="another process is writing out"):
+        Fleet(answer).run("a")

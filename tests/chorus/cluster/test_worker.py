@@ -1,0 +1,98 @@
+"""A worker: many batches at once on one engine, and a process that ends itself when its engine has."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from chorus import Settings
+from chorus.cluster.worker import Worker
+from chorus.record import transcript
+from chorus.record.shards import hash_of
+from personas import Library
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def worker():
+    made = []
+
+    def make(script: str = "default: {text: 'Answer: 56'}", concurrency: int = 8, **settings) -> Worker:
+        Path("s.yaml").write_text(script)
+        chosen = Settings(engine="scripted:s.yaml", patience_s=0, **settings)
+        made.append(Worker(chosen, Library.builtin().select("skeptic,formalist"), concurrency, os.getcwd()))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def line(name: str, text: str = "What is 7 * 8?") -> str:
+    return f'{{"id": "{name}", "question": "{text}"}}'
+
+
+def test_each_question_has_its_reply(worker):
+    replies = worker().hold([line("a"), line("b")])
+    assert [(reply.id, reply.asked, reply.failed) for reply in replies] == [
+        (name, hash_of("What is 7 * 8?"), False) for name in "ab"
+    ]
+    assert transcript.loads(replies[1].record).answer == "56"
+
+
+def test_batches_of_several_threads_share_the_room(worker):
+    one = worker("real_time: true\nlatency: {first: 0.1}\ndefault: {text: 'Answer: 56'}", 3, mode="solo")
+    threads = [threading.Thread(target=one.hold, args=([line(f"{at}"), line(f"{at}b")],)) for at in range(3)]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert 0.2 <= time.monotonic() - began < 0.55, "six debates, three at once"
+
+
+def test_what_fits_no_question_is_told_with_its_code(worker):
+    (reply,) = worker(decision="coin").hold([line("a")])
+    assert (reply.exit_code, reply.record) == (2, "")
+    assert "unknown decision rule 'coin'" in reply.reason
+
+
+def test_an_engine_that_cant_be_opened_is_one_without_a_word(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    one = Worker(Settings(engine="openai:http://127.0.0.1:9/v1#m"), None, 2, os.getcwd())
+    (reply,) = one.hold([line("a")])
+    one.close()
+    assert reply.unheard
+    assert "can't reach http://127.0.0.1:9" in reply.reason
+
+
+def test_an_engine_without_a_word_may_be_gone(worker):
+    replies = worker("default: {fail: {message: out of tea}}").hold([line("a"), line("b")])
+    assert all(reply.unheard and reply.failed and reply.record for reply in replies)
+
+
+def test_one_that_speaks_afterwards_is_there_so_the_question_has_failed(worker):
+    script = "default: {text: 'Answer: 56'}\nturns: [{turn: '*', contains: zebra, fail: {message: CUDA error}}]"
+    one = worker(script, 1)
+    told = one.hold([line("a"), line("b", "Is it a zebra?"), line("c"), line("d", "Which zebra?")])
+    assert [(reply.failed, reply.unheard) for reply in told] == [
+        (False, False), (True, False), (False, False), (True, True),
+    ]  # fmt: skip
+
+
+def test_relative_paths_start_where_the_run_was_started(worker, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Path("s.yaml").write_text("default: {text: 'Answer: 56'}")
+    here = os.getcwd()
+    monkeypatch.chdir(elsewhere)
+    one = Worker(Settings(engine="scripted:s.yaml"), None, 1, here)
+    assert not one.hold([line("a")])[0].failed
+    one.close()
