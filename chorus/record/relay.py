@@ -67,8 +67,8 @@ class Heard:
 
     events: list[str]
     over: bool
-    review: str | None = None
-    """Why a person should look at one that is over."""
+    broken: str | None = None
+    """Why one that is over has no decision: it was cut with its server."""
 
 
 class Relay:
@@ -126,14 +126,16 @@ class Relay:
 
         from chorus.record.tables import AIRED, DEBATES
 
-        columns = (DEBATES.c.number, DEBATES.c.status, DEBATES.c.review, DEBATES.c.events)
+        record = DEBATES.c.answer.is_not(None).label("record")
+        columns = (DEBATES.c.number, DEBATES.c.status, DEBATES.c.review, DEBATES.c.events, record)
 
         def read(connection: Connection) -> Heard | None:
             row = connection.execute(select(*columns).where(*_mine(debate, owner))).one_or_none()
             if row is None:
                 return None
             if row.status != "running":
-                return Heard(unpacked_lines(debate, row.events)[start:], over=True, review=row.review)
+                broken = None if row.record else row.review or STOPPED
+                return Heard(unpacked_lines(debate, row.events)[start:], over=True, broken=broken)
             later = (AIRED.c.debate == row.number, AIRED.c.first + AIRED.c.count > start)
             found: list[str] = []
             for batch in connection.execute(select(AIRED).where(*later).order_by(AIRED.c.first)):

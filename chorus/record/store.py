@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 PRUNED_AT_ONCE = 20
 """Debates deleted in one transaction. SQLite notes in its log all that it overwrites, and other writers wait meanwhile."""
 
-LEASE_S = 30.0
-"""After so many seconds of silence a server counts as dead, where several share the database."""
-
 
 class Gone(StoreError):
     """The store holds no such debate: it was erased, or never begun."""
@@ -70,7 +67,7 @@ class Store:
         """Where servers may share the database: what they tell each other."""
 
     @classmethod
-    async def open(cls, url: str, *, serving: bool = True, lease_s: float = LEASE_S) -> Self:
+    async def open(cls, url: str, *, serving: bool = True, lease_s: float = 30.0) -> Self:
         """Open a store by its database's URL.
 
         Args:
@@ -103,15 +100,20 @@ class Store:
         await self._database.aclose()
 
     async def begin(self, debate: str, *, owner: str, model: str, question: str) -> None:
-        """Note that a debate began. Raises StoreError."""
+        """Note that a debate began; one that is noted already stays as it is. Raises StoreError."""
         from sqlalchemy import insert
+        from sqlalchemy.exc import IntegrityError
 
         from chorus.record.tables import DEBATES
 
         values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": storable(question)}
         values |= {"created": datetime.now(UTC), "status": "running"}
         values |= {"server": self.relay.server} if self.relay else {}
-        await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+        try:
+            await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
 
     async def finish(self, debate: str, answer: Answer, events: Sequence[str], review: str | None) -> None:
         """Write down how a debate ended.
