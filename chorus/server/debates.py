@@ -139,9 +139,10 @@ async def cancel_debate(request: Request, debate: Id, caller: Known) -> Response
     service: Service = request.app.state.service
     if live := service.hall.get(debate, caller.owner):
         live.cancel(CANCELLED)
-    elif not (service.replica and await service.replica.relay.wish(debate, caller.owner, CANCELLED)):
-        if await past.events(service, debate, caller.owner) is None:
-            raise _missing(debate)
+    elif service.replica and await service.replica.relay.wish(debate, caller.owner, CANCELLED):
+        pass  # whoever holds it ends it
+    elif await past.events(service, debate, caller.owner) is None:
+        raise _missing(debate)
     return JSONResponse({"id": debate, "events": f"/v1/debates/{debate}/events"}, 202)
 
 
