@@ -68,16 +68,21 @@ class Database:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read something, in a thread. Raises StoreError."""
-        return await self._wait_for(self._readers, lambda: self._transact(work))
+        return await self._wait_for(self._readers, lambda: self.transact(work))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in one transaction, in a thread: all of it is written, or nothing. Raises StoreError."""
-        return await self._wait_for(self._writers, lambda: self._transact(work))
+        return await self._wait_for(self._writers, lambda: self.transact(work))
 
     def connection_arguments(self) -> dict[str, Any]:
         """Return what the driver connects with, for connections that are used otherwise than in transactions."""
         _, arguments = self._engine.dialect.create_connect_args(self._engine.url)
         return PATIENCE | arguments
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do something in one transaction, in this thread: for what spans two databases. Raises StoreError."""
+        with _told(self.url), self._engine.begin() as connection:
+            return work(connection)
 
     async def aclose(self) -> None:
         """Let go of all connections, once what was asked for is done."""
@@ -137,10 +142,6 @@ class Database:
             connection.exec_driver_sql("VACUUM")
         except SQLAlchemyError as error:
             log.warning("%s keeps its size for now: %s", self.url, getattr(error, "orig", None) or error)
-
-    def _transact(self, work: Callable[[Connection], T]) -> T:
-        with _told(self.url), self._engine.begin() as connection:
-            return work(connection)
 
 
 async def open_database(url: str) -> Database:

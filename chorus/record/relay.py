@@ -178,7 +178,7 @@ class Relay:
     def _beat(
         self, connection: Connection, holding: Collection[str], watching: Collection[str], bury: bool
     ) -> dict[str, Held]:
-        from sqlalchemy import delete, func, select, text, update
+        from sqlalchemy import delete, extract, func, select, text, update
 
         from chorus.record.tables import DEBATES, SERVERS
 
@@ -193,7 +193,7 @@ class Relay:
             # None of these can be one that has just begun and isn't among `holding` yet.
             old = DEBATES.c.created < func.now() - timedelta(seconds=self.lease_s)
             _cut(connection, (DEBATES.c.server == self.server) & DEBATES.c.id.not_in(holding) & old, LOST)
-        since = func.extract("epoch", func.now() - DEBATES.c.watched)
+        since = extract("epoch", func.now() - DEBATES.c.watched)
         told = connection.execute(select(DEBATES.c.id, DEBATES.c.wish, since).where(DEBATES.c.id.in_(holding)))
         return {debate: Held(wish, None if ago is None else float(ago)) for debate, wish, ago in told}
 

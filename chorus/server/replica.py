@@ -31,6 +31,9 @@ AIR_S = 0.1
 BEATS = 6
 """Beats in a lease: so many must be missed in a row before a server counts as dead."""
 
+BEAT_S = 5.0
+"""Seconds between beats at most: a debate ends when it hears of no reader for long."""
+
 
 @dataclass
 class _OnAir:
@@ -119,7 +122,7 @@ class Replica:
     async def _beat_on(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.relay.lease_s / BEATS):
+                async with asyncio.timeout(min(self.relay.lease_s / BEATS, BEAT_S)):
                     await self._asked.wait()
             self._asked.clear()
             try:
