@@ -47,6 +47,9 @@ _BEAT = """
     ON CONFLICT (id) DO UPDATE SET until = excluded.until
 """
 
+NEVER = 2**31 - 1
+"""No debate has so many events; no larger number can be looked for."""
+
 Batch = tuple[str, int, Sequence[str]]
 """A debate's id, the number of the first event, and the JSON of each."""
 
@@ -127,6 +130,7 @@ class Relay:
         from chorus.record.tables import AIRED, DEBATES
 
         record = DEBATES.c.answer.is_not(None).label("record")
+        start = min(start, NEVER)
         columns = (DEBATES.c.number, DEBATES.c.status, DEBATES.c.review, DEBATES.c.events, record)
 
         def read(connection: Connection) -> Heard | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from chorus.errors import StoreError
-from chorus.record.relay import Heard
+from chorus.record.relay import NEVER, Heard
 from chorus.server.problems import Refusal, problem
 from chorus.server.replica import Replica
 from chorus.server.sse import KEEP_ALIVE, message, pieces
@@ -65,7 +64,7 @@ async def end(replica: Replica, debate: str, owner: str, why: str) -> None:
         if not await replica.relay.wish(debate, owner, why):
             return
         async with asyncio.timeout(END_S):
-            while (heard := await replica.relay.heard(debate, owner, sys.maxsize)) and not heard.over:
+            while (heard := await replica.relay.heard(debate, owner, NEVER)) and not heard.over:
                 await _news(woken)
 
 

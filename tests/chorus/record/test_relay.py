@@ -63,6 +63,13 @@ async def test_events_are_the_same_at_another_server_under_way_and_afterwards(tw
     assert await there.relay.heard("d1", "bob", 0) is None
 
 
+async def test_no_number_is_too_large_to_go_on_behind(two):
+    here, there = two
+    await begin(here)
+    await here.relay.air([("d1", 0, EVENTS)])
+    assert (await heard(there, 10**20)).events == []
+
+
 async def test_a_batch_that_comes_again_is_there_once(two):
     """Whether the first came through was not known, and more has been said meanwhile."""
     here, there = two

@@ -35,7 +35,8 @@ async def test_a_rate_holds_over_all_servers(rings):
 
 async def test_it_fills_up_again_with_time(rings):
     key, _ = await rings[0].create("Anna", requests_per_minute=60)
-    refused = next(filter(None, [await rings[number % 4].refusal(key) for number in range(90)]))
+    while not (refused := await rings[1].refusal(key)):
+        pass
     assert refused.retry_after_s <= 1
     await asyncio.sleep(refused.retry_after_s)
     assert await rings[2].refusal(key) is None

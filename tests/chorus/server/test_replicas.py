@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -14,15 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 from command_line import run
-from serving import SCRIPT, Server, serving, sse
+from serving import Server, serving, sse
 
 pytest.importorskip("fastapi")
 
-pytestmark = [pytest.mark.postgres, pytest.mark.timeout(120)]
+from chorus.server.keys import KeyRing
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 QUESTION = {"question": "What is 7 * 8?"}
 ASKED = {"model": "chorus", "messages": [{"role": "user", "content": "What is 7 * 8?"}]}
-SLOW = {"real_time": True, "default": {"text": "word " * 40, "latency": {"first": 0.05, "per_token": 0.05}}}
+SLOW = {
+    "real_time": True,
+    "default": {"text": "word " * 40 + "Answer: 56", "latency": {"first": 0.05, "per_token": 0.05}},
+}
 """Two rounds of two seconds each."""
 
 
@@ -32,15 +38,20 @@ def url(postgres):
 
 
 @pytest.fixture(scope="module")
-def secret(url, tmp_path_factory):
-    return key(url, tmp_path_factory.mktemp("keys"), "Anna")
+def secret(url):
+    return key(url, "Anna")
 
 
-def key(url, folder, name, *limits):
+def key(url, name, **limits):
     """Make a key as an operator does, and return its secret."""
-    made = run("keys", "create", name, *limits, "--store", url, cwd=folder)
-    assert made.code == 0, made.err
-    return made.out.strip()
+
+    async def make():
+        ring = await KeyRing.open(url)
+        _, secret = await ring.create(name, **limits)
+        await ring.aclose()
+        return secret
+
+    return asyncio.run(make())
 
 
 @contextlib.contextmanager
@@ -164,8 +175,8 @@ class TestEvents:
                 pass
         assert until(lambda: both[1].get(f"/v1/debates/{debate}").json().get("status")) == "done"
 
-    def test_another_key_sees_nothing_at_either(self, both, pair, url, tmp_path):
-        debate, bob = begun(both[0]), key(url, tmp_path, "Bob")
+    def test_another_key_sees_nothing_at_either(self, both, pair, url):
+        debate, bob = begun(both[0]), key(url, "Bob")
         for server in pair:
             with client(server, bob) as http:
                 for path in ("", "/events", "/explanation"):
@@ -208,8 +219,8 @@ class TestEnding:
 
 
 class TestKeys:
-    def test_a_rate_holds_over_both(self, pair, url, tmp_path):
-        asking = key(url, tmp_path, "Carl", "--requests-per-minute", "5")
+    def test_a_rate_holds_over_both(self, pair, url):
+        asking = key(url, "Carl", requests_per_minute=5)
         body = {**ASKED, "model": "chorus-solo", "max_tokens": 1}
         with contextlib.ExitStack() as stack, ThreadPoolExecutor(6) as clients:
             https = [stack.enter_context(client(server, asking)) for server in pair]
@@ -217,15 +228,15 @@ class TestKeys:
             statuses = Counter(post.result().status_code for post in posts)
         assert statuses == {200: 5, 429: 7}
 
-    def test_a_days_tokens_are_counted_over_both(self, pair, url, tmp_path):
-        asking = key(url, tmp_path, "Dora", "--tokens-per-day", "1")
+    def test_a_days_tokens_are_counted_over_both(self, pair, url):
+        asking = key(url, "Dora", tokens_per_day=1)
         body = {**ASKED, "model": "chorus-solo", "max_tokens": 1}
         with client(pair[0], asking) as one, client(pair[1], asking) as two:
             assert one.post("/v1/chat/completions", json=body).status_code == 200
             until(lambda: two.post("/v1/chat/completions", json=body).status_code == 429)
 
     def test_a_key_that_is_revoked_is_useless_at_both(self, pair, url, tmp_path):
-        asking = key(url, tmp_path, "Emil")
+        asking = key(url, "Emil")
         name = asking.removeprefix("sk-chorus-").partition("-")[0]
         with client(pair[0], asking) as one, client(pair[1], asking) as two:
             assert [http.get("/v1/models").status_code for http in (one, two)] == [200, 200]
@@ -294,14 +305,12 @@ class TestRollingRestart:
         """Each server is stopped and started again, one after the other, while clients ask on: each of them goes to the
         other server where one refuses or is gone, as a load balancer does."""
         url = postgres.database()
-        secret = key(url, tmp_path, "Anna")
+        secret = key(url, "Anna")
         ends, stop, answered = Counter(), threading.Event(), []
-        servers: list[Server | None] = [None, None]
-        (tmp_path / "one").mkdir(), (tmp_path / "two").mkdir()
 
         def start(stack, place):
             folder = tmp_path / ("one", "two")[place]
-            servers[place] = stack.enter_context(serving(folder, "--store", url, "--keys", script=SCRIPT))
+            servers[place] = stack.enter_context(serving(folder, "--store", url, "--keys"))
 
         def ask(number):
             """Ask until told to stop, and note how each request ended."""
@@ -328,9 +337,7 @@ class TestRollingRestart:
                 time.sleep(0.1)
             return "given up"
 
-        with contextlib.ExitStack() as stack:
-            for place in (0, 1):
-                start(stack, place)
+        with replicas(tmp_path, url) as servers, contextlib.ExitStack() as stack:
             clients = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
             for one in clients:
                 one.start()
