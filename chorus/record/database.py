@@ -77,7 +77,7 @@ class Database:
     def connection_arguments(self) -> dict[str, Any]:
         """Return what the driver connects with, for connections that are used otherwise than in transactions."""
         _, arguments = self._engine.dialect.create_connect_args(self._engine.url)
-        return PATIENCE | arguments
+        return {**PATIENCE, **arguments}
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """Do something in one transaction, in this thread: for what spans two databases. Raises StoreError."""

@@ -171,7 +171,8 @@ async def _answer(service: Service, debate: str, owner: str) -> Answer:
     """Return a record. Raises Refusal: 404 when it isn't there, 409 while the debate is under way."""
     live = service.hall.get(debate, owner)
     stored = None if live else await past.record(service, debate, owner)
-    answer = live.answer if live else stored and stored.answer
+    known = live or stored
+    answer = known.answer if known else None
     if answer:
         return answer
     if live or (stored and stored.status == "running"):

@@ -44,6 +44,8 @@ class _OnAir:
     """The note in the store that it began; nothing can be aired before."""
     aired: int = 0
     """Events that the others can read."""
+    closed: bool = False
+    """Whether no more of it is shown: it is over, and being written down."""
 
 
 class Replica:
@@ -91,14 +93,16 @@ class Replica:
         self._any.set()
 
     async def let_go(self, live: LiveDebate) -> None:
-        """Show no more of a debate; on return nothing of it is being written."""
-        self._on_air.pop(live.id, None)
+        """Show no more of a debate, which is to be written down; on return nothing of it is being shown."""
+        self._on_air[live.id].closed = True
         async with self._airing:
             pass
 
-    def owe(self, live: LiveDebate) -> None:
-        """Write a debate down as soon as the database is there again."""
-        self._owed[live.id] = live
+    def forget(self, live: LiveDebate, *, owed: bool) -> None:
+        """Know no more of a debate that is over; `owed` when it is still to be written down, once that can be done."""
+        if owed:
+            self._owed[live.id] = live
+        self._on_air.pop(live.id, None)
 
     @contextlib.contextmanager
     def following(self, debate: str) -> Iterator[asyncio.Event]:
@@ -177,13 +181,13 @@ class Replica:
     async def _air(self) -> None:
         batches: list[tuple[_OnAir, Batch]] = []
         for one in self._on_air.values():
-            if _written(one.noted) and (events := one.live.log[one.aired :]):
+            if not one.closed and _written(one.noted) and (events := one.live.log[one.aired :]):
                 batches.append((one, (one.live.id, one.aired, events)))
         if not self._on_air:
             self._any.clear()
         await self.relay.air(batch for _, batch in batches)
-        for one, (_, first, events) in batches:
-            one.aired = first + len(events)
+        for one, (_, first, aired) in batches:
+            one.aired = first + len(aired)
 
     def _hear(self, channel: str, name: str) -> None:
         if channel == SAID:

@@ -274,7 +274,7 @@ class Service:
         """Write a debate down, charge its key, and let go of it."""
         self._places.pop(live.id).release()
         self.meters.debate_ended(live)
-        settled, fault = False, None
+        settled, fault = False, ""
         try:
             async with asyncio.timeout(self.policy.store_s):
                 if self.replica:
@@ -283,17 +283,17 @@ class Service:
         except TimeoutError:
             fault = "the store takes too long"
         except Exception as error:
-            fault = str(error)
+            fault = str(error) or type(error).__name__
             if not isinstance(error, ChorusError):
                 log.exception("debate %s", live.id)
         finally:
             self.hall.release(live, keep=not settled)
+            if self.replica:
+                self.replica.forget(live, owed=bool(fault))
         if fault:
             self.meters.store_failed()
             log.error("debate %s is kept in memory only: %s", live.id, fault)
-            if self.replica:
-                self.replica.owe(live)
-            else:
+            if not self.replica:
                 self._forget(live)
 
     async def _settle(self, live: LiveDebate) -> bool:
