@@ -94,7 +94,8 @@ class Replica:
 
     async def let_go(self, live: LiveDebate) -> None:
         """Show no more of a debate, which is to be written down; on return nothing of it is being shown."""
-        self._on_air[live.id].closed = True
+        if one := self._on_air.get(live.id):
+            one.closed = True
         async with self._airing:
             pass
 
