@@ -19,7 +19,11 @@ from serving import Server, serving, sse
 
 pytest.importorskip("fastapi")
 
-from chorus.record.store import Store
+from sqlalchemy import select
+
+from chorus.record.database import open_database
+from chorus.record.packing import unpacked, unpacked_lines
+from chorus.record.tables import DEBATES
 from chorus.server.keys import KeyRing
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
@@ -340,7 +344,7 @@ class TestRollingRestart:
             return "given up"
 
         with replicas(tmp_path, url) as servers, contextlib.ExitStack() as stack:
-            clients = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+            clients = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
             for one in clients:
                 one.start()
             for place in (0, 1):
@@ -364,11 +368,12 @@ class TestRollingRestart:
 
 
 async def kept(url):
-    """Every debate in the store by its id: its status, that of its record, and its events."""
-    store = await Store.open(url, serving=False)
-    found = {}
-    for row in await store.page(None, limit=100_000):
-        record = (await store.record(row.id, None)).answer
-        found[row.id] = row.status, record and record.status, await store.events(row.id, None)
-    await store.aclose()
-    return found
+    """Every debate in the database by its id: its status, that of its record, and its events."""
+    database = await open_database(url)
+    columns = (DEBATES.c.id, DEBATES.c.status, DEBATES.c.answer, DEBATES.c.events)
+    rows = await database.read(lambda connection: connection.execute(select(*columns)).all())
+    await database.aclose()
+    return {
+        row.id: (row.status, json.loads(unpacked(row.id, row.answer))["status"], unpacked_lines(row.id, row.events))
+        for row in rows
+    }
