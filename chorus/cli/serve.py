@@ -22,6 +22,7 @@ from chorus.cli.settings import settings_options
 @click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
 @click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
+@click.option("--lease-seconds", type=float, help="Silence after which a server that shares the store is dead.  [30]")
 @click.option("--log-requests", is_flag=True, help="Write a line for each request: no text of it, and no key.")
 @settings_options
 def serve(
@@ -35,6 +36,7 @@ def serve(
     calls_at_once: int | None,
     calls_waiting: int | None,
     drain_seconds: float | None,
+    lease_seconds: float | None,
     log_requests: bool,
     config_file: Path | None,
     **options: Any,
@@ -54,7 +56,8 @@ def serve(
         from chorus.server.policy import Policy
     except ImportError as error:
         raise MissingExtra("the server", "serve") from error
-    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting, "drain_s": drain_seconds}
+    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting}
+    limits |= {"drain_s": drain_seconds, "lease_s": lease_seconds}
     try:
         given = {name: value for name, value in limits.items() if value is not None}
         policy = Policy(allow_unaudited=allow_unaudited, **given)
