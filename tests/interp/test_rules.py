@@ -108,7 +108,9 @@ def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
     (one, other) = random_like(torch.ones(planted.WIDTH), 2)
     vectors = {name: Vector(name, HOOK, each, 1.0, lens.fingerprint) for name, each in (("a", one), ("b", other))}
     dialogues = [
-        Record(f"q{number}", [Turn("a" if number % 2 else "b"), Turn("b")], Question(text=f"what {number} is {end}"))
+        Record(
+            f"q{number}", [Turn("a" if number % 2 else "b"), Turn("b")], Question(question=f"what {number} is {end}")
+        )
         for number in range(30)
         for end in ("up" if number % 2 else "down",)
     ]
