@@ -130,7 +130,9 @@ class Lens:
             HookMissed: one of them did not fire. Its name may be wrong, or the layer may not exist.
             NotFinite: the logits are NaN or infinite.
         """
-        hooks = list(hooks) if at is None else [*hooks, ("unembed.hook_in", lambda stream: stream[:, at])]
+        hooks = list(hooks)
+        if at is not None:
+            hooks.append(("unembed.hook_in", lambda stream: stream[:, at]))
         known = self.bridge.hook_dict
         if unknown := [name for name, _ in hooks if name not in known]:
             layers = self.wiring.layers

@@ -67,8 +67,9 @@ def audit(
     names = _personas(personas)  # An unknown one is told of before anything is loaded.
     records = list(transcript.read(dialogues)) if dialogues else []
     subject = Checkpoint(checkpoint, say)
-    others = [Checkpoint(name, say) if name else None for name in (base, twin)]
-    against = laboratory.Against(*others, records)
+    against = laboratory.Against(
+        Checkpoint(base, say) if base else None, Checkpoint(twin, say) if twin else None, records
+    )
     folder = out or subject.folder
     chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     found = work or folder / "audit"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +22,11 @@ from interp.bridge import Lens
 from interp.errors import LensError, NoShift
 from interp.faithfulness import behaviours, random_circuits
 from interp.pairs import Pairs
+from interp.plan import Config
 from interp.probes import DRAWS, Array, Probe, probe
 from interp.steering import slopes_of_each
 from interp.subject import Subject
 from interp.vectors import Vector, random_like
-
-if TYPE_CHECKING:
-    from interp.audit import Config
 
 Figures = dict[str, Measured]
 

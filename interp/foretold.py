@@ -13,6 +13,7 @@ from interp import rules
 from interp.errors import LensError
 from interp.figures import Figures
 from interp.plan import Config
+from interp.probes import Array
 from interp.rules import Rule
 from interp.subject import Subject
 from interp.vectors import Vector
@@ -59,7 +60,9 @@ def when(
     """Foretell who acts from the stream at the personas' vectors; readable models see how far it goes along each."""
     if not questions:
         raise LensError("nobody speaks there")
-    named, read, surface = {}, [], {}
+    named: dict[str, Array] = {}
+    read: list[Array] = []
+    surface: dict[str, Array] = {}
     for hook in dict.fromkeys(vector.hook for vector in vectors.values()):
         seen, surface = rules.asked(subject.lens, subject.tokenizer, questions, hook, batch=config.batch)
         read.append(seen)
