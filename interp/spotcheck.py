@@ -79,7 +79,7 @@ def check(name: str, persona: str, items: int, count: int, steps: int, seed: int
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = checkpoints.resolve(name, print)
-    tokenizer = AutoTokenizer.from_pretrained(folder)  # type: ignore[no-untyped-call]
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     lens = Lens(model)
     chosen = spread([item for item in dataset.items() if item.split == "discover"], items)

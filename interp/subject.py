@@ -91,9 +91,10 @@ class Checkpoint:
         """The same architecture with random weights, always the same ones."""
         from transformers import AutoModelForCausalLM
 
+        make: Any = AutoModelForCausalLM.from_config  # untyped in transformers
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return Lens(AutoModelForCausalLM.from_config(self.lens.config, dtype=torch.float32))
+            return Lens(make(self.lens.config, dtype=torch.float32))
 
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return prompts whose differing tokens are replaced by shuffled ones of all prompts."""
