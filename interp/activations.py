@@ -84,7 +84,7 @@ def pooled(
 
             return keep
 
-        lens.run(ids[chosen], [(name, pool(name)) for name in names])
+        lens.run(ids[chosen], [(name, pool(name)) for name in names], at=slice(1))
         return torch.stack([finite(kept[name], f"the activations at {name}").cpu() for name in names], dim=1)
 
     return in_batches(len(ids), batch, work, report)

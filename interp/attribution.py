@@ -22,7 +22,7 @@ from torch import Tensor
 
 from interp.activations import Report, in_batches
 from interp.bridge import Hook, Lens, finite
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs
 
 
 def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4, report: Report = lambda _: None) -> Tensor:
@@ -38,7 +38,7 @@ def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4, report: 
 
     def work(rows: slice) -> Tensor:
         clean, corrupt, weights = pairs.rows(rows)
-        there, here = lens.read(corrupt).writers, lens.read(clean).writers
+        there, here = (lens.read(ids, at=slice(1)).writers for ids in (corrupt, clean))
         points = [step / steps for step in range(1, steps + 1)]
         gradients = reader_gradients(lens, clean, weights, here[:, :, 0], there[:, :, 0], points)
         return edge_scores(lens, there - here, gradients).cpu()
@@ -104,8 +104,8 @@ def _taped_run(lens: Lens, ids: Tensor, weights: Tensor, embedded: Tensor) -> di
     streams = [f"blocks.{layer}.{norm}.hook_in" for layer in layers for norm in ("ln1", "ln2")]
     start = embedded.detach().requires_grad_()
     with torch.enable_grad():
-        logits = lens.run(ids, [("hook_embed", lambda _: start), *map(keep, [*differentiated, *streams])])
-        target = behaviour(logits, ids, weights).sum()  # Rows don't touch each other: this is every row's gradient.
+        hooks = [("hook_embed", lambda _: start), *map(keep, [*differentiated, *streams])]
+        target = lens.behaviour(ids, weights, hooks).sum()  # Rows don't touch each other: this is every row's gradient.
         gradients = torch.autograd.grad(target, [tape[name] for name in differentiated])
     found = dict(zip(differentiated, gradients, strict=True))
     return {name: (value.detach(), found.get(name)) for name, value in tape.items()}

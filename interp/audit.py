@@ -2,16 +2,14 @@
 
 Everything that could be chosen otherwise is fixed first, and its hash written down; then each persona's vector and
 circuit are looked for on the discover split, the vector's layer is chosen on the select split, and only then is the test
-split opened, where nothing is chosen any more. What is found is kept in a work folder as it comes, so an audit that was
-interrupted goes on from there; one with another plan, or on other weights, is refused that folder. The card appears
+split opened, where nothing is chosen any more. What is found is kept in a work folder step by step. The card appears
 last, as a whole, beside the weights.
 """
 
 from __future__ import annotations
 
-import datetime
-import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,67 +17,45 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from chorus import report as machine
-from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Card, Measured, digest, weakest
 from chorus.chorus import versions
-from interp import drift, graph, verdicts
-from interp.activations import in_batches, pooled
-from interp.attribution import eap_ig
-from interp.bridge import Lens
-from interp.errors import LensError, NoShift
-from interp.faithfulness import behaviours, random_circuits, stability
-from interp.graph import strongest
-from interp.pairs import Pairs, behaviour
-from interp.steering import slopes
+from chorus.types import Answer
+from interp import changes, figures, graph, verdicts
+from interp.activations import Report
+from interp.discover import Discovery, late
+from interp.figures import Figures, Opened
+from interp.foretold import RULE, foretold
+from interp.influence import influence
+from interp.plan import Config, Step, Work, now
+from interp.probes import holm
 from interp.subject import Subject
-from interp.vectors import Vector, random_like, sweep
+from interp.vectors import Vector
 
-PLAN = "plan.json"
-DRAWS = 1000
-"""For every interval: groups of items, drawn anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Everything that could be chosen otherwise."""
-
-    personas: tuple[str, ...]
-    discover: int
-    """Questions of the split."""
-    select: int
-    test: int
-    layers: int
-    """How many layers the sweep looks at, spread evenly."""
-    steps: int
-    """Of integrated gradients."""
-    share: float
-    """The circuit's size, as a share of all edges."""
-    randoms: int
-    """Placebo prompts, random circuits and random directions, each."""
-    seed: int = 0
-    batch: int = 4
-
-    def hashed(self) -> dict[str, Any]:
-        """Return it as it is hashed, with the bars that decide."""
-        return json.loads(json.dumps({**asdict(self), "bars": verdicts.table()}))  # type: ignore[no-any-return]
+Kept = dict[str, dict[str, Any]]
+"""What steps found, by their names."""
 
 
-DEPTHS: dict[str, dict[str, Any]] = {
-    "quick": {"discover": 6, "select": 6, "test": 6, "layers": 4, "steps": 3, "share": 0.05, "randoms": 19},
-    "full": {"discover": 60, "select": 30, "test": 30, "layers": 12, "steps": 5, "share": 0.05, "randoms": 99},
-}
+@dataclass(frozen=True)
+class Against:
+    """What a model may be held against; all of it may be missing."""
+
+    base: Subject | None = None
+    """The model that it was trained from."""
+    twin: Subject | None = None
+    """The base, trained as long on neutral text. Only beside a base."""
+    dialogues: Sequence[Answer] = ()
+    """Saved inner dialogues of the model, for the rule of who acts when."""
 
 
 def audit(
     subject: Subject,
     config: Config,
-    work: Path,
+    folder: Path,
     *,
     depth: str,
-    base: Subject | None = None,
+    against: Against | None = None,
     report: Report = lambda _: None,
 ) -> Card:
     """Examine a model and return its card, not yet sealed.
@@ -87,253 +63,197 @@ def audit(
     Args:
         subject: the model.
         config: what is chosen.
-        work: folder of what is found on the way.
+        folder: of what is found on the way.
         depth: the config's name, for the card.
-        base: the model that it was trained from.
+        against: what else there is.
         report: is told of progress.
 
     Raises:
         LensError: the work folder belongs to another audit, or a persona can't be examined.
     """
-    fixed = _fix(subject, base, config, work)
-    for persona in config.personas:
-        discover(subject, persona, config, work, report)
-    opened = _once(work / "opened.json", lambda: {"at": _now()})["at"]
-    found = {
-        persona: _once(work / f"{persona}.test.json", partial(test, subject, persona, config, work, base, report))
-        for persona in config.personas
-    }
-    personas = {
-        name: verdicts.judge({figure: Measured.model_validate(value) for figure, value in figures.items()})
-        for name, figures in found.items()
-    }
+    other, names = against or Against(), config.personas
+    work = Work(folder, report)
+    fixed = work.fix(
+        config,
+        weights=subject.weights,
+        base=other.base.weights if other.base else None,
+        twin=other.twin.weights if other.twin else None,
+        dialogues=digest([each.id for each in other.dialogues]),
+    )
+    before: dict[str, Step] = {}
+    for persona in names:
+        before |= _discovering(Discovery(subject, persona, config, report), work, other.base)
+    first = work.do(before)
+    opened = work.do({"opened": ("the test split is opened", lambda: {"at": now()})})["opened"]["at"]
+
+    circuits = {persona: graph.to_mask(graph.load(folder / f"{persona}.circuit.json")) for persona in names}
+    vectors = {persona: Vector.load(folder / f"{persona}.vector.json") for persona in names}
+    one = {name: Opened(subject, name, config, vectors[name], circuits, report) for name in names}
+    after: dict[str, Step] = {}
+    for each in one.values():
+        after |= _testing(each, work, other)
+    after |= _together(one, work, other)
+    kept = first | work.do(after)
+    personas = {name: verdicts.judge(own) for name, own in _figures(one, kept, work).items()}
     return Card(
         schema=1,
         model=subject.name,
         weights=subject.weights,
-        base=base.weights if base else None,
+        base=other.base.weights if other.base else None,
         depth=depth,
         config=config.hashed(),
         config_sha256=digest(config.hashed()),
         config_fixed=fixed,
         test_opened=opened,
         personas=personas,
+        drift=_gathered(kept, [name for name in kept if name.startswith("changes.")]),
+        rules=_gathered(kept, [name for name in kept if name == "rule"]),
         grant=weakest(each.grant for each in personas.values()),
-        made=_now(),
+        made=now(),
         versions=versions(),
         hardware=machine.hardware(),
     )
 
 
-# Before the test split
+# The steps
 
 
-def discover(subject: Subject, persona: str, config: Config, work: Path, report: Report) -> None:
-    """Look for a persona's vector and circuit, and keep them in the work folder."""
-    lens, vector_file, circuit_file = subject.lens, work / f"{persona}.vector.json", work / f"{persona}.circuit.json"
-    pairs = subject.pairs(persona, "discover", config.discover)
-    if not vector_file.exists():
-        report(f"{persona}: the vector")
-        chosen = subject.pairs(persona, "select", config.select)
-        vector_at(lens, persona, pairs, chosen, config).save(vector_file)
-    if not circuit_file.exists():
-        report(f"{persona}: the circuit")
-        scores = eap_ig(lens, pairs, steps=config.steps, batch=config.batch, report=report)
-        size = max(1, round(config.share * lens.wiring.edges))
-        kept = strongest(lens.wiring, scores.mean(0), size)
-        stable = stability(lens.wiring, scores, _questions(pairs), size, draws=100, seed=config.seed)
-        rivals = random_circuits(lens.wiring, size, config.randoms, config.seed)
-        chance = [float((each & kept).sum() / (each | kept).sum()) for each in rivals]
-        about = {"value": stable.jaccard, "interval": stable.interval, "null": _ends(chance)}
-        made = graph.to_graph(
-            lens.wiring, kept, scores.mean(0), persona=persona, model=subject.weights, stability=about
-        )
-        graph.save(made, circuit_file)
+def _discovering(found: Discovery, work: Work, base: Subject | None) -> dict[str, Step]:
+    """Return what is to be found of one persona before the test split is opened."""
+    persona = found.persona
 
+    def vector() -> Vector:
+        return Vector.load(work.folder / f"{persona}.vector.json")
 
-def vector_at(lens: Lens, persona: str, pairs: Pairs, chosen: Pairs, config: Config) -> Vector:
-    """Return the persona's vector at the layer where it separates the select split best."""
-    count = min(config.layers, lens.wiring.layers)
-    layers = sorted({round(place) for place in np.linspace(0, lens.wiring.layers - 1, count + 2)[1:-1]})
-    hooks = [f"blocks.{layer}.hook_resid_post" for layer in layers]
-    on, off = _streams(lens, pairs, hooks, config)
-    found = sweep(on, off, _questions(pairs), seed=config.seed)
-    unit = torch.nn.functional.normalize(torch.stack([layer.direction for layer in found]), dim=1)
-    there = [torch.einsum("nld,ld->nl", side, unit) for side in _streams(lens, chosen, hooks, config)]
-    spread = ((there[0].var(0) + there[1].var(0)) / 2).sqrt().clamp_min(1e-12)
-    best = int(((there[0].mean(0) - there[1].mean(0)) / spread).argmax())
-    return Vector(persona, hooks[best], found[best].direction, found[best].reliability, lens.fingerprint)
+    def circuit(name: str, of: Discovery) -> dict[str, Any]:
+        scores = of.scores()
+        np.save(work.folder / f"{name}.scores.npy", scores.mean(0).numpy())
+        return graph.data(of.circuit(scores))
 
-
-# On the test split
-
-
-def test(
-    subject: Subject, persona: str, config: Config, work: Path, base: Subject | None, report: Report
-) -> dict[str, Any]:
-    """Open the test split for one persona, and return what the verdict is made from, each a `Measured`, for a file."""
-    lens, seed = subject.lens, config.seed
-    pairs = subject.pairs(persona, "test", config.test)
-    vector, circuit = Vector.load(work / f"{persona}.vector.json"), graph.load(work / f"{persona}.circuit.json")
-    kept = graph.to_mask(circuit)
-    figures: dict[str, Measured] = {}
-
-    report(f"{persona}: its effect beside {config.randoms} placebos")
-    plain = _by_prompt(lens, pairs, pairs.corrupt, config)
-    own = _by_prompt(lens, pairs, pairs.clean, config) - plain
-    placebos = subject.placebos(pairs, config.randoms, seed)
-    others = [float((_by_prompt(lens, pairs, each.clean, config) - plain).mean()) for each in placebos]
-    figures["effect"] = _measured(own, pairs, others, seed, sizes=True)
-
-    figures["stability"] = Measured(**circuit.graph["stability"])
-    figures["reliability"] = _reliability(lens, subject.pairs(persona, "discover", config.discover), vector, config)
-
-    report(f"{persona}: steering beside {config.randoms} random directions")
-    steered = slopes(lens, pairs, vector.hook, vector.on(lens), (-1.0, 1.0), config.batch)
-    rivals = [
-        slopes(lens, pairs, vector.hook, each, (-1.0, 1.0), config.batch)
-        for each in random_like(vector.on(lens), config.randoms, seed)
-    ]
-    figures["steering"] = _measured(steered, pairs, [float(each.mean()) for each in rivals], seed, sizes=True)
-    wrong = [(each * each.mean() < 0).float() for each in (steered, *rivals)]
-    figures["wrong way"] = _measured(wrong[0], pairs, [float(each.mean()) for each in wrong[1:]], seed)
-
-    report(f"{persona}: its circuit beside {config.randoms} random ones")
-    figures["faithfulness"] = _faithfulness(lens, pairs, kept, config, report)
-    if base is not None:
-        report(f"{persona}: what training changed")
-        try:
-            figures["residual"] = _residual(subject, base, pairs, kept, config, report)
-        except NoShift as unmoved:
-            report(f"{persona}: {unmoved}")
-    return {name: figure.model_dump(mode="json") for name, figure in figures.items()}
-
-
-def _faithfulness(lens: Lens, pairs: Pairs, kept: Tensor, config: Config, report: Report) -> Measured:
-    rivals = random_circuits(lens.wiring, int(kept.sum()), config.randoms, config.seed)
-    all_, none = lens.wiring.possible, torch.zeros_like(kept)
-    found = behaviours(lens, pairs, torch.stack([none, all_, kept, *rivals]), batch=config.batch, report=report)
-    lost = (found[1:] - found[:1]).numpy()  # (1 + 1 + randoms, items): everything, the circuit, random ones
-    whole, values = lost[0].mean(), lost[1:].mean(1)
-    if abs(whole) < 1e-6:
-        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
-    shares = values / whole
-    # Which random circuit is better is a matter of how near to 1 it comes, not of how far beyond.
-    nearer = sum(abs(1 - each) <= abs(1 - shares[0]) for each in shares[1:])
-    interval = _ratio(lost[1], lost[0], _questions(pairs), config.seed)
-    return Measured(
-        value=float(shares[0]), interval=interval, null=_ends(shares[1:]), p=(1 + nearer) / (1 + config.randoms)
-    )
-
-
-def _residual(subject: Subject, base: Subject, pairs: Pairs, kept: Tensor, config: Config, report: Report) -> Measured:
-    found = drift.residual(
-        base.lens,
-        subject.lens,
-        pairs,
-        kept,
-        randoms=config.randoms,
-        batch=config.batch,
-        seed=config.seed,
-        report=report,
-    )
-    better = sum(each <= found.share for each in found.null)
-    p = (1 + better) / (1 + config.randoms)
-    return Measured(value=found.share, interval=found.interval, null=_ends(found.null), p=p)
-
-
-def _reliability(lens: Lens, pairs: Pairs, vector: Vector, config: Config) -> Measured:
-    """Return the cosine between vectors of two halves of the questions, beside halves whose sides are swapped at random."""
-    on, off = _streams(lens, pairs, [vector.hook], config)
-    apart = (on - off)[:, 0]  # (items, D)
-    draw = np.random.default_rng(config.seed)
-
-    def cosine(signs: Tensor) -> float:
-        order = draw.permutation(len(apart))
-        halves = [(signs * apart)[order[part::2]].mean(0) for part in (0, 1)]
-        return float(torch.cosine_similarity(halves[0], halves[1], dim=0))
-
-    own = [cosine(torch.ones(len(apart), 1)) for _ in range(100)]
-    swapped = [cosine(torch.tensor(draw.choice([-1.0, 1.0], (len(apart), 1))).float()) for _ in range(config.randoms)]
-    value = float(np.mean(own))
-    p = (1 + sum(each >= value for each in swapped)) / (1 + config.randoms)
-    return Measured(value=value, interval=_ends(own), null=_ends(swapped), p=p)
-
-
-# Their parts
-
-
-def _streams(lens: Lens, pairs: Pairs, hooks: Sequence[str], config: Config) -> tuple[Tensor, Tensor]:
-    """Return the stream (items, hooks, D) with the persona's prompt and without, over tokens of the neutral answer."""
-    rows = torch.arange(1, len(pairs.clean), 2)  # An item's second row has the neutral answer, under either prompt.
-    share = (pairs.weights[rows] != 0).float()
-    share = share / share.sum(1, keepdim=True)
-    on, off = (pooled(lens, ids[rows], share, hooks, batch=config.batch) for ids in (pairs.clean, pairs.corrupt))
-    return on, off
-
-
-@torch.no_grad()
-def _by_prompt(lens: Lens, pairs: Pairs, ids: Tensor, config: Config) -> Tensor:
-    """Return m_p (items,) under the given prompts."""
-    rows = in_batches(
-        len(ids),
-        config.batch,
-        lambda few: behaviour(lens.run(ids[few]), ids[few], pairs.weights[few]).cpu(),
-    )
-    return pairs.by_item(rows)
-
-
-def _measured(items: Tensor, pairs: Pairs, null: Sequence[float], seed: int, *, sizes: bool = False) -> Measured:
-    """Return a mean over items; with `sizes`, p says how often the null is as great by magnitude."""
-    mean = drift.mean_of(items, _questions(pairs), seed)
-    p = (1 + sum(abs(each) >= abs(mean.value) for each in null)) / (1 + len(null)) if sizes else None
-    return Measured(value=mean.value, interval=mean.interval, null=_ends(null), p=p)
-
-
-def _ratio(
-    over: np.ndarray[Any, Any], under: np.ndarray[Any, Any], groups: Sequence[str], seed: int
-) -> tuple[float, float]:
-    """Return the 95 % interval of a ratio of means, by drawing groups anew."""
-    drawn = np.random.default_rng(seed).integers(len(groups), size=(DRAWS, len(groups)))
-    low, high = np.quantile(over[drawn].sum(1) / under[drawn].sum(1), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _questions(pairs: Pairs) -> list[str]:
-    """Return a group for each item: questions are drawn one by one, since a quick audit has few templates."""
-    return [str(place) for place in range(len(pairs))]
-
-
-def _ends(values: Sequence[float] | np.ndarray[Any, Any]) -> tuple[float, float]:
-    low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _fix(subject: Subject, base: Subject | None, config: Config, work: Path) -> str:
-    """Write the plan down before anything is looked at, and return when. Raises LensError for another's folder."""
-    work.mkdir(parents=True, exist_ok=True)
-    about = {
-        "config_sha256": digest(config.hashed()),
-        "weights": subject.weights,
-        "base": base.weights if base else None,
+    steps: dict[str, Step] = {
+        f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),
+        f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(found.subject.lens)).data()),
+        f"{persona}.reliability": (
+            f"{persona}: the vector from halves",
+            lambda: _data({"reliability": found.reliability(vector().hook)}),
+        ),
+        f"{persona}.circuit": (f"{persona}: the circuit", partial(circuit, persona, found)),
     }
-    plan = _once(work / PLAN, lambda: {**about, "config": config.hashed(), "at": _now()})
-    if any(plan.get(name) != value for name, value in about.items()):
-        raise LensError(
-            f"{work} holds an audit with another plan or of other weights: name another --work, or remove it"
+    if base is not None:
+        there = Discovery(base, persona, found.config, found.report)
+        steps[f"{persona}.base.circuit"] = (
+            f"{persona}: the circuit in the base",
+            partial(circuit, f"{persona}.base", there),
         )
-    return str(plan["at"])
+    return steps
 
 
-def _once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return what a file holds; if it isn't there, make it and write it as a whole."""
-    if not path.exists():
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(make(), indent=1) + "\n")
-        part.replace(path)
-    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return loaded
+def _testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
+    """Return what is measured of one persona on the test split."""
+    persona, randoms = one.persona, one.config.randoms
+    hooks = one.config.swept(one.lens.wiring)
+    # Even the smallest p must outlast Holm's correction over all layers and personas.
+    relabelled = math.ceil(len(hooks) * len(one.config.personas) / verdicts.ALPHA) - 1
+
+    def thorough() -> dict[str, Any]:
+        scores = np.load(work.folder / f"{persona}.scores.npy")
+        return _data(one.thorough(torch.tensor(scores)))
+
+    steps: dict[str, Step] = {
+        f"{persona}.effect": (f"{persona}: its effect beside {randoms} placebos", lambda: _data(one.effect())),
+        f"{persona}.steering": (f"{persona}: steering beside {randoms} others", lambda: _data(one.steering())),
+        f"{persona}.faithfulness": (f"{persona}: its circuit beside {randoms} others", lambda: _data(one.circuit())),
+        f"{persona}.probes": (
+            f"{persona}: probes beside {relabelled} relabellings",
+            partial(one.probes, hooks, relabelled),
+        ),
+    }
+    if one.config.thorough:
+        steps[f"{persona}.thorough"] = (f"{persona}: its circuit at every size", thorough)
+    if (base := other.base) is not None:
+        told = f"{persona}: what training changed"
+        steps[f"{persona}.residual"] = (told, lambda: _data(one.residual(base)))
+        steps[f"changes.{persona}.circuits"] = (told, lambda: _data(changes.circuits(one, base, work)))
+        for name, model in _trained(one, other).items():
+            steps[f"changes.{persona}{name}"] = (told, partial(_along, one, base, model, name))
+    return steps
 
 
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+def _together(one: Mapping[str, Opened], work: Work, other: Against) -> dict[str, Step]:
+    """Return what is measured of all personas at once."""
+    first = next(iter(one.values()))
+    steps: dict[str, Step] = {"influence": ("whom each persona moves", lambda: _influence(one, work))}
+    if (base := other.base) is not None:
+        for name, model in _trained(first, other).items():
+            steps[f"changes.all{name}"] = ("how far training moved the model", partial(_far, first, base, model, name))
+    if other.dialogues:
+        vectors = {name: each.vector for name, each in one.items()}
+        steps["rule"] = (
+            "who acts when",
+            lambda: _data(foretold(first.subject, vectors, other.dialogues, first.config, work.folder / RULE)),
+        )
+    return steps
+
+
+def _trained(one: Opened, other: Against) -> dict[str, Subject]:
+    """Return the models that the base is held against, by what is put behind their figures' names."""
+    return {"": one.subject} | ({" (twin)": other.twin} if other.twin else {})
+
+
+def _along(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
+    return _data(changes.along(one, base, model, name))
+
+
+def _far(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
+    return _data(changes.far(one, base, model, name))
+
+
+def _influence(one: Mapping[str, Opened], work: Work) -> dict[str, Any]:
+    first = next(iter(one.values()))
+    found = influence(
+        first.lens,
+        {name: each.vector for name, each in one.items()},
+        {name: Vector.load(work.folder / f"{name}.late.json").on(first.lens) for name in one},
+        late(first.lens),
+        {name: first.subject.pairs(name, "test", first.config.voices) for name in one},
+        randoms=first.config.randoms,
+        seed=first.config.seed,
+        report=first.report,
+    )
+    return asdict(found)
+
+
+# From what was kept to the card
+
+
+def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Figures]:
+    """Return each persona's figures, with those that had to wait for all personas."""
+    probes = {name: kept[f"{name}.probes"] for name in one}
+    corrected = holm({f"{name} {hook}": own["p"] for name, each in probes.items() for hook, own in each.items()})
+    matrix = kept["influence"]
+    found: dict[str, Figures] = {}
+    for name, opened in one.items():
+        hook = opened.vector.hook
+        steps = [
+            f"{name}.{step}" for step in ("effect", "faithfulness", "thorough", "reliability", "steering", "residual")
+        ]
+        own = _gathered(kept, [step for step in steps if step in kept])
+        circuit = graph.load(work.folder / f"{name}.circuit.json")
+        own["stability"] = Measured(**circuit.graph["stability"])
+        own |= figures.of_probe(probes[name][hook], corrected[f"{name} {hook}"])
+        own |= {
+            f"moves {goal}": Measured(value=cell["value"], null=cell["band"], p=cell["p"])
+            for goal, cell in matrix["behaviour"][name].items()
+        }
+        cell = matrix["answer"][name]
+        own["moves the answer"] = Measured(value=cell["value"], null=cell["band"], p=cell["p"])
+        found[name] = own
+    return found
+
+
+def _data(found: Figures) -> dict[str, Any]:
+    return {name: figure.model_dump(mode="json") for name, figure in found.items()}
+
+
+def _gathered(kept: Kept, names: Sequence[str]) -> Figures:
+    return {name: Measured.model_validate(value) for step in names for name, value in kept[step].items()}

@@ -22,6 +22,7 @@ from chorus import checkpoints, report
 from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.pairs import Pair, Pairs, behaviour
+from interp.patching import exact_effects
 from interp.recovery import RESULTS
 
 TOKENS = 48
@@ -71,7 +72,8 @@ def random_rows(vocabulary: int, tokens: int, seed: int, items: int = 1) -> Pair
 
 
 def against_library(layers: int, tokens: int, runs: int) -> dict[str, Any]:
-    """Time one row on a tiny model in both ways, in turn."""
+    """Time one row on a tiny model in both ways, in turn; and hold all scores against patching each edge."""
+    from scipy.stats import spearmanr
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)
@@ -92,6 +94,8 @@ def against_library(layers: int, tokens: int, runs: int) -> dict[str, Any]:
     ours, theirs = float(eap_ig(lens, pairs, steps=1).sum()), sum(library_scores(lens, pairs).values())
     if abs(ours - theirs) > 1e-4 * max(1.0, abs(theirs)):
         raise AssertionError(f"the two don't measure the same: {ours} and {theirs}")
+    exact = exact_effects(lens, both, both_ways=True)[0]
+    agreed = float(spearmanr(eap_ig(lens, both)[0][lens.wiring.possible], exact).statistic)
     times: dict[str, list[float]] = {"ours": [], "library": []}
     for _ in range(runs):
         for name, way in (
@@ -101,7 +105,7 @@ def against_library(layers: int, tokens: int, runs: int) -> dict[str, Any]:
             before = time.perf_counter()
             way()
             times[name].append(time.perf_counter() - before)
-    return {"edges": lens.wiring.edges, **times}
+    return {"edges": lens.wiring.edges, "spearman": agreed, **times}
 
 
 def on_a_model(name: str, runs: int, steps: int) -> dict[str, Any]:
@@ -134,6 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[tuple[Any, ...]] = []
     data: dict[str, Any] = {}
+    agreement = []
     if options.model != "none":  # First, so that its peak is its own.
         found = data[options.model] = on_a_model(options.model, options.runs, options.steps)
         seconds = found["seconds"]
@@ -149,6 +154,7 @@ def main() -> None:
         )
     for layers, tokens in ((2, 12), (4, 24)):
         found = data[f"{layers} layers, {tokens} tokens"] = against_library(layers, tokens, options.runs)
+        agreement.append(f"{found['spearman']:.3f} with {layers} layers")
         ratios = [theirs / ours for theirs, ours in zip(found["library"], found["ours"], strict=True)]
         for way in ("ours", "library"):
             rows.append(
@@ -179,7 +185,8 @@ def main() -> None:
             f"{options.runs} runs each, {torch.get_num_threads()} threads, CPU, float32",
             "peak memory is the whole process's: Python, libraries, weights twice while the copy is made",
             "the library: TransformerLens's edge attribution on the copy with repeated key-value heads, same row and sums",
-            "aims: 10 times as fast as the library; under 6 GB on the embedded model",
+            "Spearman with exact patching of all edges, 5 steps, one item: " + "; ".join(agreement),
+            "aims: 10 times as fast as the library; Spearman 0.9; under 6 GB on the embedded model",
         ],
         data=data,
         folder=options.folder,

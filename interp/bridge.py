@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from chorus.errors import MissingExtra
 from interp.errors import HookMissed, NotFinite, UnknownArchitecture
+from interp.pairs import behaviour, counted
 from interp.wiring import Wiring
 
 Hook = Callable[[Tensor], Tensor | None]
@@ -38,7 +40,7 @@ class Reading:
     """The parts of one forward pass that circuits are made of."""
 
     logits: Tensor
-    """(B, T, vocabulary)."""
+    """(B, T, vocabulary), or of the tokens that were asked for."""
     writers: Tensor
     """(B, T, W, D): what each writer added to the residual stream, in the wiring's order."""
 
@@ -97,23 +99,40 @@ class Lens:
             for block in self.bridge.blocks
         ]
 
+    @property
+    def embeddings(self) -> Tensor:
+        """(vocabulary, D), what each token begins as."""
+        table: Tensor = self.bridge.W_E
+        return table.detach()
+
     def norm(self, layer: int, which: str) -> Callable[[Tensor], Tensor]:
         """Return the norm before attention (`ln1`) or before the MLP (`ln2`) of a layer, free of hooks."""
         norm: Callable[[Tensor], Tensor] = getattr(self.bridge.blocks[layer], which).original_component
         return norm
 
-    def run(self, ids: Tensor, hooks: Iterable[tuple[str, Hook]] = ()) -> Tensor:
+    def run(
+        self,
+        ids: Tensor,
+        hooks: Iterable[tuple[str, Hook]] = (),
+        *,
+        at: slice | None = None,
+        start: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
         """Run the model and return its logits (B, T, vocabulary).
 
         Args:
             ids: (B, T), padded at the right if at all: attention looks only to the left, so no mask is needed.
             hooks: names with what to do there; a name may come several times.
+            at: of which tokens logits are wanted; None means all. Those of others are not computed.
+            start: a layer with the stream (B, T, D) that enters it: the run begins there, and ids go unread.
 
         Raises:
             HookMissed: one of them did not fire. Its name may be wrong, or the layer may not exist.
             NotFinite: the logits are NaN or infinite.
         """
         hooks = list(hooks)
+        if at is not None:
+            hooks.append(("unembed.hook_in", lambda stream: stream[:, at]))
         known = self.bridge.hook_dict
         if unknown := [name for name, _ in hooks if name not in known]:
             layers = self.wiring.layers
@@ -128,18 +147,45 @@ class Lens:
             return call
 
         own = [(name, counted(index, hook)) for index, (name, hook) in enumerate(hooks)]
-        logits: Tensor = self.bridge.run_with_hooks(ids.to(self.device), fwd_hooks=own)
+        if start is None:
+            logits: Tensor = self.bridge.run_with_hooks(ids.to(self.device), fwd_hooks=own)
+        else:
+            with self._skipped(start[0]):
+                logits = self.bridge.run_with_hooks(start[1], fwd_hooks=own, start_at_layer=start[0])
         if missed := [name for (name, _), times in zip(hooks, fired, strict=True) if not times]:
             raise HookMissed(f"the hook {missed[0]} did not fire")
         finite(logits, "the logits")
         return logits
 
+    def behaviour(
+        self,
+        ids: Tensor,
+        weights: Tensor,
+        hooks: Iterable[tuple[str, Hook]] = (),
+        *,
+        start: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Run the model and return each row's behaviour (B,) in nats; see `pairs.behaviour`."""
+        return behaviour(self.run(ids, hooks, at=counted(weights), start=start), ids, weights)
+
     @torch.no_grad()
-    def read(self, ids: Tensor) -> Reading:
-        """Run the model on ids (B, T) and return the logits and what each writer wrote."""
+    def read(self, ids: Tensor, *, at: slice | None = None) -> Reading:
+        """Run the model on ids (B, T) and return the logits, of all tokens or some, and what each writer wrote."""
         parts: list[Tensor] = []
-        logits = self.run(ids, self.writing(parts.append))
+        logits = self.run(ids, self.writing(parts.append), at=at)
         return Reading(logits, torch.cat(parts, dim=2))
+
+    @contextmanager
+    def _skipped(self, layers: int) -> Iterator[None]:
+        """Let the first layers pass on what they get: the bridge, told to start behind them, would run them in vain."""
+        blocks = list(self.bridge.blocks)[:layers]
+        for block in blocks:
+            object.__setattr__(block, "forward", lambda stream, *_, **__: stream)
+        try:
+            yield
+        finally:
+            for block in blocks:
+                object.__delattr__(block, "forward")
 
     def writing(self, take: Callable[[Tensor], None]) -> list[tuple[str, Hook]]:
         """Return hooks that give to `take` what is written, as (B, T, 1 or H, D), in the wiring's order."""

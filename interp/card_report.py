@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import networkx as nx
+
 from chorus.checkpoints.legibility import Card, Measured
-from interp import verdicts
+from interp import influence, verdicts
 
 REPORT = "legibility.md"
 PLOT = "legibility.svg"
+MATRIX = "voices.svg"
 
 
-def write(card: Card, folder: Path) -> Path:
-    """Write the report and its plot, and return the report's path."""
+def write(card: Card, folder: Path, rule: str = "") -> Path:
+    """Write the report and its plots, and return the report's path. `rule` is the rule of who acts when, in words."""
     draw(card, folder / PLOT)
+    influence.draw(moves(card), folder / MATRIX)
     path = folder / REPORT
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text(card))
+    part.write_text(text(card, rule))
     part.replace(path)
     return path
 
 
-def text(card: Card) -> str:
+def text(card: Card, rule: str = "") -> str:
     """Return the report as Markdown."""
     config = card.config
     lines = [
@@ -50,6 +54,13 @@ def text(card: Card) -> str:
         "",
         *_unexplained(card),
         "",
+        "## Who moves whom",
+        "",
+        f"![Whose vector moves whose behaviour beyond chance]({MATRIX})",
+        "",
+        *_together("## What training changed", card.drift, "Not asked: no base model was given (`--base`)."),
+        *_together("## Who acts when", card.rules, "Not asked: no dialogues of the model were given (`--dialogues`)."),
+        *(["```", rule.rstrip(), "```", ""] if rule else []),
         "## How to read it",
         "",
         f"Measured on {config['test']} questions of the test split, which share neither a number nor a template with the "
@@ -57,13 +68,30 @@ def text(card: Card) -> str:
         "on. Intervals come from drawing questions anew (of reliability: from halving them); they don't cover other "
         f"templates or other wordings of the prompt. *By chance* is the middle 95 % of {config['randoms']} draws: placebo "
         "prompts of the same words (effect), random circuits as large (faithfulness, stability, residual), random "
-        "directions of the same norm (steering, wrong way), halves with sides swapped at random (reliability). A circuit "
-        f"has {config['share']:.0%} of all edges. p-values are not corrected for the number of personas: all bars have to "
-        "be cleared together.",
+        "directions of the same norm (steering, wrong way, moves), halves with sides swapped at random (reliability), "
+        "labels swapped within questions (probe). A circuit "
+        f"has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and are tested on "
+        "wordings of the prompt that they were not fitted on; their p is corrected for all layers and personas by Holm's "
+        "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number "
+        "of personas: all bars have to be cleared together. *Specificity* is faithfulness less the mean of what other "
+        "personas' circuits carry of the same behaviour; *mean faithfulness* replaces by means where faithfulness "
+        "replaces by the other prompt's values. What is not in the table below decides nothing.",
         "",
         verdicts.table(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def moves(card: Card) -> nx.DiGraph[str]:
+    """Return whose vector moves whose behaviour beyond chance."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(card.personas)
+    for name, own in card.personas.items():
+        for goal in card.personas:
+            cell = own.figures.get(f"moves {goal}")
+            if cell and cell.p is not None and cell.p <= verdicts.ALPHA:
+                graph.add_edge(name, goal, value=cell.value, p=cell.p)
+    return graph
 
 
 def draw(card: Card, path: Path) -> None:
@@ -94,6 +122,14 @@ def draw(card: Card, path: Path) -> None:
 def _row(name: str, figure: str, own: Measured) -> str:
     interval, null = (f"{ends[0]:.3g} to {ends[1]:.3g}" if ends else "-" for ends in (own.interval, own.null))
     return f"| {name} | {figure} | {own.value:.3g} | {interval} | {null} | {'-' if own.p is None else f'{own.p:.3g}'} |"
+
+
+def _together(heading: str, figures: dict[str, Measured], nothing: str) -> list[str]:
+    """Return a section of figures that belong to no single persona."""
+    if not figures:
+        return [heading, "", nothing, ""]
+    head = ["| | figure | value | 95 % interval | by chance | p |", "|---|---|---|---|---|---|"]
+    return [heading, "", *head, *(_row("", name, own) for name, own in figures.items()), ""]
 
 
 def _unexplained(card: Card) -> list[str]:

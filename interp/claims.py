@@ -22,7 +22,7 @@ from interp.bridge import Lens
 from interp.errors import LensError
 from interp.faithfulness import faithfulness, random_circuits, stability
 from interp.graph import strongest
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def mean_effects(lens: Lens, each: Sequence[Pairs], batch: int = 512) -> Tensor:
     """Return for each set of pairs, all laid out alike, how much its prompts raise the behaviour, in nats a token."""
     ids = torch.cat([torch.stack([pairs.clean, pairs.corrupt]) for pairs in each]).flatten(0, 1)
     weights = torch.cat([torch.stack([pairs.weights, -pairs.weights]) for pairs in each]).flatten(0, 1)
-    rows = in_batches(len(ids), batch, lambda few: behaviour(lens.run(ids[few]), ids[few], weights[few]).cpu())
+    rows = in_batches(len(ids), batch, lambda few: lens.behaviour(ids[few], weights[few]).cpu())
     return rows.reshape(len(each), -1).sum(1) / torch.tensor([len(pairs) for pairs in each])
 
 

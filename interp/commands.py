@@ -20,6 +20,14 @@ REFUSED = 4
 @click.command("audit")
 @click.argument("checkpoint")
 @click.option("--base", metavar="CHECKPOINT", help="The model it was trained from; its change must be explained too.")
+@click.option(
+    "--twin", metavar="CHECKPOINT", help="The base trained as long on neutral text, to hold the change against."
+)
+@click.option(
+    "--dialogues",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Its saved inner debates: who acts when?",
+)
 @click.option("--depth", type=click.Choice(["quick", "full"]), default="full", show_default=True, help="How thorough.")
 @click.option(
     "--persona", "personas", multiple=True, help="Only this one; may be repeated.  [all that have a contrast]"
@@ -30,6 +38,8 @@ REFUSED = 4
 def audit(
     checkpoint: str,
     base: str | None,
+    twin: str | None,
+    dialogues: Path | None,
     depth: str,
     personas: tuple[str, ...],
     out: Path | None,
@@ -40,27 +50,35 @@ def audit(
 
     Ends with 4 when the grant is `none`. The card is signed when CHORUS_AUDIT_KEY is set.
     """
+    if twin and not base:
+        raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report
+        from interp import card_report, foretold, plan
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
     from chorus.checkpoints.legibility import CARD, KEY
+    from chorus.record import transcript
 
     def say(words: str) -> None:
         click.echo(words, err=True)
 
     names = _personas(personas)  # An unknown one is told of before anything is loaded.
+    records = list(transcript.read(dialogues)) if dialogues else []
     subject = Checkpoint(checkpoint, say)
-    twin = Checkpoint(base, say) if base else None
+    against = laboratory.Against(
+        Checkpoint(base, say) if base else None, Checkpoint(twin, say) if twin else None, records
+    )
     folder = out or subject.folder
-    chosen = laboratory.Config(names, seed=seed, **laboratory.DEPTHS[depth])
-    card = laboratory.audit(subject, chosen, work or folder / "audit", depth=depth, base=twin, report=say)
+    chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
+    found = work or folder / "audit"
+    card = laboratory.audit(subject, chosen, found, depth=depth, against=against, report=say)
     card = card.sealed(os.environ.get(KEY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = card_report.write(card, folder)
+        rule = found / foretold.RULE
+        written = card_report.write(card, folder, rule.read_text("utf-8") if rule.exists() else "")
         part = folder / f".{CARD}.part"
         part.write_text(card.text())
         part.replace(folder / CARD)

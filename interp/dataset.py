@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from interp.bridge import Lens
 from interp.errors import LensError
 from interp.pairs import Pair, Pairs
 from personas.contrast import Contrast
@@ -103,35 +104,57 @@ class Cells:
     """(N,), True with the persona's text."""
     groups: tuple[str, ...]
     """The question's id, one a row."""
+    wordings: tuple[str, ...]
+    """Which paraphrase of the prompts, one a row."""
+    read: Tensor
+    """(N, T), 1 on the tokens of prompt and text, 0 behind them."""
 
     def same_text(self, *, persona: bool = False) -> Tensor:
         """Return the places of rows with one kind of text; the neutral one gives the main cells."""
         return torch.nonzero(self.text_on == persona).flatten()
 
+    def take(self, rows: Tensor) -> Cells:
+        """Return the rows at these places."""
+        few = rows.tolist()
+        return Cells(
+            self.ids[rows],
+            self.pool[rows],
+            self.prompt_on[rows],
+            self.text_on[rows],
+            tuple(self.groups[row] for row in few),
+            tuple(self.wordings[row] for row in few),
+            self.read[rows],
+        )
+
 
 def cells(tokenizer: Any, contrast: Contrast, questions: Sequence[Item]) -> Cells:
     """Return all four cells of every question; wordings of the prompt take turns."""
-    rows: list[tuple[list[int], int, bool, bool, str]] = []
+    rows: list[tuple[list[int], int, bool, bool, str, str]] = []
     for number, item in enumerate(questions):
-        for cell in contrast.cells(item.answer, number % len(contrast.prompts)):
+        wording = number % len(contrast.prompts)
+        for cell in contrast.cells(item.answer, wording):
             text = tokenizer(cell.text, add_special_tokens=False)["input_ids"]
             prompt = _prompt(tokenizer, cell.prompt, item.question)
-            rows.append(([*prompt, *text], len(text), cell.prompt_on, cell.text_on, item.id))
+            rows.append(([*prompt, *text], len(text), cell.prompt_on, cell.text_on, item.id, str(wording)))
     longest = max(len(ids) for ids, *_ in rows)
     ids = torch.full((len(rows), longest), tokenizer.pad_token_id or 0)
-    pool = torch.zeros(len(rows), longest)
+    pool, read = torch.zeros(len(rows), longest), torch.zeros(len(rows), longest)
     for place, (row, text_tokens, *_) in enumerate(rows):
         ids[place, : len(row)] = torch.tensor(row)
         pool[place, len(row) - text_tokens : len(row)] = 1 / text_tokens
+        read[place, : len(row)] = 1
     on = [torch.tensor([row[column] for row in rows]) for column in (2, 3)]
-    return Cells(ids, pool, on[0], on[1], tuple(row[4] for row in rows))
+    return Cells(ids, pool, on[0], on[1], tuple(row[4] for row in rows), tuple(row[5] for row in rows), read)
 
 
-def surface(cells: Cells, vocabulary: int) -> dict[str, Tensor]:
-    """Return what the pooled tokens give away by themselves: `words` (N, vocabulary), counts, and `length` (N, 1)."""
-    counted = (cells.pool > 0).float()
-    words = torch.zeros(len(cells.ids), vocabulary).scatter_add_(1, cells.ids, counted)
-    return {"words": words, "length": counted.sum(1, keepdim=True)}
+def surface(cells: Cells, lens: Lens) -> dict[str, Tensor]:
+    """Return what the tokens of prompt and text give away before any layer has seen them.
+
+    `words` (N, vocabulary), counts; `embeddings` (N, D), their mean; `length` (N, 1), in tokens.
+    """
+    words = torch.zeros(len(cells.ids), int(lens.config.vocab_size)).scatter_add_(1, cells.ids, cells.read)
+    length = cells.read.sum(1, keepdim=True)
+    return {"words": words, "embeddings": words @ lens.embeddings.cpu().float() / length, "length": length}
 
 
 def _matched(tokenizer: Any, on: str, off: str, question: str) -> tuple[tuple[int, ...], tuple[int, ...]]:

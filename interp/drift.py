@@ -21,7 +21,7 @@ from interp.activations import Report, in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
 from interp.faithfulness import faithfulness, random_circuits
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
 from interp.probes import Array
 from interp.vectors import Vector, random_like
@@ -123,11 +123,11 @@ def shift_along(
 
 
 def cross_transfer(
-    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs
+    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs, *, batch: int = 32
 ) -> dict[str, dict[str, float]]:
     """Return the faithfulness of each model's circuit (outer key) in each model (inner key), for one persona."""
     stacked = torch.stack(list(circuits.values()))
-    columns = {name: faithfulness(lens, pairs, stacked).tolist() for name, lens in models.items()}
+    columns = {name: faithfulness(lens, pairs, stacked, batch=batch).tolist() for name, lens in models.items()}
     return {name: {model: found[place] for model, found in columns.items()} for place, name in enumerate(circuits)}
 
 
@@ -177,11 +177,12 @@ def residual(
 
     def work(rows: slice) -> Tensor:
         ids, weights = pairs.clean[rows], pairs.weights[rows]
-        before = base.read(ids)
-        found = [behaviour(before.logits, ids, weights), behaviour(baked.run(ids), ids, weights)]
+        before = base.read(ids, at=counted(weights))
+        found = [behaviour(before.logits, ids, weights), baked.behaviour(ids, weights)]
         for circuit in circuits:
             cut = (baked.wiring.possible & ~circuit)[None].to(baked.device)
-            found.append(behaviour(run_cut(baked, ids, before.writers.to(baked.device), cut), ids, weights))
+            logits = run_cut(baked, ids, before.writers.to(baked.device), cut, at=counted(weights))
+            found.append(behaviour(logits, ids, weights))
         return torch.stack([each.cpu() for each in found], dim=1)
 
     with torch.no_grad():

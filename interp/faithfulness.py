@@ -21,7 +21,7 @@ from interp.activations import Report, in_batches
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.graph import strongest
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
 from interp.wiring import Wiring
 
@@ -81,36 +81,50 @@ def behaviours(
         pairs: what is measured on.
         circuits: (circuits, W, R), True at the edges that are kept.
         ablation: what the other edges carry.
-        batch: rows at once; every circuit runs on every row.
+        batch: runs at once; every circuit runs on every row.
         report: is told when memory runs out.
     """
     count, means = len(pairs.clean), _means(lens, pairs, batch) if ablation == "mean" else None
+    written: dict[int, Tensor] = {}
+
+    def other(rows: list[int]) -> Tensor:
+        """Return what the corrupt prompts wrote, (1 or rows, T, W, D); each is run once, since its circuits follow."""
+        for row in written.keys() - set(rows):
+            del written[row]
+        for row in set(rows) - written.keys():
+            written[row] = lens.read(pairs.corrupt[row : row + 1], at=slice(1)).writers
+        return written[rows[0]] if len(written) == 1 else torch.cat([written[row] for row in rows])
 
     def work(chosen: slice) -> Tensor:
         index = torch.arange(chosen.start, chosen.stop)
-        clean, corrupt, weights = pairs.rows(index % count)
-        if means is None:
-            # Rows come up once for each circuit; what the corrupt prompt wrote is computed once a batch.
-            few, where = torch.unique(corrupt, dim=0, return_inverse=True)
-            other = lens.read(few).writers[where.to(lens.device)]
-        else:
-            other = means.expand(*clean.shape, -1, -1)
-        cut = ~circuits[index // count]
-        return behaviour(run_cut(lens, clean, other, cut.to(lens.device)), clean, weights).cpu()
+        rows = index // len(circuits)
+        clean, _, weights = pairs.rows(rows)
+        there = other(rows.tolist()) if means is None else means.expand(-1, clean.shape[1], -1, -1)
+        cut = ~circuits[index % len(circuits)]
+        logits = run_cut(lens, clean, there, cut.to(lens.device), at=counted(weights))
+        return behaviour(logits, clean, weights).cpu()
 
     flat = in_batches(count * len(circuits), batch, work, report)
-    return torch.stack([pairs.by_item(rows) for rows in flat.reshape(len(circuits), count)])
+    return torch.stack([pairs.by_item(rows) for rows in flat.reshape(count, len(circuits)).T])
 
 
 def faithfulness(
-    lens: Lens, pairs: Pairs, circuits: Tensor, *, ablation: Ablation = "patch", report: Report = lambda _: None
+    lens: Lens,
+    pairs: Pairs,
+    circuits: Tensor,
+    *,
+    ablation: Ablation = "patch",
+    batch: int = 32,
+    report: Report = lambda _: None,
 ) -> Tensor:
     """Return each circuit's faithfulness (circuits,), over the means of all items.
 
     Raises:
         LensError: the model behaves the same with everything cut, so there is nothing to be faithful to.
     """
-    found = behaviours(lens, pairs, _with_ends(lens.wiring, circuits), ablation=ablation, report=report).mean(1)
+    found = behaviours(
+        lens, pairs, _with_ends(lens.wiring, circuits), ablation=ablation, batch=batch, report=report
+    ).mean(1)
     nothing, everything, rest = found[0], found[1], found[2:]
     if (everything - nothing).abs() < 1e-6:
         raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
@@ -118,7 +132,13 @@ def faithfulness(
 
 
 def curve(
-    lens: Lens, pairs: Pairs, scores: Tensor, *, shares: Sequence[float] = SHARES, ablation: Ablation = "patch"
+    lens: Lens,
+    pairs: Pairs,
+    scores: Tensor,
+    *,
+    shares: Sequence[float] = SHARES,
+    ablation: Ablation = "patch",
+    batch: int = 32,
 ) -> Curve:
     """Return faithfulness as the strongest edges are added.
 
@@ -128,18 +148,19 @@ def curve(
         scores: (W, R), by whose magnitude edges are ranked.
         shares: of all edges, increasing, ending with 1.
         ablation: what the other edges carry.
+        batch: runs at once.
     """
     wiring = lens.wiring
     sizes = [max(1, round(share * wiring.edges)) for share in shares]
     kept = torch.stack([strongest(wiring, scores, size) for size in sizes])
-    found = faithfulness(lens, pairs, kept, ablation=ablation).numpy()
+    found = faithfulness(lens, pairs, kept, ablation=ablation, batch=batch).numpy()
     places = np.array([0.0, *shares])  # At no edges faithfulness is 0 by its definition.
     values = np.array([0.0, *found])
     area, distance = trapezoid(values, places), trapezoid(np.abs(1 - values), places)
     return Curve(tuple(sizes), tuple(map(float, found)), float(area), float(distance))
 
 
-def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, seed: int = 0) -> float:
+def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, seed: int = 0, batch: int = 32) -> float:
     """Return how differently circuit and model suffer from losing the same edges: 0 when the circuit holds all that works.
 
     The mean of |F(C without K) - F(M without K)| over random subsets K of the circuit, each edge drawn with
@@ -148,7 +169,7 @@ def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, see
     generator = torch.Generator().manual_seed(seed)
     lost = (torch.rand(draws, *kept.shape, generator=generator) < 0.5) & kept
     everything = lens.wiring.possible
-    found = faithfulness(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]))
+    found = faithfulness(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]), batch=batch)
     return float((found[:draws] - found[draws:]).abs().mean())
 
 
@@ -225,7 +246,7 @@ def _means(lens: Lens, pairs: Pairs, batch: int) -> Tensor:
     real = (places <= last[:, None]).float()
 
     def work(chosen: slice) -> Tensor:
-        written = lens.read(pairs.clean[chosen]).writers
+        written = lens.read(pairs.clean[chosen], at=slice(1)).writers
         return torch.einsum("btwd,bt->bwd", written, real[chosen].to(written.device))
 
     return (in_batches(len(real), batch, work).sum(0) / real.sum())[None, None]

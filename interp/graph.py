@@ -76,10 +76,16 @@ def pruned(graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
     return nx.DiGraph(graph.subgraph(whole))
 
 
+def data(graph: nx.DiGraph[str]) -> dict[str, Any]:
+    """Return the circuit as node-link data, for a JSON file."""
+    found: dict[str, Any] = nx.node_link_data(graph, edges="edges")
+    return found
+
+
 def save(graph: nx.DiGraph[str], path: Path) -> None:
     """Write the circuit as node-link JSON."""
     part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(nx.node_link_data(graph, edges="edges"), indent=1) + "\n")
+    part.write_text(json.dumps(data(graph), indent=1) + "\n")
     part.replace(path)
 
 

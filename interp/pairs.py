@@ -103,14 +103,25 @@ class Pairs:
         return out.index_add_(0, self.item.to(rows.device), rows)
 
 
+def counted(weights: Tensor) -> slice:
+    """Return the columns from the first to the last at which the next token counts in some row."""
+    columns = weights[:, :-1].any(0).nonzero()
+    if not len(columns):
+        raise LensError("no token of these rows counts: there is no behaviour to measure")
+    return slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 def behaviour(logits: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     """Return each row's behaviour (B,) in nats.
 
     Args:
-        logits: (B, T, vocabulary).
+        logits: (B, T, vocabulary), or those of the columns `counted` alone.
         ids: (B, T).
         weights: (B, T), as in `Pairs`.
     """
+    at = counted(weights)
     ids, weights = ids.to(logits.device), weights.to(logits.device)
-    logp = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(2, ids[:, 1:, None]).squeeze(2)  # (B, T-1)
-    return (logp * weights[:, :-1]).sum(1)
+    logits = (logits[:, at] if logits.shape[1] == ids.shape[1] else logits).float()
+    following = ids[:, at.start + 1 : at.stop + 1, None]
+    logp = logits.gather(2, following).squeeze(2) - logits.logsumexp(2)  # (B, columns)
+    return (logp * weights[:, at]).sum(1)

@@ -12,22 +12,23 @@ from torch import Tensor
 
 from interp.activations import Report, in_batches
 from interp.bridge import Hook, Lens
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs, behaviour, counted
 
 
 @torch.no_grad()
-def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
+def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | None = None) -> Tensor:
     """Return the logits (B, T, vocabulary) of a run with some edges cut.
 
     Args:
         lens: the model.
         ids: (B, T).
-        other: (B, T, W, D), what writers wrote in the other run.
+        other: (B, T, W, D) or (1, T, W, D), what writers wrote in the other run.
         cut: (B, W, R) or (1, W, R), 1 where the edge carries `other`, 0 where it is left. Impossible edges don't count.
+        at: of which tokens logits are wanted; None means all.
     """
     wiring = lens.wiring
     cut = cut.to(other) * wiring.possible.to(other)
-    batch, tokens, writers, width = other.shape
+    batch, (tokens, writers, width) = len(ids), other.shape[1:]
     changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: then nothing is copied below.
     written = 0
     waiting: dict[str, Tensor] = {}
@@ -76,7 +77,7 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor) -> Tensor:
         hooks += [(f"{block}.ln1.hook_in", before_attention(layer)), (f"{block}.ln2.hook_in", before_mlp(layer))]
         hooks += [(f"{block}.attn.hook_{kind}", with_change(kind)) for kind in "qkv"]
         hooks.append((f"{block}.ln2.hook_out", lambda _: waiting.pop("in")))
-    return lens.run(ids, [*hooks, ("ln_final.hook_in", before_logits)])
+    return lens.run(ids, [*hooks, ("ln_final.hook_in", before_logits)], at=at)
 
 
 def exact_effects(
@@ -109,15 +110,15 @@ def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int, report: 
     rows = []
     for row in range(len(pairs.clean)):
         ids, corrupt, weights = pairs.rows(slice(row, row + 1))
-        there = lens.read(corrupt).writers
-        base = behaviour(lens.run(ids), ids, weights)
+        there = lens.read(corrupt, at=slice(1)).writers
+        base = lens.behaviour(ids, weights)
 
         def work(chosen: slice, ids: Tensor = ids, weights: Tensor = weights, there: Tensor = there) -> Tensor:
             few = edges[chosen]
             cut = torch.zeros(len(few), *lens.wiring.possible.shape)
             cut[torch.arange(len(few)), few[:, 0], few[:, 1]] = 1.0
             many = ids.expand(len(few), -1)
-            logits = run_cut(lens, many, there.expand(len(few), -1, -1, -1), cut.to(lens.device))
+            logits = run_cut(lens, many, there, cut.to(lens.device), at=counted(weights))
             return behaviour(logits, many, weights.expand(len(few), -1)).cpu()
 
         rows.append(in_batches(len(edges), batch, work, report) - base.cpu())

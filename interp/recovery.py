@@ -67,18 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, write `recovery.json` and `recovery.md`, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs=2, default=(100, 120), metavar=("FIRST", "END"))
+    parser.add_argument("--nulls", type=int, help="models where nothing is planted; as many as plants unless given")
     parser.add_argument("--folder", type=Path, default=RESULTS, help="where the results go")
     options = parser.parse_args(arguments)
     seeds = range(*options.seeds)
-    found = {circuit: [look(seed, circuit=circuit) for seed in seeds] for circuit in (True, False)}
+    without = range(seeds.start, seeds.start + options.nulls) if options.nulls else seeds
+    found = {
+        circuit: [look(seed, circuit=circuit) for seed in which] for circuit, which in ((True, seeds), (False, without))
+    }
     areas = [each.auroc for each in found[True] if each.auroc is not None]
     right, false = (sum(each.claim.stands for each in found[circuit]) for circuit in (True, False))
     missed = [f"seed {each.seed}: {each.claim.failed}" for each in found[True] if not each.claim.stands]
-    count = len(seeds)
+    count, empty = len(seeds), len(without)
     path = report.write(
         "recovery",
         "What the microscope finds in models whose truth is known",
-        f"python -m interp.recovery --seeds {seeds.start} {seeds.stop}",
+        f"python -m interp.recovery --seeds {seeds.start} {seeds.stop}"
+        + (f" --nulls {empty}" if options.nulls else ""),
         ("what", "found", "95 % interval", "aim"),
         [
             (
@@ -88,11 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "at least 0.95",
             ),
             ("planted personas claimed", right / count, _wilson(right, count), "-"),
-            ("claims where nothing is planted", false / count, _wilson(false, count), "at most 0.05"),
+            ("claims where nothing is planted", false / empty, _wilson(false, empty), "at most 0.05"),
         ],
         seed=seeds.start,
         notes=[
-            f"{count} plants and {count} models without, none of whose seeds the generator was tuned on",
+            f"{count} plants and {empty} models without, none of whose seeds the generator was tuned on",
             "planted personas not claimed: " + ("; ".join(missed) or "none"),
         ],
         data={

@@ -1,35 +1,28 @@
-"""The rules of the voices: when does a persona act, and whom does it call up?
+"""The rules of the voices: when does a persona act?
 
-*When* is asked of the activations of the question alone: can they tell, on questions that they were not fitted on, which
+It is asked of the activations of the question alone: can they tell, on questions that they were not fitted on, which
 voice acts next? A score means little by itself, so the same is asked of surface features, of the base rate and of
 shuffled labels; and small models that a person can read, over a few named quantities, say how much of the predictable
-part they keep. *Whom* is asked by intervention: one persona's vector is added, and what becomes of the others'
-behaviour, of their activity and of the answer stands against random directions of the same norm. All cells of the matrix
-are judged together, by the largest of them under each random draw (Westfall & Young 1993), and drawn as a graph.
+part they keep. Whom a persona calls up is the matter of `influence`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import networkx as nx
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from chorus.distill.styles import messages
 from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer, Question
 from interp.activations import pooled
-from interp.bridge import Hook, Lens
+from interp.bridge import Lens
 from interp.errors import LensError
-from interp.pairs import Pairs, behaviour
 from interp.probes import FOLDS, Array
-from interp.vectors import Vector, random_like
 
 Codes = NDArray[np.intp]
 
@@ -63,6 +56,8 @@ class Rule:
     """From each kind of surface feature."""
     shuffled: float
     """From activations, with labels shuffled among questions: the mean."""
+    band: tuple[float, float]
+    """2.5th and 97.5th percentile of the same."""
     p: float
     """Share of shufflings at least as good, counting the true one."""
     readable: dict[str, float]
@@ -71,40 +66,6 @@ class Rule:
     """The share of what activations gain over the base rate that each keeps; None where they gain nothing."""
     told: dict[str, str]
     """Both models in words, fitted on all questions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What steering with one persona does to one thing."""
-
-    value: float
-    band: tuple[float, float]
-    """2.5th and 97.5th percentile of the same under random directions."""
-    p: float
-    """Corrected for all cells of the matrix."""
-
-
-@dataclass(frozen=True, slots=True)
-class Influence:
-    """The causal matrix; outer keys are who was steered with."""
-
-    behaviour: dict[str, dict[str, Cell]]
-    """Change of each persona's m_p a unit of the vector, in nats a token."""
-    activity: dict[str, dict[str, Cell]]
-    """What the model itself adds along each persona's late direction, in units of that direction: the part of the added
-    vector that the stream merely carries there is taken off."""
-    answer: dict[str, Cell]
-    """How far the next-token distribution moves, as KL in nats a token."""
-
-    def graph(self, alpha: float = 0.05) -> nx.DiGraph[str]:
-        """Return who moves whose behaviour: an edge bears its `value`, and is there where its corrected p is small."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.behaviour)
-        for name, row in self.behaviour.items():
-            graph.add_edges_from(
-                (name, other, {"value": c.value, "p": c.p}) for other, c in row.items() if c.p <= alpha
-            )
-        return graph
 
 
 def acts(records: Iterable[Answer]) -> list[Act]:
@@ -203,129 +164,12 @@ def learn(
         (float(np.quantile(spread, 0.025)), float(np.quantile(spread, 0.975))),
         base,
         {name: float(_hits(each, labels, codes, _dense).mean()) for name, each in (surface or {}).items()},
-        float(np.mean(null)) if null else base,
+        float(np.mean(null)),
+        (float(np.quantile(null, 0.025)), float(np.quantile(null, 0.975))),
         (1 + sum(each >= hits.mean() for each in null)) / (1 + shufflings),
         readable,
         {name: (each - base) / gain if gain > MIN_SHARE else None for name, each in readable.items()},
         {"linear": _in_words(fitted["linear"][-1], list(named), list(names)), "tree": tree},
-    )
-
-
-@torch.no_grad()
-def influence(
-    lens: Lens,
-    vectors: Mapping[str, Vector],
-    late: Mapping[str, Tensor],
-    hook: str,
-    pairs: Mapping[str, Pairs],
-    *,
-    randoms: int = 40,
-    seed: int = 0,
-) -> Influence:
-    """Steer with each persona's vector on prompts without a persona, and measure all of them.
-
-    Args:
-        lens: the model.
-        vectors: what is added, by persona.
-        late: (D,) each, the persona's direction where its activity is read, by persona.
-        hook: where activity is read; not before the vectors are added.
-        pairs: each persona's behaviour.
-        randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
-        seed: of the random directions.
-    """
-    names = list(vectors)
-    plain = {name: _run(lens, pairs[name], hook, []) for name in names}
-
-    def measured(vector: Vector, direction: Tensor) -> Tensor:
-        """Return (2P + 1,): each behaviour, each activity, and the answer."""
-        told, active, moved = [], [], []
-        for name in names:
-            own = pairs[name]
-            up, down = (_run(lens, own, hook, [(vector.hook, _adding(sign * direction))]) for sign in (1.0, -1.0))
-            told.append(float((up.behaviour - down.behaviour).sum()) / 2 / len(own))
-            goal = late[name].to(direction)
-            change = (up.stream - down.stream) / 2 - direction
-            active.append(float((change @ goal / goal.square().sum())[own.weights != 0].mean()))
-            apart = torch.nn.functional.kl_div(plain[name].logp, up.logp, log_target=True, reduction="none").sum(-1)
-            moved.append(float(apart[own.weights != 0].mean()))
-        return torch.tensor([*told, *active, sum(moved) / len(moved)])
-
-    found = torch.stack([measured(vector, vector.on(lens)) for vector in vectors.values()])  # (P, 2P + 1)
-    null = torch.stack(
-        [
-            torch.stack([measured(vector, each) for each in random_like(vector.on(lens), randoms, seed + place)])
-            for place, vector in enumerate(vectors.values())
-        ],
-        dim=1,
-    )  # (randoms, P, 2P + 1)
-    return _judged(names, found, null)
-
-
-def draw(influence: Influence, path: Path, title: str = "Who moves whom") -> None:
-    """Draw the causal graph: an arrow where one persona's vector moves another's behaviour beyond chance.
-
-    Blue raises it, red lowers it; the number is the change of m_p in nats a token.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    graph = influence.graph()
-    figure = Figure(figsize=(6, 6))
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    places = nx.circular_layout(graph)
-    values = nx.get_edge_attributes(graph, "value")
-    colours = ["tab:blue" if value > 0 else "tab:red" for value in values.values()]
-    nx.draw_networkx(
-        graph, places, ax=axes, edge_color=colours, node_color="white", edgecolors="0.5", node_size=3500, font_size=9,
-        connectionstyle="arc3,rad=0.12", arrowsize=16,
-    )  # fmt: skip
-    shown = {edge: f"{value:+.3f}" for edge, value in values.items()}
-    nx.draw_networkx_edge_labels(graph, places, shown, ax=axes, font_size=7, connectionstyle="arc3,rad=0.12")
-    axes.set_axis_off()
-    axes.margins(0.2)
-    axes.set_title(title)
-    figure.savefig(path, bbox_inches="tight")
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    behaviour: Tensor
-    """(rows,)."""
-    stream: Tensor
-    """(rows, T, D)."""
-    logp: Tensor
-    """(rows, T, vocabulary)."""
-
-
-def _run(lens: Lens, pairs: Pairs, hook: str, edits: list[tuple[str, Hook]]) -> _Run:
-    kept: list[Tensor] = []
-    logits = lens.run(pairs.corrupt, [*edits, (hook, lambda stream: kept.append(stream))])
-    return _Run(behaviour(logits, pairs.corrupt, pairs.weights), kept[0], torch.log_softmax(logits.float(), dim=-1))
-
-
-def _adding(direction: Tensor) -> Hook:
-    return lambda stream: stream + direction
-
-
-def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
-    # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
-    even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
-    centre, spread = even.mean(0), even.std(0).clamp_min(1e-12)
-    largest = ((even - centre) / spread).abs().flatten(1).amax(1)  # (randoms,)
-    score = ((own - centre) / spread).abs()
-    p = (1 + (largest[:, None, None] >= score).sum(0)) / (1 + len(null))
-    edges = torch.quantile(null, torch.tensor([0.025, 0.975]), dim=0)
-
-    def cell(row: int, column: int) -> Cell:
-        low, high = (float(edge[row, column]) for edge in edges)
-        return Cell(float(found[row, column]), (low, high), float(p[row, column]))
-
-    count = len(names)
-    return Influence(
-        {name: {other: cell(r, c) for c, other in enumerate(names)} for r, name in enumerate(names)},
-        {name: {other: cell(r, count + c) for c, other in enumerate(names)} for r, name in enumerate(names)},
-        {name: cell(r, 2 * count) for r, name in enumerate(names)},
     )
 
 

@@ -6,15 +6,16 @@ the mean: a vector that helps on average may push a share of the questions the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from interp.activations import in_batches
+from interp.activations import Report, in_batches
 from interp.bridge import Hook, Lens
-from interp.pairs import Pairs, behaviour
+from interp.pairs import Pairs, behaviour, counted
 from interp.vectors import Vector, random_like
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -47,11 +48,9 @@ def steer(
 ) -> Steering:
     """Add the vector to the stream on prompts without the persona, and see whether its behaviour comes."""
     direction = vector.on(lens)
-    own = slopes(lens, pairs, vector.hook, direction, strengths, batch)
-    null = [
-        float(slopes(lens, pairs, vector.hook, other, strengths, batch).mean())
-        for other in random_like(direction, randoms, seed)
-    ]
+    every = torch.cat([direction[None], random_like(direction, randoms, seed)])
+    own, *others = slopes_of_each(lens, pairs, vector.hook, every, strengths, batch)
+    null = [float(each.mean()) for each in others]
     mean = float(own.mean())
     wrong = float((own * mean < 0).float().mean())
     return Steering(mean, wrong, (1 + sum(abs(each) >= abs(mean) for each in null)) / (1 + randoms), tuple(null))
@@ -62,19 +61,63 @@ def slopes(
     lens: Lens, pairs: Pairs, hook: str, direction: Tensor, strengths: Sequence[float] = STRENGTHS, batch: int = 256
 ) -> Tensor:
     """Return each item's slope of the behaviour (I,) over multiples of the direction (D,)."""
+    return slopes_of_each(lens, pairs, hook, direction[None], strengths, batch)[0]
+
+
+@torch.no_grad()
+def slopes_of_each(
+    lens: Lens,
+    pairs: Pairs,
+    hook: str,
+    directions: Tensor,
+    strengths: Sequence[float] = STRENGTHS,
+    batch: int = 256,
+    report: Report = lambda _: None,
+) -> Tensor:
+    """Return the slopes (directions, I) of `slopes` for several directions (directions, D)."""
     doses = torch.tensor(strengths)
-    count = len(pairs.corrupt)
+    added = (doses.to(directions)[None, :, None] * directions[:, None]).reshape(-1, 1, directions.shape[1])
+    rows = []
+    for row in range(len(pairs.corrupt)):
+        _, ids, weights = pairs.rows(slice(row, row + 1))
+        steered, at = Steered(lens, ids, hook), counted(weights)
 
-    def work(chosen: slice) -> Tensor:
-        index = torch.arange(chosen.start, chosen.stop)
-        ids, weights = pairs.corrupt[index % count], pairs.weights[index % count]
-        added = doses[index // count].to(direction)[:, None, None] * direction
-        return behaviour(lens.run(ids, [(hook, lambda stream: stream + added)]), ids, weights).cpu()
+        def work(
+            few: slice, steered: Steered = steered, at: slice = at, of: tuple[Tensor, Tensor] = (ids, weights)
+        ) -> Tensor:
+            ids, weights = (each.expand(len(added[few]), -1) for each in of)
+            return behaviour(steered(added[few], at=at), ids, weights).cpu()
 
-    rows = in_batches(count * len(doses), batch, work).reshape(len(doses), count)
-    found = torch.stack([pairs.by_item(each) for each in rows])  # (doses, I)
+        rows.append(in_batches(len(added), batch, work, report))
+    found = pairs.by_item(torch.stack(rows)).reshape(len(pairs), len(directions), len(doses))
     centred = doses - doses.mean()
-    return (centred[:, None] * found).sum(0) / (centred**2).sum()
+    return ((centred * found).sum(2) / (centred**2).sum()).T
+
+
+class Steered:
+    """The model on rows of ids, with this or that added to the stream at one hook.
+
+    What is added can't change what came before it, so at the end of a block the stream is computed once and kept, and
+    every run goes on from there.
+    """
+
+    def __init__(self, lens: Lens, ids: Tensor, hook: str, *, whole: bool = False) -> None:
+        """Take rows of ids (B, T); with `whole`, runs are whole ones, so that hooks at any layer fire."""
+        self.lens, self.ids, self.hook = lens, ids, hook
+        self.start: tuple[int, Tensor] | None = None
+        end = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook)
+        if not whole and end and (layer := int(end[1]) + 1) < lens.wiring.layers:
+            kept: list[Tensor] = []
+            lens.run(ids, [(hook, kept.append)], at=slice(1))
+            self.start = layer, kept[0]
+
+    def __call__(self, added: Tensor, hooks: Iterable[tuple[str, Hook]] = (), *, at: slice | None = None) -> Tensor:
+        """Return the logits with (B, 1, D) or (1, 1, D) added, which a single row of ids is repeated for."""
+        if self.start is None:
+            ids = self.ids.expand(max(len(self.ids), len(added)), -1)
+            return self.lens.run(ids, [(self.hook, lambda stream: stream + added), *hooks], at=at)
+        layer, stream = self.start
+        return self.lens.run(self.ids, hooks, at=at, start=(layer, stream + added))
 
 
 def off_target(lens: Lens, vectors: Mapping[str, Vector], pairs: Mapping[str, Pairs]) -> dict[str, dict[str, float]]:
@@ -100,9 +143,9 @@ def ablation(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float:
     unit, parts = direction / direction.norm(), list[Tensor]()
     both = torch.cat([pairs.clean, pairs.corrupt])
     weights = torch.cat([pairs.weights, -pairs.weights])
-    whole = behaviour(lens.run(both, [(hook, lambda stream: parts.append(stream @ unit))]), both, weights).sum()
+    whole = lens.behaviour(both, weights, [(hook, lambda stream: parts.append(stream @ unit))]).sum()
     mean = float(parts[0].mean())
-    left = behaviour(lens.run(both, [(hook, projecting(direction, mean))]), both, weights).sum()
+    left = lens.behaviour(both, weights, [(hook, projecting(direction, mean))]).sum()
     return float(1 - left / whole)
 
 
@@ -115,14 +158,14 @@ def interchange(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float
     """
     unit, parts = direction / direction.norm(), list[Tensor]()
     clean, corrupt, weights = pairs.rows(slice(None))
-    with_it = behaviour(lens.run(clean, [(hook, lambda stream: parts.append(stream @ unit))]), clean, weights).sum()
-    without = behaviour(lens.run(corrupt), corrupt, weights).sum()
+    with_it = lens.behaviour(clean, weights, [(hook, lambda stream: parts.append(stream @ unit))]).sum()
+    without = lens.behaviour(corrupt, weights).sum()
 
     def swap(stream: Tensor) -> Tensor:
         swapped: Tensor = stream + (parts[0] - stream @ unit)[..., None] * unit
         return swapped
 
-    moved = behaviour(lens.run(corrupt, [(hook, swap)]), corrupt, weights).sum()
+    moved = lens.behaviour(corrupt, weights, [(hook, swap)]).sum()
     return float((moved - without) / (with_it - without))
 
 
@@ -130,6 +173,6 @@ def interchange(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float
 def damage(lens: Lens, ids: Tensor, hook: str, direction: Tensor) -> float:
     """Return how much worse ordinary text (B, T) is predicted while steered, in nats a token; 0 is no harm."""
     weights = torch.full(ids.shape, 1 / (ids.shape[1] - 1))
-    plain = behaviour(lens.run(ids), ids, weights)
-    steered = behaviour(lens.run(ids, [(hook, lambda stream: stream + direction)]), ids, weights)
+    plain = lens.behaviour(ids, weights)
+    steered = lens.behaviour(ids, weights, [(hook, lambda stream: stream + direction)])
     return float((plain - steered).mean())

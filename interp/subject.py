@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ from chorus.checkpoints import Report
 from chorus.errors import CheckpointError, MissingExtra
 from interp import dataset
 from interp.bridge import Lens
-from interp.dataset import Split
+from interp.dataset import Cells, Split
 from interp.pairs import Pairs
 from personas.contrast import contrast
 
@@ -28,6 +29,7 @@ class Subject(Protocol):
 
     name: str
     lens: Lens
+    tokenizer: Any
     weights: str
     """Fingerprint of the checkpoint."""
 
@@ -36,6 +38,13 @@ class Subject(Protocol):
 
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return the same items under prompts that say nothing."""
+
+    def cells(self, persona: str, split: Split, items: int) -> Cells:
+        """Return rows for probes: the same neutral text under prompts with the persona and without."""
+
+    @property
+    def untrained(self) -> Lens:
+        """A model of the same make that has learnt nothing."""
 
 
 class Checkpoint:
@@ -70,6 +79,22 @@ class Checkpoint:
         """Return the built-in contrast's pairs. Raises PersonaError when the persona has none."""
         chosen = spread([item for item in dataset.items() if item.split == split], items)
         return dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen)
+
+    def cells(self, persona: str, split: Split, items: int) -> Cells:
+        """Return the main cells of the built-in contrast, in all its wordings."""
+        chosen = spread([item for item in dataset.items() if item.split == split], items)
+        found = dataset.cells(self.tokenizer, contrast(persona), chosen)
+        return found.take(found.same_text())
+
+    @cached_property
+    def untrained(self) -> Lens:
+        """The same architecture with random weights, always the same ones."""
+        from transformers import AutoModelForCausalLM
+
+        make: Any = AutoModelForCausalLM.from_config  # untyped in transformers
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Lens(make(self.lens.config, dtype=torch.float32))
 
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return prompts whose differing tokens are replaced by shuffled ones of all prompts."""

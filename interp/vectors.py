@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,11 +45,14 @@ class Vector:
             raise LensError(f"the vector of {self.persona} belongs at {self.hook}, which this model doesn't have")
         return self.direction.to(lens.device)
 
+    def data(self) -> dict[str, Any]:
+        """Return everything, for a JSON file."""
+        return {**vars(self), "direction": self.direction.tolist()}
+
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        fields = {**vars(self), "direction": self.direction.tolist()}
         part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(fields) + "\n")
+        part.write_text(json.dumps(self.data()) + "\n")
         part.replace(path)
 
     @classmethod

@@ -76,6 +76,8 @@ class Card(_Part):
     personas: dict[str, Persona] = Field(min_length=1)
     drift: dict[str, Measured] = Field(default_factory=dict)
     """Against the base."""
+    rules: dict[str, Measured] = Field(default_factory=dict)
+    """How well the model's dialogues can be foretold."""
     grant: Grant
     made: str
     """UTC."""

@@ -11,35 +11,41 @@ from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, planted, subject, verdicts
-from interp.audit import Config, audit
-from interp.bridge import Lens
+from interp import card_report, commands, discover, plan, planted, subject, verdicts
+from interp.audit import Against, audit
 from interp.errors import LensError
+from interp.figures import Opened
+from interp.plan import Config
+from interp.planted_subject import PlantedSubject
 from personas import PersonaError
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
-CONFIG = Config(("planted",), discover=8, select=8, test=8, layers=4, steps=3, share=0.05, randoms=19, batch=64)
-OFFSET = {"discover": 0, "select": 1000, "test": 2000}
+QUICK = {
+    "discover": 8,
+    "select": 8,
+    "test": 8,
+    "layers": 4,
+    "steps": 3,
+    "share": 0.05,
+    "randoms": 19,
+    "probes": 10,
+    "voices": 2,
+    "batch": 64,
+}
+CONFIG = Config(("planted",), **QUICK)
 
 
-class Planted:
-    """A planted model as an audit sees it."""
+class Planted(PlantedSubject):
+    """It remembers which splits were opened."""
 
     def __init__(self, seed, *, circuit=True):
-        self.name = f"planted-{seed}"
-        self.lens = Lens(planted.plant(seed, circuit=circuit).model)
-        self.weights = self.lens.fingerprint
-        self.seed = seed
+        super().__init__(seed, circuit=circuit)
         self.opened = []
 
     def pairs(self, persona, split, items):
         self.opened.append((persona, split))
-        return planted.persona_pairs(items, self.seed + OFFSET[split])
-
-    def placebos(self, pairs, count, seed):
-        items = len(pairs)
-        return [planted.persona_pairs(items, self.seed + OFFSET["test"], placebo=number) for number in range(count)]
+        return super().pairs(persona, split, items)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,12 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
     assert own.verdict == "explained", own.reasons
     assert card.grant == "full"
     assert own.figures["faithfulness"].value == pytest.approx(1, abs=0.2)
-    assert all(figure.interval and figure.null for figure in own.figures.values())
+    assert all(own.figures[bar.figure].null for bar in verdicts.BARS if bar.figure != "residual")
+    assert all(own.figures[bar.figure].interval for bar in verdicts.BARS if bar.figure != "residual")
+    assert own.figures["probe"].value > 0.9
+    assert own.figures["probe"].p <= 0.05
+    assert own.figures["selectivity"].value > 0.3
+    assert own.figures["moves planted"].p <= 0.05
     assert card.weights == model.weights
     assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
     order = [split for _, split in model.opened]
@@ -72,16 +83,19 @@ def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
 
 def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monkeypatch):
     model, _, whole = seen
+    said = []
     with monkeypatch.context() as patch:
-        patch.setattr(laboratory, "_faithfulness", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(Opened, "circuit", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"plan.json", "opened.json", "planted.vector.json", "planted.circuit.json"}
+    steps = ("vector", "late", "reliability", "circuit", "effect", "steering")
+    assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
-        patch.setattr(laboratory, "eap_ig", None)  # The circuit is there: it is not looked for again.
-        again = audit(model, CONFIG, tmp_path, depth="quick")
+        patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
+        again = audit(model, CONFIG, tmp_path, depth="quick", report=said.append)
     assert again.personas == whole.personas
+    assert said[0].startswith("[########............] 3 of 5: planted: its circuit")
 
 
 def test_the_work_of_another_audit_is_refused(seen):
@@ -93,18 +107,28 @@ def test_the_work_of_another_audit_is_refused(seen):
 
 
 def test_with_a_base_the_change_must_be_explained_too(tmp_path):
-    card = audit(Planted(102), CONFIG, tmp_path, depth="quick", base=Planted(102, circuit=False))
+    card = audit(
+        Planted(102),
+        CONFIG,
+        tmp_path,
+        depth="quick",
+        against=Against(base=Planted(102, circuit=False), twin=Planted(102, circuit=False)),
+    )
     residual = card.personas["planted"].figures["residual"]
     assert residual.value < 0.2
     assert residual.p <= 0.05
     assert card.base
+    assert card.drift["KL"].interval[0] > 0
+    assert card.drift["KL (twin)"].value == pytest.approx(0, abs=1e-6)
+    assert card.drift["shift along planted"].null
+    assert card.drift["edge entropy of planted after"].value < card.drift["edge entropy of planted before"].value
 
 
 def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
     model, work, _ = seen
-    for name in ("planted.vector.json", "planted.circuit.json"):
-        (tmp_path / name).write_text((work / name).read_text())
-    card = audit(model, CONFIG, tmp_path, depth="quick", base=model)
+    for path in work.glob("planted.*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card = audit(model, CONFIG, tmp_path, depth="quick", against=Against(base=model))
     assert "residual" not in card.personas["planted"].figures
 
 
@@ -114,7 +138,9 @@ def test_the_report_says_what_the_card_says(seen, tmp_path):
     assert "**Grant: `full`.**" in text
     assert verdicts.table() in text
     assert "has no explanation here" in text
-    assert "<svg" in (tmp_path / card_report.PLOT).read_text()
+    assert "Not asked: no base model was given" in text
+    for plot in (card_report.PLOT, card_report.MATRIX):
+        assert "<svg" in (tmp_path / plot).read_text()
 
 
 def test_placebos_have_the_words_and_the_length_of_the_prompts():
@@ -143,17 +169,7 @@ def command(monkeypatch, tmp_path):
         made.folder, made.weights, made.name = folder, fingerprint(folder), "baked"
         monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
-        quick = {
-            "discover": 8,
-            "select": 8,
-            "test": 8,
-            "layers": 4,
-            "steps": 3,
-            "share": 0.05,
-            "randoms": 19,
-            "batch": 64,
-        }
-        monkeypatch.setitem(laboratory.DEPTHS, "quick", quick)
+        monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
         return CliRunner().invoke(
             commands.audit, [str(folder), "--depth", "quick", *words], standalone_mode=False
         ), folder
@@ -178,11 +194,25 @@ def test_a_refused_model_ends_with_4(command):
 
 
 def test_an_audit_that_failed_leaves_no_card(command, monkeypatch):
-    monkeypatch.setattr(laboratory, "_faithfulness", lambda *_: (_ for _ in ()).throw(LensError("no")))
+    monkeypatch.setattr(Opened, "circuit", lambda _: (_ for _ in ()).throw(LensError("no")))
     ran, folder = command()
     assert isinstance(ran.exception, LensError)
     assert not (folder / CARD).exists()
     assert not (folder / "legibility.md").exists()
+
+
+def test_a_step_that_was_damaged_is_named(seen, tmp_path):
+    model, work, _ = seen
+    for path in work.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "planted.effect.json").write_text("{")
+    with pytest.raises(LensError, match=r"planted\.effect\.json is damaged"):
+        audit(model, CONFIG, tmp_path, depth="quick")
+
+
+def test_a_twin_without_a_base_is_refused():
+    ran = CliRunner().invoke(commands.audit, ["nowhere", "--twin", "other"], standalone_mode=False)
+    assert "--twin needs --base" in str(ran.exception)
 
 
 def test_an_unknown_persona_is_told_of_first():

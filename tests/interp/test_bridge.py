@@ -29,6 +29,17 @@ def test_the_model_answers_the_same_and_its_parts_add_up(kv_heads):
     assert lens.wiring.edges == {6: 198, 2: 126, 1: 108}[kv_heads]
 
 
+def test_logits_are_computed_where_they_are_wanted():
+    lens = Lens(tiny(spread=0.2))
+    pairs = random_pairs()
+    whole = lens.run(pairs.clean)
+    assert torch.allclose(lens.run(pairs.clean, at=slice(2, 4)), whole[:, 2:4], atol=1e-6)
+    behaved = lens.behaviour(pairs.clean, pairs.weights)
+    assert torch.allclose(behaved, behaviour(whole, pairs.clean, pairs.weights), atol=1e-6)
+    with pytest.raises(LensError, match="no token"):
+        lens.behaviour(pairs.clean, 0 * pairs.weights)
+
+
 def test_a_hook_that_does_not_fire_is_told():
     lens = Lens(tiny())
     ids = random_pairs().clean
@@ -68,6 +79,15 @@ def test_nan_is_named():
     lens = Lens(tiny())
     with pytest.raises(NotFinite, match="the logits hold NaN"):
         lens.run(random_pairs().clean, [("blocks.0.hook_mlp_out", lambda value: value * float("nan"))])
+
+
+def test_activations_that_are_nan_are_refused():
+    lens = Lens(tiny())
+    with torch.no_grad():
+        lens.bridge.original_model.get_input_embeddings().weight[39] = float("nan")
+    ids = torch.tensor([[1, 2, 39]])
+    with pytest.raises(NotFinite, match="hold NaN"):
+        pooled(lens, ids, torch.ones(1, 3), ["blocks.0.hook_resid_post"])
 
 
 # Activations

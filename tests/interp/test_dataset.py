@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -64,9 +65,15 @@ def test_rows_of_the_main_cells_have_the_same_text(tokenizer):
     assert cells.prompt_on[main].tolist() == [True, False] * 5
     texts = [cells.ids[row][cells.pool[row] > 0].tolist() for row in main]
     assert texts[::2] == texts[1::2]
-    seen = dataset.surface(cells, len(tokenizer))
-    assert torch.equal(seen["words"][main][::2], seen["words"][main][1::2]), "words can't tell the main cells apart"
-    assert seen["length"].shape == (20, 1)
+    few = cells.take(main)
+    assert few.ids.equal(cells.ids[main])
+    assert few.wordings == tuple("0011223344"), "wordings take turns"
+    lens = SimpleNamespace(config=SimpleNamespace(vocab_size=len(tokenizer)), embeddings=torch.eye(len(tokenizer)))
+    seen = dataset.surface(few, lens)
+    assert seen["length"].flatten().tolist() == few.read.sum(1).tolist()
+    words = seen["words"][0].nonzero().flatten().tolist()
+    assert set(words) == set(few.ids[0][few.read[0] > 0].tolist()), "surface features see the prompt too"
+    assert torch.allclose(seen["embeddings"] * seen["length"], seen["words"])
 
 
 def test_prompts_that_can_not_be_matched_are_refused(tokenizer):

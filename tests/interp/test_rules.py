@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from chorus.types import Question
-from interp import planted, rules, vectors
-from interp.activations import pooled
+from interp import planted, rules
 from interp.bridge import Lens
 from interp.errors import LensError
-from interp.pairs import Pair, Pairs
-from interp.vectors import Vector
+from interp.foretold import foretold
+from interp.plan import Config
+from interp.vectors import Vector, random_like
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
 N = 120
-HOOK, LATE = "blocks.2.hook_resid_post", "blocks.3.hook_resid_post"
+HOOK = "blocks.2.hook_resid_post"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def test_a_rule_is_found_and_put_into_words(world):
     assert found.base == pytest.approx(max(map(voices.count, set(voices))) / N, abs=0.05)
     assert found.surface["words"] < found.base + 0.1
     assert found.shuffled < found.base + 0.1
+    assert found.band[0] <= found.shuffled <= found.band[1]
     assert found.p <= 0.05
     assert found.kept["tree"] > 0.8
     assert found.kept["linear"] > 0.8
@@ -77,6 +80,7 @@ class Turn:
 class Record:
     id: str
     turns: list
+    question: Question | None = None
 
 
 def test_acts_know_who_spoke_before():
@@ -97,6 +101,29 @@ class Words:
         return {"input_ids": [sum(map(ord, word)) % 100 for word in text.split()]}
 
 
+def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
+    """The voice hangs on the question's last word, which the planted model has an activation of its own for."""
+    lens = Lens(planted.plant(102).model)
+    config = Config(("a", "b"), 8, 8, 8, layers=2, steps=1, share=0.05, randoms=3, probes=5, voices=1)
+    (one, other) = random_like(torch.ones(planted.WIDTH), 2)
+    vectors = {name: Vector(name, HOOK, each, 1.0, lens.fingerprint) for name, each in (("a", one), ("b", other))}
+    dialogues = [
+        Record(
+            f"q{number}", [Turn("a" if number % 2 else "b"), Turn("b")], Question(question=f"what {number} is {end}")
+        )
+        for number in range(30)
+        for end in ("up" if number % 2 else "down",)
+    ]
+    subject = SimpleNamespace(lens=lens, tokenizer=Words())
+    found = foretold(subject, vectors, dialogues, config, tmp_path / "rule.txt")
+    assert found["who speaks at turn 1: accuracy"].value > 0.9
+    assert found["who speaks at turn 1: accuracy"].p <= 0.05
+    assert not [name for name in found if "turn 2" in name], "only one voice speaks there"
+    assert "Turn 1, tree" in (tmp_path / "rule.txt").read_text()
+    with pytest.raises(LensError, match="turn 1: nobody speaks there; turn 2"):
+        foretold(subject, vectors, [], config, tmp_path / "rule.txt")
+
+
 def test_questions_are_read_where_nobody_has_spoken_yet():
     lens = Lens(planted.plant(102).model)
     questions = [Question(question=text) for text in ("What is two plus two?", "Is it so?")]
@@ -106,37 +133,3 @@ def test_questions_are_read_where_nobody_has_spoken_yet():
     assert read[1] == pytest.approx(again[0], abs=1e-4), "padding changes nothing"
     assert surface["length"][0] - surface["length"][1] == 2
     assert surface["words"].sum(1).tolist() == surface["length"][:, 0].tolist()
-
-
-# Influence
-
-
-@pytest.fixture(scope="module")
-def matrix():
-    lens = Lens(planted.plant(102).model)
-    pairs = planted.persona_pairs(16, 102)
-    weights = (pairs.weights != 0).float()
-    acts = [pooled(lens, ids, weights, [HOOK, LATE]).mean(0) for ids in (pairs.clean, pairs.corrupt)]
-    early, late = acts[0] - acts[1]
-    (noise,) = vectors.random_like(early, 1, seed=9)
-    other = Pairs.of([Pair(tuple(row[:-1]), tuple(row[:-1]), (8,), (9,)) for row in pairs.corrupt[:8:2].tolist()])
-    named = {"planted": early, "nobody": noise}
-    steered = {name: Vector(name, HOOK, direction, 1.0, lens.fingerprint) for name, direction in named.items()}
-    ends = {"planted": late, "nobody": noise}
-    return rules.influence(lens, steered, ends, LATE, {"planted": pairs.take([0, 1, 2]), "nobody": other}, randoms=39)
-
-
-def test_a_planted_persona_moves_its_behaviour_and_a_random_direction_moves_nothing(matrix):
-    own = matrix.behaviour["planted"]["planted"]
-    assert own.value > own.band[1]
-    assert own.p <= 0.05
-    graph = matrix.graph()
-    assert set(graph) == {"planted", "nobody"}
-    assert graph.has_edge("planted", "planted")
-    assert not list(graph.out_edges("nobody"))
-    assert matrix.answer["planted"].value > matrix.answer["planted"].band[1]
-
-
-def test_it_is_drawn(matrix, tmp_path):
-    rules.draw(matrix, tmp_path / "who.svg")
-    assert "<svg" in (tmp_path / "who.svg").read_text()

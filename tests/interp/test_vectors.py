@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from interp import planted, steering, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import HookMissed, LensError, NotFinite
-from interp.probes import auroc, holm, probe
+from interp.probes import auroc, held_out, holm, probe
 from interp.vectors import Vector
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
@@ -93,6 +94,26 @@ def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vecto
     assert abs(steering.interchange(lens, pairs, vector.hook, other)) < 0.3
 
 
+def test_a_run_that_goes_on_from_a_layer_is_the_whole_run(lens, pairs, vector):
+    few = pairs.take([0, 1])
+    added = torch.stack([vector.direction, -vector.direction])[:, None]
+    ids = few.corrupt[:1]
+    there, whole = (steering.Steered(lens, ids, HOOKS[1], whole=each) for each in (False, True))
+    assert there.start
+    assert not whole.start
+    assert torch.allclose(there(added), whole(added), atol=1e-5)
+    assert torch.allclose(there(added, at=slice(2, 4)), whole(added)[:, 2:4], atol=1e-5)
+    with pytest.raises(HookMissed):
+        there(added, [(HOOKS[0], lambda _: None)])  # That layer is not run.
+    assert torch.allclose(lens.run(ids), lens.run(ids), atol=0), "and the model runs whole again afterwards"
+    fired = []
+    lens.run(ids, [(HOOKS[0], lambda _: fired.append(1))])
+    assert fired
+    both = steering.slopes_of_each(lens, few, HOOKS[1], torch.cat([added[0], 2 * added[0]]), (-1.0, 1.0), batch=3)
+    assert torch.allclose(both[0], steering.slopes(lens, few, HOOKS[1], vector.direction, (-1.0, 1.0)), atol=1e-5)
+    assert both.shape == (2, 2)
+
+
 def test_off_target_and_damage(lens, pairs, vector):
     placebo = planted.persona_pairs(16, 1, placebo=0)
     table = steering.off_target(lens, {"planted": vector}, {"planted": pairs, "placebo": placebo})
@@ -120,6 +141,10 @@ def test_a_persona_is_read_where_it_is_and_not_where_it_is_not(lens, pairs):
     assert found.surface["length"] == pytest.approx(0.5)
     assert found.gain == pytest.approx(found.auroc - 0.5)
     assert found.p <= 0.05
+    assert found.interval[0] <= found.auroc <= found.interval[1]
+    assert found.gain_interval[0] > 0
+    assert len(found.null) == 19
+    assert found.untrained is None
     noise = np.random.default_rng(0).normal(size=activations[:, -1].shape)
     assert probe(noise, labels, groups, permutations=19).p > 0.05
 
@@ -131,6 +156,34 @@ def test_a_probe_is_never_tested_on_its_own_questions():
     identity = np.eye(20)[codes]
     labels = np.tile([0.0, 1.0, 0.0, 1.0], 20)
     assert auroc(identity + 1e-3 * generator.normal(size=identity.shape), labels, codes) < 0.7
+
+
+def test_scores_are_those_of_the_library_on_all_features():
+    """Fewer coordinates, the same penalised probe: held against a pipeline that is written out."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    generator = np.random.default_rng(0)
+    codes = np.repeat(np.arange(10), 2)
+    labels = np.tile([1.0, 0.0], 10)
+    features = generator.normal(size=(20, 300)) + 0.3 * labels[:, None]
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500, tol=1e-8))
+    plain = cross_val_predict(model, features, labels, groups=codes, cv=GroupKFold(5), method="decision_function")
+    assert held_out(features, codes)(labels) == pytest.approx(plain, abs=1e-3)
+    assert auroc(features, labels, codes) == pytest.approx(roc_auc_score(labels, plain))
+
+
+def test_a_wording_is_held_out_as_a_whole():
+    """What is known by a wording's own words is not known of another: surface features that name it are worth nothing."""
+    labels = np.tile([1.0, 0.0], 15)
+    groups = [f"q{row // 2}" for row in range(30)]
+    held = [f"w{row // 2 % 5}" for row in range(30)]
+    words = np.eye(10)[[2 * (row // 2 % 5) + row % 2 for row in range(30)]]  # A word for each wording on either side.
+    by_question, by_wording = (probe(words, labels, groups, held=each, permutations=0).auroc for each in (None, held))
+    assert by_question > 0.95
+    assert by_wording < 0.7
 
 
 def test_probes_that_can_not_be_tested_are_refused():

@@ -1,0 +1,57 @@
+"""What an audit says of training: the audited model against its base, and the twin that learnt neutral text from it."""
+
+from __future__ import annotations
+
+import torch
+
+from chorus.checkpoints.legibility import Measured
+from interp import drift, figures, graph
+from interp.discover import Discovery, neutral
+from interp.errors import LensError
+from interp.figures import Figures, Opened
+from interp.plan import Work
+from interp.subject import Subject
+
+
+def far(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
+    """Return how far next-token distributions moved under neutral prompts."""
+    pairs = one.pairs
+    counted = (pairs.weights != 0).float()
+    groups = [str(item) for item in pairs.item.tolist()]
+    found = drift.kl(
+        base.lens, model.lens, pairs.corrupt, counted, groups, batch=one.config.batch, seed=one.config.seed
+    )
+    return {f"KL{name}": Measured(value=found.value, interval=found.interval)}
+
+
+def along(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
+    """Return how far the stream moved along the persona's direction in the base, under neutral prompts."""
+    vector = Discovery(base, one.persona, one.config, one.report).at(one.vector.hook)
+    rows, share = neutral(one.pairs)
+    found = drift.shift_along(
+        base.lens, model.lens, vector, one.pairs.corrupt[rows], share, randoms=one.config.randoms, seed=one.config.seed
+    )
+    null = figures.ends(found.null)
+    return {f"shift along {one.persona}{name}": Measured(value=found.value, null=null, p=found.p)}
+
+
+def circuits(one: Opened, base: Subject, work: Work) -> Figures:
+    """Return over how many edges the behaviour is spread before and after, and what each circuit does in the other."""
+    persona = one.persona
+    saved = {
+        "before": graph.load(work.folder / f"{persona}.base.circuit.json"),
+        "after": graph.load(work.folder / f"{persona}.circuit.json"),
+    }
+    found = {f"edge entropy of {persona} {when}": Measured(value=each.graph["entropy"]) for when, each in saved.items()}
+    masks = {when: graph.to_mask(each) for when, each in saved.items()}
+    lenses = {"before": base.lens, "after": one.lens}
+    try:
+        with torch.no_grad():
+            table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch)
+    except LensError as idle:  # One of them doesn't know the persona.
+        one.report(f"{persona}: {idle}")
+        return found
+    return found | {
+        f"{persona}'s circuit from {whence}, faithfulness {where}": Measured(value=table[whence][where])
+        for whence, where in (("before", "after"), ("after", "before"))
+    }

@@ -1,0 +1,161 @@
+"""Whom does a persona call up? One persona's vector is added, and all others are watched.
+
+What becomes of the others' behaviour, of their activity and of the answer stands against random directions of the same
+norm. All cells of the matrix are judged together, by the largest of them under each random draw (Westfall & Young
+1993), and drawn as a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+from interp.activations import Report
+from interp.bridge import Lens
+from interp.pairs import Pairs, behaviour, counted
+from interp.steering import Steered
+from interp.vectors import Vector, random_like
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What steering with one persona does to one thing."""
+
+    value: float
+    band: tuple[float, float]
+    """2.5th and 97.5th percentile of the same under random directions."""
+    p: float
+    """Corrected for all cells of the matrix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """The causal matrix; outer keys are who was steered with."""
+
+    behaviour: dict[str, dict[str, Cell]]
+    """Change of each persona's m_p a unit of the vector, in nats a token."""
+    activity: dict[str, dict[str, Cell]]
+    """What the model itself adds along each persona's late direction, in units of that direction: the part of the added
+    vector that the stream merely carries there is taken off."""
+    answer: dict[str, Cell]
+    """How far the next-token distribution moves, as KL in nats a token."""
+
+    def graph(self, alpha: float = 0.05) -> nx.DiGraph[str]:
+        """Return who moves whose behaviour: an edge bears its `value`, and is there where its corrected p is small."""
+        graph: nx.DiGraph[str] = nx.DiGraph()
+        graph.add_nodes_from(self.behaviour)
+        for name, row in self.behaviour.items():
+            graph.add_edges_from(
+                (name, other, {"value": c.value, "p": c.p}) for other, c in row.items() if c.p <= alpha
+            )
+        return graph
+
+
+@torch.no_grad()
+def influence(
+    lens: Lens,
+    vectors: Mapping[str, Vector],
+    late: Mapping[str, Tensor],
+    hook: str,
+    pairs: Mapping[str, Pairs],
+    *,
+    randoms: int = 40,
+    seed: int = 0,
+    report: Report = lambda _: None,
+) -> Influence:
+    """Steer with each persona's vector on prompts without a persona, and measure all of them.
+
+    Args:
+        lens: the model.
+        vectors: what is added, by persona.
+        late: (D,) each, the persona's direction where its activity is read, by persona.
+        hook: where activity is read; not before the vectors are added.
+        pairs: each persona's behaviour.
+        randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
+        seed: of the random directions.
+        report: is told whose turn it is.
+    """
+    names = list(vectors)
+    spans = {name: counted(pairs[name].weights) for name in names}
+    plain = {name: _logp(lens.run(pairs[name].corrupt, at=spans[name])) for name in names}
+
+    def measured(runs: Mapping[str, Steered], direction: Tensor) -> Tensor:
+        """Return (2P + 1,): each behaviour, each activity, and the answer."""
+        told, active, moved = [], [], []
+        for name in names:
+            own, at = pairs[name], spans[name]
+            kept: list[Tensor] = []
+            up, down = (runs[name](sign * direction[None, None], [(hook, kept.append)], at=at) for sign in (1.0, -1.0))
+            changed = behaviour(up, own.corrupt, own.weights) - behaviour(down, own.corrupt, own.weights)
+            told.append(float(changed.sum()) / 2 / len(own))
+            goal = late[name].to(direction)
+            change = (kept[0] - kept[1]) / 2 - direction
+            active.append(float((change @ goal / goal.square().sum())[own.weights != 0].mean()))
+            apart = torch.nn.functional.kl_div(plain[name], _logp(up), log_target=True, reduction="none").sum(-1)
+            moved.append(float(apart[own.weights[:, at] != 0].mean()))
+        return torch.tensor([*told, *active, sum(moved) / len(moved)])
+
+    found, null = [], []
+    for place, (persona, vector) in enumerate(vectors.items()):
+        report(f"whom {persona} calls up")
+        whole = vector.hook == hook  # Else the runs would begin behind the place where activity is read.
+        runs = {name: Steered(lens, pairs[name].corrupt, vector.hook, whole=whole) for name in names}
+        found.append(measured(runs, vector.on(lens)))
+        null.append(torch.stack([measured(runs, each) for each in random_like(vector.on(lens), randoms, seed + place)]))
+    return _judged(names, torch.stack(found), torch.stack(null, dim=1))  # (P, 2P + 1), (randoms, P, 2P + 1)
+
+
+def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> None:
+    """Draw `Influence.graph`: an arrow where one persona's vector moves another's behaviour beyond chance.
+
+    Blue raises it, red lowers it; the number is the change of m_p in nats a token.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 6))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    places = nx.circular_layout(graph)
+    values = nx.get_edge_attributes(graph, "value")
+    colours = ["tab:blue" if value > 0 else "tab:red" for value in values.values()]
+    nx.draw_networkx(
+        graph, places, ax=axes, edge_color=colours, node_color="white", edgecolors="0.5", node_size=3500, font_size=9,
+        connectionstyle="arc3,rad=0.12", arrowsize=16,
+    )  # fmt: skip
+    shown = {edge: f"{value:+.3f}" for edge, value in values.items()}
+    nx.draw_networkx_edge_labels(graph, places, shown, ax=axes, font_size=7, connectionstyle="arc3,rad=0.12")
+    axes.set_axis_off()
+    axes.margins(0.2)
+    axes.set_title(title)
+    figure.savefig(path, bbox_inches="tight")
+
+
+def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
+    # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
+    even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
+    centre, spread = even.mean(0), even.std(0).clamp_min(1e-12)
+    largest = ((even - centre) / spread).abs().flatten(1).amax(1)  # (randoms,)
+    score = ((own - centre) / spread).abs()
+    p = (1 + (largest[:, None, None] >= score).sum(0)).double() / (1 + len(null))
+    edges = torch.quantile(null, torch.tensor([0.025, 0.975]), dim=0)
+
+    def cell(row: int, column: int) -> Cell:
+        low, high = (float(edge[row, column]) for edge in edges)
+        return Cell(float(found[row, column]), (low, high), float(p[row, column]))
+
+    count = len(names)
+    return Influence(
+        {name: {other: cell(r, c) for c, other in enumerate(names)} for r, name in enumerate(names)},
+        {name: {other: cell(r, count + c) for c, other in enumerate(names)} for r, name in enumerate(names)},
+        {name: cell(r, 2 * count) for r, name in enumerate(names)},
+    )
+
+
+def _logp(logits: Tensor) -> Tensor:
+    return torch.log_softmax(logits.float(), dim=-1)

@@ -1,0 +1,66 @@
+"""For baked models: the speaker's name swapped in its own transcript.
+
+A baked model has no persona prompt to switch on or off; who speaks is what its own dialogue says. So the two sides of a
+pair are its dialogue up to where a voice begins, once with that voice's name and once with another's, and the two answers
+are what either of them really said in this dialogue. Pairs made so go wherever other pairs go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chorus.distill.styles import messages
+from chorus.engines.templating import ChatTemplate
+from chorus.types import Answer, Turn
+from interp.errors import LensError
+from interp.pairs import Pair, Pairs
+
+MAX_TOKENS = 40
+"""Of what a voice said: the rest of a long turn tells little about who speaks."""
+
+
+def swapped_names(tokenizer: Any, records: Sequence[Answer], persona: str, names: Mapping[str, str]) -> Pairs:
+    """Return a pair for each turn of the persona beside which another voice speaks that could stand in its place.
+
+    Args:
+        tokenizer: of the model, with a chat template.
+        records: inner dialogues (`--mode inner`) that the model itself wrote.
+        persona: whose name is swapped.
+        names: what each persona is called in the dialogue, by its id.
+
+    Raises:
+        LensError: there is no such turn. Names of different length in tokens can't be swapped.
+    """
+    template = ChatTemplate(tokenizer)
+
+    def encoded(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    pairs = []
+    for record in records:
+        spoken = [
+            turn for turn in record.turns if turn.kind == "speech" and turn.status == "done" and turn.text.strip()
+        ]
+        asked = template.encode(messages(record.question, "chorus"))
+        for place, turn in enumerate(spoken):
+            if turn.persona != persona:
+                continue
+            own = encoded(f"{names[persona]}:")
+            for rival in _others(spoken, place, persona):
+                other = encoded(f"{names[rival.persona]}:")
+                if len(other) == len(own):
+                    before = (*asked, *encoded("".join(f"{names[t.persona]}: {t.text}\n" for t in spoken[:place])))
+                    said = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
+                    pairs.append(Pair((*before, *own), (*before, *other), *said, group=record.question.text))
+                    break
+    if not pairs:
+        raise LensError(
+            f"in {len(records)} dialogues no turn of {persona} stands beside one of another voice whose name is as long"
+        )
+    return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
+
+
+def _others(spoken: Sequence[Turn], place: int, persona: str) -> list[Turn]:
+    """Return other personas' turns, those before the place last: what was already said is the easier to repeat."""
+    return [turn for turn in (*spoken[place + 1 :], *spoken[:place][::-1]) if turn.persona != persona]

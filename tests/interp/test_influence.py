@@ -1,0 +1,47 @@
+"""Whom a persona calls up: a planted one moves its own behaviour, and a random direction moves nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from interp import influence, planted, vectors
+from interp.activations import pooled
+from interp.bridge import Lens
+from interp.pairs import Pair, Pairs
+from interp.vectors import Vector
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
+
+HOOK, LATE = "blocks.2.hook_resid_post", "blocks.3.hook_resid_post"
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    lens = Lens(planted.plant(102).model)
+    pairs = planted.persona_pairs(16, 102)
+    weights = (pairs.weights != 0).float()
+    acts = [pooled(lens, ids, weights, [HOOK, LATE]).mean(0) for ids in (pairs.clean, pairs.corrupt)]
+    early, late = acts[0] - acts[1]
+    (noise,) = vectors.random_like(early, 1, seed=9)
+    other = Pairs.of([Pair(tuple(row[:-1]), tuple(row[:-1]), (8,), (9,)) for row in pairs.corrupt[:8:2].tolist()])
+    named = {"planted": early, "nobody": noise}
+    steered = {name: Vector(name, HOOK, direction, 1.0, lens.fingerprint) for name, direction in named.items()}
+    ends = {"planted": late, "nobody": noise}
+    both = {"planted": pairs.take([0, 1, 2]), "nobody": other}
+    return influence.influence(lens, steered, ends, LATE, both, randoms=39)
+
+
+def test_a_planted_persona_moves_its_behaviour_and_a_random_direction_moves_nothing(matrix):
+    own = matrix.behaviour["planted"]["planted"]
+    assert own.value > own.band[1]
+    assert own.p <= 0.05
+    graph = matrix.graph()
+    assert set(graph) == {"planted", "nobody"}
+    assert graph.has_edge("planted", "planted")
+    assert not list(graph.out_edges("nobody"))
+    assert matrix.answer["planted"].value > matrix.answer["planted"].band[1]
+
+
+def test_it_is_drawn(matrix, tmp_path):
+    influence.draw(matrix.graph(), tmp_path / "who.svg")
+    assert "<svg" in (tmp_path / "who.svg").read_text()
