@@ -2,7 +2,7 @@
 
 Nothing is copied by hand. `evals/results` becomes part of the site, so that a figure can be followed to where it was
 measured; `<!-- table FILE | HEADING | COLUMNS -->` in a page becomes those columns of that file's table, with its source;
-`<!-- thresholds -->` and `<!-- models -->` become what the code holds; a few debates are held and drawn as the site is built.
+`<!-- thresholds -->` and `<!-- models -->` become what the code holds; a few debates are held and drawn meanwhile.
 A page that asks for what isn't there stops the build.
 """
 
@@ -57,7 +57,7 @@ def table(wanted: str) -> str:
     """Return columns of a table of `evals/results`, and where they come from.
 
     Args:
-        wanted: `FILE | HEADING | COLUMN, COLUMN … | COLUMN=VALUE …`; without a heading the file's first table, without
+        wanted: `FILE | HEADING | COLUMN; COLUMN … | COLUMN=VALUE; …`; without a heading the file's first table, without
             columns all, without values all rows.
     """
     file, heading, columns, values = (part.strip() for part in (*wanted.split("|"), "", "", "")[:4])
@@ -69,7 +69,7 @@ def table(wanted: str) -> str:
     rows = list(_rows(text))
     if not rows:
         raise LookupError(f"{file} has no table below {heading!r}")
-    names = [name.strip() for name in columns.split(",") if name.strip()] or rows[0]
+    names = [name.strip() for name in columns.split(";") if name.strip()] or rows[0]
     if missing := set(names) - set(rows[0]):
         raise LookupError(f"{file} has no column {', '.join(sorted(missing))}")
     places = [rows[0].index(name) for name in names]

@@ -94,6 +94,7 @@ class Cell:
         """Prompt tokens that were not in the prefix cache."""
         return self.prompt_tokens - self.cached_tokens
 
+
 def asked(number: int) -> str:
     """Return the question of a debate; each number has its own."""
     return f"What is {7 + number} * {8 + 3 * number}?"

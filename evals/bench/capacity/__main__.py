@@ -2,8 +2,8 @@
 
 A discrete-event simulation of engines with continuous batching (`replica.py`), on which debates of our topologies are held
 (`workload.py`, `simulation.py`) at token rates that were measured (`rates.py`). Each row is a topology, a gate that answers
-a share of the debates, and a share of the reusable prompt tokens that the prefix cache really has; then one kind of debate on
-up to a thousand GPUs. `--check` holds the same load on a real vLLM server (`check.py`): about four minutes on two quiet cores.
+a share of the debates, and a share of the reusable prompt tokens that the prefix cache really has; then one kind of debate
+on up to a thousand GPUs. `--check` holds such a load on a real vLLM server (`check.py`), in four minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from evals import report
 from evals.bench import charts
 from evals.bench.capacity import check, rates, simulation, workload
 from evals.bench.capacity.rates import Rates
-from evals.bench.capacity.workload import Encode, Load
+from evals.bench.capacity.workload import Encode
 from evals.bench.prefix_order import encoder
 
 TOPOLOGIES = ("none", "ring", "layers:2,2,1", "complete")
@@ -28,8 +28,8 @@ CASES = ((0.0, 1.0), (0.0, 0.5), (0.0, 0.0), (0.5, 1.0))
 GPUS = (10, 100, 1000)
 NORMAL, HIGH = 0.7, 0.9
 """Of what is possible: the loads at which latencies are taken."""
-EACH = 100
-"""Debates a GPU in a run of many."""
+EACH = 60
+"""Debates a GPU in a run of many GPUs."""
 
 COLUMNS = (
     "engine",
@@ -70,9 +70,17 @@ def rows(engines: Sequence[Rates], gpus: Sequence[int], encode: Encode, turn_s: 
 
 
 def row(
-    engine: Rates, gpus: int, topology: str, answered: float, hit: float, encode: Encode, turn_s: float, seed: int
+    engine: Rates,
+    gpus: int,
+    topology: str,
+    answered: float,
+    hit: float,
+    encode: Encode,
+    turn_s: float,
+    seed: int,
+    each: int = EACH,
 ) -> Row:
-    """Simulate one row of the table."""
+    """Simulate one row of the table, with so many debates a GPU and ten times as many on one."""
     load = (
         workload.gated(topology, engine.tokens, encode, answered)
         if answered
@@ -82,7 +90,7 @@ def row(
     normal, high = (
         simulation.run(
             engine,
-            simulation.poisson(load, share * most * gpus, max(EACH * gpus, 1000), seed),
+            simulation.poisson(load, share * most * gpus, each * max(gpus, 10), seed),
             replicas=gpus,
             hit=hit,
         )
@@ -142,8 +150,8 @@ def held_out() -> str:
     """Say how the simulation does on runs that its rates were not fitted to."""
     ratios = sorted(foretold / cell.wall_s for cell, foretold in check.unfitted())
     return (
-        f"{len(ratios)} runs of serving.json that were not fitted (sparse graphs, loads larger than a batch): predicted over "
-        f"measured {ratios[0]:.2f} to {ratios[-1]:.2f}, median {statistics.median(ratios):.2f}"
+        f"{len(ratios)} runs of serving.json that were not fitted (sparse graphs, loads larger than a batch): predicted "
+        f"over measured {ratios[0]:.2f} to {ratios[-1]:.2f}, median {statistics.median(ratios):.2f}"
     )
 
 
@@ -159,13 +167,13 @@ def simulated(options: argparse.Namespace, encode: Encode) -> Path:
         table,
         seed=options.seed,
         notes=[
-            "simulated, not measured; `python -m evals.bench.capacity --check` holds the first engine's figures against a run",
+            "simulated, not measured; `python -m evals.bench.capacity --check` compares the first engine with a real one",
             *map(told, engines),
             held_out(),
-            "each debate stays on the replica that had the fewest when it came; `cache hit` is the share found of those prompt "
-            "tokens that some earlier prompt on that engine began with",
-            "left out: network, failures, early stop, attention that grows with the context, and the time of the chorus itself, "
-            "of which the last column says how many cores it takes (see coordinator.md)",
+            "each debate stays on the replica that had the fewest when it came; `cache hit` is the share found of those "
+            "prompt tokens that some earlier prompt on that engine began with",
+            "left out: network, failures, early stop, attention that grows with the context, and the time of the chorus "
+            "itself, of which the last column says how many cores it takes (see coordinator.md)",
             "latencies leave out the first and the last fifth of the debates",
         ],
         data={"rates": [told(engine) for engine in engines]},

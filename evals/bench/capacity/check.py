@@ -1,8 +1,8 @@
 """What the simulation says of a load, beside what a real vLLM server made of it.
 
-`unfitted` takes the runs of `serving.json` that the rates were not fitted to. `check` makes a new run: the same debates come at the same moments, drawn from the seed: on the server that this starts, held by the chorus itself,
-and on one simulated replica with the rates of `serving.json`. The prediction uses nothing that the run has measured. What it
-is asked at is a share of what the replica could hold at most, so that the machine has time to answer.
+`unfitted` takes the runs of `serving.json` that the rates were not fitted to. `check` makes a new run: the same debates come
+at the same moments, drawn from the seed, on the server that it starts, held by the chorus itself, and on one simulated
+replica with the rates of `serving.json`. The prediction uses nothing that the run has measured.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ def compare(foretold: Outcome, computed: int, held: Held) -> list[tuple[Any, ...
 def unfitted(file: Path = SERVING) -> list[tuple[Cell, float]]:
     """Return runs of ours that the rates were not fitted to, each with the seconds that the simulation gives it.
 
-    They are the sparse graphs and the loads that don't fit into one batch. How many prompt tokens a run computed is taken from
-    it, as the fit does; the rest is the simulation's.
+    They are the sparse graphs and the loads that don't fit into one batch. How many prompt tokens a run computed is taken
+    from it, as the fit does; the rest is the simulation's.
     """
     here = rates.measured(file)
     graphs = {way.name: way.topology for way in EVEN if way.layout == "shared" and not (way.may_stop or way.barrier)}
@@ -105,7 +105,9 @@ def _alone(here: Rates, cell: Cell, spec: str) -> float:
     turns = topology.unroll(topology.build(spec, SEATS), ROUNDS)
     each = round(cell.computed_tokens / cell.calls)
     asked = tuple(
-        Call(topology.turn_id(*turn), tuple(topology.turn_id(*heard) for heard in turns.pred[turn]), each, 0, here.tokens)
+        Call(
+            topology.turn_id(*turn), tuple(topology.turn_id(*heard) for heard in turns.pred[turn]), each, 0, here.tokens
+        )
         for turn in turns
     )
     return simulation.run(here, [(0.0, asked)] * cell.debates).wall_s

@@ -2,7 +2,8 @@
 
 It works in steps. Each step takes in what waits, as long as there is room in the batch, computes the prompts of what it
 took in, and adds a token to every sequence; `rates.Rates` says how long that takes. Steps in which nothing changes are
-taken together; a call that arrives meanwhile is taken in at the end of the step under way.
+taken together; a call that arrives meanwhile is taken in at the end of the step under way. One that answers what a step
+has just brought comes too late for the next, as on a real engine, unless there is nothing else to do.
 """
 
 from __future__ import annotations

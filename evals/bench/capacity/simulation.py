@@ -46,7 +46,7 @@ class Outcome:
         """Debates answered in a second, between the warming up and the running dry."""
         edge = int(WARMING * len(self.spans))
         first, last = self.spans[edge][1], self.spans[-1 - edge][1]
-        return (len(self.spans) - 1 - 2 * edge) / (last - first)
+        return sum(first < ended <= last for _, ended in self.spans) / (last - first)
 
     @property
     def busy(self) -> float:

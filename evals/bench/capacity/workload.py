@@ -1,12 +1,13 @@
 """What a debate asks of an engine: its calls, what each waits for, and what each reads and writes.
 
-Nothing of this is made up here. A debate is held by the chorus itself on the scripted engine, over a real topology, and its
-record says who spoke and who heard whom; its prompts are counted by a tokenizer, and a prefix cache is played over
-them to see what an engine that has held another debate before would have to compute.
+Nothing of this is made up here. A debate is held by the chorus itself on the scripted engine; its record says who spoke, and
+its plan, unrolled as the scheduler unrolls it, who waited for whom. The prompts are counted by a tokenizer, and a prefix
+cache is played over them to see what an engine that has held another debate before would have to compute.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chorus.debate import topology
 from chorus.types import Answer
 from evals.bench.prefix_order import computed_each, debate, prompts
 from evals.bench.transcript_orders import by_round
@@ -77,28 +79,26 @@ class Load:
         return (1 - self.answered) * count(self.whole) + self.answered * (count(self.gated) if self.gated else 0)
 
 
-def plain(topology: str, tokens: int, encode: Encode) -> Load:
+def plain(spec: str, tokens: int, encode: Encode) -> Load:
     """Return debates of the benchmarks' cast over a topology, each turn so many tokens long."""
-    return Load(_steady(topology, tokens, encode, {}))
+    return Load(_steady(spec, tokens, encode, {}))
 
 
-def gated(topology: str, tokens: int, encode: Encode, answered: float) -> Load:
+def gated(spec: str, tokens: int, encode: Encode, answered: float) -> Load:
     """Return the same behind a gate that answers such a share of them.
 
     Where the gate does not answer, its voices have spoken before anybody else begins.
     """
     with tempfile.TemporaryDirectory() as folder:
         found = [
-            _steady(topology, tokens, encode, {"gate": True, "calibration": str(gate_file(Path(folder), threshold))})
+            _steady(spec, tokens, encode, {"gate": True, "calibration": str(gate_file(Path(folder), threshold))})
             for threshold in (1.0, 0.0)
         ]
     whole, short = found
     asked = tuple(call.id for call in short)
-    held_back = tuple(
-        Call(call.id, call.waits or asked, call.prompt, call.shared, call.written) if call.id not in asked else call
-        for call in whole
-    )
-    return Load(held_back, short, answered)
+    first = [call for call in whole if call.id in asked]
+    others = [dataclasses.replace(call, waits=call.waits or asked) for call in whole if call.id not in asked]
+    return Load((*first, *others), short, answered)
 
 
 def of(answers: Sequence[Answer], tokens: int, encode: Encode, block: int = BLOCK) -> list[Debate]:
@@ -110,26 +110,38 @@ def of(answers: Sequence[Answer], tokens: int, encode: Encode, block: int = BLOC
         encode: counts prompts.
         block: tokens that the cache keeps or drops together.
     """
-    spoken = [[turn for turn in answer.turns if turn.status == "done"] for answer in answers]
     written = [_encoded(answer, encode) for answer in answers]
     computed = computed_each([tokens for each in written for tokens in each], block)
     return [
         tuple(
-            Call(turn.id, turn.heard, len(prompt), len(prompt) - next(computed), tokens)
-            for turn, prompt in zip(turns, read, strict=True)
+            Call(name, waits, len(prompt), len(prompt) - next(computed), tokens)
+            for (name, waits), prompt in zip(_order(answer), read, strict=True)
         )
-        for turns, read in zip(spoken, written, strict=True)
+        for answer, read in zip(answers, written, strict=True)
     ]
 
 
-def _steady(topology: str, tokens: int, encode: Encode, settings: dict[str, Any]) -> Debate:
+def _order(answer: Answer) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the turns that were spoken, in the record's order, each with those that it waited for."""
+    seats = [seat.seat for seat in answer.plan.seats]
+    turns = topology.unroll(topology.from_edges(seats, answer.plan.edges), answer.plan.rounds)
+    return [
+        (turn.id, tuple(topology.turn_id(*earlier) for earlier in turns.pred[turn.round, turn.seat]))
+        for turn in answer.turns
+        if turn.status == "done"
+    ]
+
+
+def _steady(spec: str, tokens: int, encode: Encode, settings: dict[str, Any]) -> Debate:
     """Return a debate on an engine that has held another one before."""
-    held = [debate(topology, tokens, number, number=number, **settings) for number in (0, 1)]
+    held = [debate(spec, tokens, 0, number=number, **settings) for number in (0, 1)]
     return of(held, tokens, encode)[1]
 
 
 def _encoded(answer: Answer, encode: Encode) -> list[Sequence[int]]:
-    said = [prompt for prompt, turn in zip(prompts(answer, by_round), answer.turns, strict=True) if turn.status == "done"]
+    said = [
+        prompt for prompt, turn in zip(prompts(answer, by_round), answer.turns, strict=True) if turn.status == "done"
+    ]
     return [
         encode([{"role": message.role, "content": message.content} for message in prompt.messages]) for prompt in said
     ]
