@@ -1,8 +1,10 @@
 """What a text tells its reader to run: its blocks, as one script in which each finds what the ones before it left."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 _HERE = re.compile(r"<<'(\w+)'")
 
@@ -43,11 +45,16 @@ def steps(text):
 
 def run(lines, folder):
     """Run lines of shell in a folder, with this Python's `chorus`; what they left in the background ends with them."""
-    script = [
-        "set -eo pipefail",
-        "trap 'kill $(jobs -p) 2> /dev/null || true' EXIT",
-        f'chorus() {{ "{sys.executable}" -m chorus "$@"; }}',
-        f'python() {{ "{sys.executable}" "$@"; }}',
-        *lines,
-    ]
-    return subprocess.run(["bash", "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True)
+    tools = Path(folder) / ".tools"
+    tools.mkdir()
+    for name, called in (("chorus", "-m chorus"), ("python", "")):
+        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {called} "$@"\n')
+        (tools / name).chmod(0o755)
+    script = ["set -eo pipefail", "trap 'kill -KILL $(jobs -p) 2> /dev/null || true' EXIT", *lines]
+    return subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=folder,
+        env=os.environ | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
