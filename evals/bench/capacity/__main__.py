@@ -158,7 +158,10 @@ def held_out() -> str:
 def simulated(options: argparse.Namespace, encode: Encode) -> Path:
     """Simulate, and write `capacity.json`, `.md` and the plots."""
     engines = [rates.measured(), *rates.published()]
-    table = list(rows(engines, options.gpus, encode, coordinator_s(), options.seed))
+    table = []
+    for found in rows(engines, options.gpus, encode, coordinator_s(), options.seed):
+        table.append(found)
+        print(*found[:5], f"{found[8]:.3g} debates/s a GPU", flush=True)
     return report.write(
         "capacity",
         "Capacity on paper: five seats, three rounds, simulated",
