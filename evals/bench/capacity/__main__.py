@@ -165,7 +165,7 @@ def simulated(options: argparse.Namespace, encode: Encode) -> Path:
     return report.write(
         "capacity",
         "Capacity on paper: five seats, three rounds, simulated",
-        "python -m evals.bench.capacity",
+        f"python -m evals.bench.capacity --gpus={','.join(map(str, options.gpus))}",
         COLUMNS,
         table,
         seed=options.seed,
