@@ -158,11 +158,12 @@ def test_replicas_that_share_their_queues_wait_less():
     assert quick < slow
 
 
+@pytest.mark.timeout(180)
 def test_the_check_holds_the_debates_at_the_moments_that_it_foretells():
     # The stand-in answers at once, so that debates come faster than the machine that is foretold could hold them.
-    table, data = check.check(letters, 3, 50.0, seed=0, start=counting_server)
+    table, data = check.check(letters, 2, 50.0, seed=0, start=counting_server)
     figures = {name: (said, was) for name, said, was, _ in table}
-    assert len(data["came_s"]) == len(data["measured_latencies_s"]) == 3
+    assert len(data["came_s"]) == len(data["measured_latencies_s"]) == 2
     assert data["came_s"] == sorted(data["came_s"])
     assert figures["wall s, from the first question to the last answer"][1] >= data["came_s"][-1]
     assert figures["latency, longest s"][0] == max(data["predicted_latencies_s"])
