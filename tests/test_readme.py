@@ -6,37 +6,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from told import blocks, commands, run, section, steps
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PACKAGES = ("chorus", "personas", "interp", "evals")
 
 
-def section(heading):
-    """The text below a heading, up to the next one of any level."""
-    return re.split(r"^#+ ", README.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.M)[0]
-
-
-def blocks(text, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
-
-
-def commands(text):
-    """The shell lines of the console blocks, with the here-documents that belong to them."""
-    found = []
-    for block in blocks(text, "console"):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append(line[2:])
-            elif found and "<<'" in found[-1] and not found[-1].endswith("\nCARD"):
-                found[-1] += f"\n{line}"
-    return found
-
-
 def tree():
     """The paths that the README's tree names, in the indentation of a tree."""
     paths, parents = set(), []
-    for line in blocks(section("The tree"), "")[0].splitlines():
+    for line in blocks(section(README, "The tree"), "")[0][1].splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
         name = line.split()[0]
         parents[depth:] = [name.rstrip("/")]
@@ -75,14 +55,13 @@ def test_what_it_tells_to_run_runs(tmp_path):
     """In the order of the README, each command in the folder that the ones before it left."""
     told = [
         # The first two install; .ci/run takes them, in environments of their own.
-        *commands(section("Two commands"))[2:],
-        *commands(section("What to do with a debate")),
-        *commands(section("Your own persona")),
-        *commands(section("Many questions")),
+        *commands(section(README, "Two commands"))[2:],
+        *commands(section(README, "What to do with a debate")),
+        *commands(section(README, "Your own persona")),
+        *commands(section(README, "Many questions")),
     ]
     assert len(told) >= 10
-    script = "\n".join(["set -e", f'chorus() {{ "{sys.executable}" -m chorus "$@"; }}', *told])
-    ran = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    ran = run(told, tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "<svg" in (tmp_path / "graph.svg").read_text("utf-8")
     assert "[1.gardener]" in ran.stdout
@@ -92,7 +71,6 @@ def test_what_it_tells_to_run_runs(tmp_path):
 @pytest.mark.model
 @pytest.mark.timeout(300)
 def test_its_python_runs(tmp_path):
-    for block in blocks(section("From Python"), "python"):
-        ran = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        assert "1.skeptic" in ran.stdout
+    ran = run(steps(section(README, "From Python")), tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert "1.skeptic" in ran.stdout

@@ -28,7 +28,7 @@ from chorus.engines.openai_http import open_openai
 from chorus.types import Answer
 from evals.bench.driving import Agreeing, Barrier, Call, Noting, Paced, lengths, replay
 from evals.bench.served import since
-from evals.bench.ways import BATCH, CAST, LIMIT, OURS, PARTS, ROUNDS, SEATS, SPREAD, Cell, Part, Way
+from evals.bench.ways import BATCH, CAST, LIMIT, OURS, PARTS, ROUNDS, SEATS, SPREAD, Cell, Part, Way, asked
 
 
 class Server(Protocol):
@@ -63,6 +63,8 @@ class Held:
     """How many were made."""
     counted: dict[str, float]
     """What the server counted meanwhile."""
+    latencies: tuple[float, ...] = ()
+    """Seconds from each question to its answer, in the order of the questions."""
 
     @property
     def wall_s(self) -> float:
@@ -129,8 +131,8 @@ class Bench:
             cells.append(_cell((part, name, debates, repeat), wall, len(held.calls), counted))
         return cells
 
-    async def hold(self, part: Part, way: Way, debates: int) -> Held:
-        """Hold debates at once on an empty cache.
+    async def hold(self, part: Part, way: Way, debates: int, after: Sequence[float] = ()) -> Held:
+        """Hold debates on an empty cache: all at once, or each `after` so many seconds.
 
         Raises:
             RuntimeError: a turn failed, so that the times are not those of the whole debate.
@@ -141,12 +143,13 @@ class Bench:
         try:
             noting = Noting(Paced(engine, self._lengths(part)))
             chorus = self._chorus(Barrier(noting, len(SEATS)) if way.barrier else noting, way)
-            asked = [f"What is {7 + number} * {8 + 3 * number}?" for number in range(debates)]
-            (began, ended, answers), counted = await self._counted(functools.partial(_ask, chorus, asked))
+            questions = [asked(number) for number in range(debates)]
+            ask = functools.partial(_ask, chorus, questions, after or [0.0] * debates)
+            (began, ended, answers, latencies), counted = await self._counted(ask)
         finally:
             await engine.aclose()
         _check(way, answers)
-        return Held(began, ended, answers, tuple(noting.calls), noting.begun, counted)
+        return Held(began, ended, answers, tuple(noting.calls), noting.begun, counted, latencies)
 
     def _chorus(self, engine: Engine, way: Way) -> Chorus:
         return Chorus(
@@ -176,10 +179,18 @@ class Bench:
         return result, since(before, await asyncio.to_thread(self._server.settled))
 
 
-async def _ask(chorus: Chorus, questions: Sequence[str]) -> tuple[float, float, tuple[Answer, ...]]:
+async def _ask(
+    chorus: Chorus, questions: Sequence[str], after: Sequence[float]
+) -> tuple[float, float, tuple[Answer, ...], tuple[float, ...]]:
+    async def one(question: str, wait_s: float) -> tuple[Answer, float]:
+        await asyncio.sleep(wait_s)
+        began = time.perf_counter()
+        return await chorus.aask(question), time.perf_counter() - began
+
     began = time.perf_counter()
-    answers = await asyncio.gather(*(chorus.aask(question) for question in questions))
-    return began, time.perf_counter(), tuple(answers)
+    held = await asyncio.gather(*map(one, questions, after))
+    answers, latencies = zip(*held, strict=True)
+    return began, time.perf_counter(), answers, latencies
 
 
 def _check(way: Way, answers: Sequence[Answer]) -> None:

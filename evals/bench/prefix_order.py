@@ -32,7 +32,7 @@ from evals import report
 from evals.bench.holding import Server
 from evals.bench.served import serve, since
 from evals.bench.transcript_orders import ORDERS, Order, by_round
-from evals.bench.ways import CAST, ROUNDS, SEATS
+from evals.bench.ways import CAST, ROUNDS, SEATS, asked
 from personas import Library
 
 TOPOLOGIES = ("complete", "regular:d=2", "small-world:k=2,p=0.2", "layers:2,2,1", "ring", "star")
@@ -45,7 +45,12 @@ WORDS = ("so", "the", "sum", "of", "both", "is", "more", "than", "each", "part",
 
 
 def computed_tokens(prompts: Iterable[Sequence[int]], block: int) -> int:
-    """Return how many prompt tokens an engine computes that caches whole blocks of every prompt before.
+    """Return how many prompt tokens an engine computes that caches whole blocks of every prompt before."""
+    return sum(computed_each(prompts, block))
+
+
+def computed_each(prompts: Iterable[Sequence[int]], block: int) -> Iterator[int]:
+    """Yield how many tokens of each prompt are computed by an engine that caches whole blocks of every prompt before.
 
     Args:
         prompts: token ids, in the order in which they arrive. Those of one round may share blocks with each other, as
@@ -53,7 +58,6 @@ def computed_tokens(prompts: Iterable[Sequence[int]], block: int) -> int:
         block: tokens a block. The last token of a prompt is always computed.
     """
     known: set[tuple[int, ...]] = set()
-    computed = 0
     for tokens in prompts:
         whole = [tuple(tokens[: end + block]) for end in range(0, len(tokens) - block + 1, block)]
         shared = 0
@@ -62,8 +66,7 @@ def computed_tokens(prompts: Iterable[Sequence[int]], block: int) -> int:
                 break
             shared += 1
         known.update(whole)
-        computed += len(tokens) - shared * block
-    return computed
+        yield len(tokens) - shared * block
 
 
 def prompts(answer: Answer, order: Order) -> list[Prompt]:
@@ -79,18 +82,18 @@ def prompts(answer: Answer, order: Order) -> list[Prompt]:
     ]
 
 
-def debate(topology: str, words: int, seed: int, layout: str = "shared") -> Answer:
-    """Hold a debate whose turns have this many words."""
+def debate(topology: str, words: int, seed: int, layout: str = "shared", number: int = 0, **more: Any) -> Answer:
+    """Hold a debate whose turns have this many words. `number` makes another question; `more` are further settings."""
 
     def speak(request: Request) -> str:
         draw = random.Random(f"{seed}/{request.id}")
         return " ".join(draw.choices(WORDS, k=words)) + ".\nAnswer: 56\nConfidence: 80%"
 
-    settings: dict[str, Any] = {"topology": topology, "layout": layout, "rounds": ROUNDS, "seed": seed}
+    settings: dict[str, Any] = {"topology": topology, "layout": layout, "rounds": ROUNDS, "seed": seed, **more}
     with Chorus(
         ScriptedEngine(speak), CAST, settings=Settings(), decision="borda", detail="full", **settings
     ) as chorus:
-        return chorus.ask("What is 7 * 8?")
+        return chorus.ask(asked(number))
 
 
 def parts(encoded: Sequence[Sequence[int]], block: int) -> dict[str, int]:

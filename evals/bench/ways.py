@@ -93,3 +93,8 @@ class Cell:
     def computed_tokens(self) -> int:
         """Prompt tokens that were not in the prefix cache."""
         return self.prompt_tokens - self.cached_tokens
+
+
+def asked(number: int) -> str:
+    """Return the question of a debate; each number has its own."""
+    return f"What is {7 + number} * {8 + 3 * number}?"
