@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from chorus.errors import StoreError
 from chorus.record import transcript
 from chorus.record.database import Database, open_database
+from chorus.record.outbox import Outbox, put
 from chorus.types import Answer, well_formed
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.outbox = Outbox(database)
+        """What is to be sent of debates that ended."""
 
     @classmethod
     async def open(cls, url: str, *, serving: bool = True) -> Self:
@@ -93,7 +96,16 @@ class Store:
         values |= {"created": datetime.now(UTC), "status": "running"}
         await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
 
-    async def finish(self, debate: str, answer: Answer, events: Sequence[str], review: str | None) -> None:
+    async def finish(
+        self,
+        debate: str,
+        answer: Answer,
+        events: Sequence[str],
+        review: str | None,
+        *,
+        reply: str | None = None,
+        message: str | None = None,
+    ) -> None:
         """Write down how a debate ended.
 
         Args:
@@ -101,6 +113,8 @@ class Store:
             answer: the record.
             events: the JSON of each event, in order.
             review: why a person should look at it, if one should.
+            reply: what the client was answered, as JSON, where that can be asked for later.
+            message: what goes into the outbox with it.
 
         Raises:
             StoreError: it can't be written, or was never begun.
@@ -118,8 +132,12 @@ class Store:
                 "review": None if review is None else _storable(review),
                 "answer": _packed(transcript.dumps(answer)),
                 "events": _packed("\n".join(events)),
+                "reply": None if reply is None else _packed(reply),
             }
-            return connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
+            found = connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
+            if found and message is not None:
+                put(connection, debate, message)
+            return found
 
         if not await self._database.write(write):
             raise StoreError(f"the store holds no debate {debate}: it was erased, or never begun")
@@ -147,6 +165,20 @@ class Store:
 
         return await self._database.read(read)
 
+    async def reply(self, debate: str, owner: str | None) -> str | None:
+        """Return what the client was answered, as JSON; None where that was not kept. Raises StoreError."""
+        from sqlalchemy import select
+
+        from chorus.record.tables import DEBATES
+
+        asked = select(DEBATES.c.reply).where(DEBATES.c.id == debate, *_owned(owner))
+
+        def read(connection: Connection) -> str | None:
+            packed = connection.execute(asked).scalar_one_or_none()
+            return None if packed is None else _unpacked(debate, packed)
+
+        return await self._database.read(read)
+
     async def page(
         self, owner: str | None, *, needs_review: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[Stored]:
@@ -162,7 +194,7 @@ class Store:
 
         from chorus.record.tables import DEBATES
 
-        light = [column for column in DEBATES.c if column.name not in ("answer", "events")]
+        light = [column for column in DEBATES.c if column.name not in ("answer", "events", "reply")]
         asked = select(*light).where(*_owned(owner)).order_by(DEBATES.c.number.desc()).limit(limit)
         if needs_review is not None:
             asked = asked.where(DEBATES.c.review.is_not(None) if needs_review else DEBATES.c.review.is_(None))

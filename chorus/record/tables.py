@@ -34,10 +34,22 @@ DEBATES = Table(
     Column("review", Text),
     Column("answer", LargeBinary),
     Column("events", LargeBinary),
+    Column("reply", LargeBinary),
     Index("debates_by_owner", "owner", "number"),
     Index("debates_by_age", "created"),
 )
-"""One row a debate. `answer` and `events` are JSON lines, compressed by zlib."""
+"""One row a debate. `answer`, `events` and `reply`, what a client can ask for again, are JSON, compressed by zlib."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("debate", String(300), ForeignKey("debates.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", DateTime(timezone=True), nullable=False),
+    Index("outbox_by_due", "due"),
+)
+"""What is still to be sent of a debate; `due` is when it is tried next."""
 
 KEYS = Table(
     "keys",

@@ -27,11 +27,12 @@ from chorus.server.answering import Spokesperson, Wish
 from chorus.server.conversation import Conversation
 from chorus.server.desk import Desk
 from chorus.server.hall import Hall
-from chorus.server.live import LiveDebate, Tap
+from chorus.server.live import LiveDebate, Reply, Tap
 from chorus.server.meters import Meters
 from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
+from chorus.server.webhook import Webhook
 from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question
 
@@ -60,6 +61,10 @@ class Ask:
     conversation: Conversation | None = None
     wish: Wish | None = None
     """What the answer must be, where the chorus' own words won't do; goes with `conversation`."""
+    reply: Reply | None = None
+    """Writes down what the client was answered, where that can be asked for later."""
+    keep: bool = True
+    """Whether the debate stays after its end."""
 
 
 class Service:
@@ -72,6 +77,7 @@ class Service:
         keys: who may ask; None lets everybody.
         policy: what is allowed.
         meters: count what happens.
+        webhook: is told of answers that a person should look at; needs the store.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Service:
         keys: KeyRing | None,
         policy: Policy,
         meters: Meters,
+        webhook: Webhook | None = None,
     ) -> None:
         self.settings = config.load(
             {"max_seconds": chorus.settings.max_seconds or policy.deadline_s}, base=chorus.settings
@@ -91,6 +98,7 @@ class Service:
         specs = [one.settings.engine for one in baked]
         self.ways = ways(chorus.settings, specs, allow_unaudited=policy.allow_unaudited)
         self.store, self.keys = store, keys
+        self.webhook = webhook
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
         self.draining = False
@@ -150,6 +158,8 @@ class Service:
         """
         if not self.ready:
             raise self._closing()
+        if not ask.keep:
+            ask.way.standing.check_unkept()
         ask.way.standing.admit()
         place = self._desks[ask.way.engine].admission.place(caller.owner)
         witness = Witness(place)
@@ -158,14 +168,21 @@ class Service:
         debate = await self._convene(ask, witness, SHARE if spokesperson else 1)
         self._check_size(debate)
         live = LiveDebate(
-            debate, witness=witness, owner=caller.owner, model=ask.way.id, asked=ask.asked, spokesperson=spokesperson
+            debate,
+            witness=witness,
+            owner=caller.owner,
+            model=ask.way.id,
+            asked=ask.asked,
+            spokesperson=spokesperson,
+            reply=ask.reply,
+            keep=ask.keep,
         )
         if self.draining:  # it may have been told so while the cast was being written
             raise self._closing()
         place.take(planned_calls(debate.plan) + (spokesperson is not None))
         self.hall.add(live)
         self._parties[live.id] = caller, place
-        if self.store:
+        if self.store and ask.keep:
             self._noting[live.id] = asyncio.create_task(self._note(self.store, live))
         live.start(self._ended, tap=tap)
         return live
@@ -264,7 +281,7 @@ class Service:
                 "debate %s is kept in memory only: %s", live.id, error, exc_info=not isinstance(error, ChorusError)
             )
         finally:
-            self.hall.release(live, keep=not stored)
+            self.hall.release(live, keep=live.keep and not stored)
 
     async def _charge(self, live: LiveDebate, caller: Caller) -> None:
         if self.keys and caller.key and live.answer:
@@ -277,5 +294,12 @@ class Service:
         if not self.store or not noting or not live.answer:
             return False
         await noting
-        await self.store.finish(live.id, live.answer, live.log, "; ".join(self.review(live)) or None)
+        reasons = self.review(live)
+        message = self.webhook.message(live, reasons) if self.webhook and reasons else None
+        reply = live.reply(live) if live.reply else None
+        await self.store.finish(
+            live.id, live.answer, live.log, "; ".join(reasons) or None, reply=reply, message=message
+        )
+        if self.webhook and message:
+            self.webhook.wake()
         return True
