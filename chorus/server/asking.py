@@ -1,4 +1,4 @@
-"""What a chat asks of the chorus, and how it is held while its client waits: one way for every endpoint that takes a chat."""
+"""What a chat asks of the chorus, and how it is held while its client waits: one way for all that is asked as a chat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request to `/v1/responses` may hold, and the shape of what goes back: OpenAI's, with an object of our own, `chorus`.
+"""What a request to `/v1/responses` may hold, and the shape of what goes back: OpenAI's, and one object more, `chorus`.
 
 As in `chorus.server.schemas`, what isn't supported is refused by name, and fields without a meaning here are accepted
 where nothing hangs on them: `prompt_cache_key` and `safety_identifier`.
@@ -146,6 +146,14 @@ class Function(FunctionTool):
     type: Literal["function"]
 
 
+Tool = Annotated[
+    Annotated[Function, Tag("[function]")],
+    Discriminator(
+        _type, custom_error_type="unsupported_tool", custom_error_message="only functions are supported here"
+    ),
+]
+
+
 class NamedFunction(Body):
     """The tool that has to be called."""
 
@@ -228,7 +236,7 @@ class ResponseRequest(Body):
     """What the personas' own offsets are added to."""
     top_p: float | None = Field(default=None, gt=0, le=1)
     text: TextOptions | None = None
-    tools: list[Function] | None = Field(default=None, max_length=128)
+    tools: list[Tool] | None = Field(default=None, max_length=128)
     """They reach the voice that writes the answer; the others are told what there is."""
     tool_choice: Literal["none", "auto", "required"] | NamedFunction | None = None
     parallel_tool_calls: bool | None = None

@@ -120,7 +120,7 @@ class Writer:
         return [
             self._added(resource.function_call(self._live.id, place, call, _NOW)),
             self._event("response.function_call_arguments.delta", **at, delta=call.arguments),
-            self._event("response.function_call_arguments.done", **at, name=call.name, arguments=call.arguments),
+            self._event("response.function_call_arguments.done", **at, arguments=call.arguments),
             self._done(item),
         ]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import asynccontextmanager
+from functools import cache
 from itertools import pairwise
 
+import httpx
 import openai
 import pytest
 from openai.types.responses import Response, ResponseStreamEvent
@@ -13,6 +16,13 @@ from pydantic import BaseModel, TypeAdapter
 from serving import SCRIPT, serving, sse
 
 pytest.importorskip("fastapi")
+
+from chorus import Chorus
+from chorus.engines.script import Script
+from chorus.engines.scripted import ScriptedEngine
+from chorus.record.store import Store
+from chorus.server.app import create_app
+from chorus.server.keys import KeyRing
 
 ASKED = "What is 7 * 8?"
 OURS = {"chorus"}
@@ -33,6 +43,7 @@ SCRIPTED = {
         {"turn": "*.spokesperson", "contains": "JSON", "text": '{"product": 56}'},
         {"turn": "*.spokesperson", "contains": "sunny", "text": "It is sunny in Athens."},
         {"turn": "*.spokesperson", "text": CALL},
+        {"contains": "Say something", "text": "One word after another, until there are enough of them."},
         *SCRIPT["turns"],
     ],
 }
@@ -50,6 +61,24 @@ def http(server):
         yield client
 
 
+BODY = {"model": "chorus", "input": ASKED}
+
+
+@asynccontextmanager
+async def within(folder, script=SCRIPT, keys=None):
+    """A client for a server in this process, which keeps its debates in a folder, or nowhere."""
+    store = await Store.open(f"sqlite:///{folder}/debates.db") if folder else None
+    chorus = Chorus(ScriptedEngine(Script.model_validate(script)), "skeptic,estimator,formalist")
+    app = create_app(chorus, store=store, keys=keys)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client,
+    ):
+        yield client
+    if store:
+        await store.aclose()
+
+
 @pytest.fixture
 def client(server):
     with openai.OpenAI(base_url=server.base, api_key="none", max_retries=0) as made:
@@ -58,9 +87,12 @@ def client(server):
 
 def checked(kind, data):
     """Validate strictly, down to the last field: OpenAI's own models would take any field that they don't know."""
-    value = TypeAdapter(kind).validate_python(data, strict=True)
+    value = adapter(kind).validate_python(data, strict=True)
     assert set(unknown(value)) <= {f"Response.{name}" for name in OURS | OPEN_RESPONSES}
     return value
+
+
+adapter = cache(TypeAdapter)
 
 
 def unknown(value):
@@ -75,10 +107,14 @@ def unknown(value):
 
 def stream(http, **body):
     """The events of a stream, each checked, as the client's types have them and as they came."""
-    told = http.post("/v1/responses", json={"model": "chorus", "input": ASKED, "stream": True, **body})
+    told = http.post("/v1/responses", json={**BODY, "stream": True, **body})
     assert told.headers["content-type"].startswith("text/event-stream")
-    assert told.text.endswith("data: [DONE]\n\n")
-    raw = sse(told.text)
+    return read(told.text)
+
+
+def read(text):
+    assert text.endswith("data: [DONE]\n\n")
+    raw = sse(text)
     assert [one["event"] for one in raw] == [one["data"]["type"] for one in raw]
     assert [one["data"]["sequence_number"] for one in raw] == list(range(len(raw)))
     return [checked(ResponseStreamEvent, one["data"]) for one in raw], [one["data"] for one in raw]
@@ -176,9 +212,9 @@ class TestStream:
         assert final.output_text == "56"
 
     def test_an_answer_that_a_voice_writes_goes_out_as_it_comes(self, http):
-        events, _ = stream(http, input="Say something.", model="chorus-solo")
+        events, _ = stream(http, input="Say something.")
         assert sum(event.type == "response.output_text.delta" for event in events) > 1
-        assert events[-1].response.output_text == "Answer: 56"
+        assert events[-1].response.output_text.startswith("One word after another")
 
     def test_a_tool_call_is_streamed_and_its_result_leads_to_the_answer(self, http, client):
         events, raw = stream(http, input="How is the weather in Athens?", tools=[TOOL])
@@ -251,32 +287,35 @@ class TestBefore:
         assert http.get(f"/v1/responses/resp_{chat.chorus['debate']}").status_code == 404
         assert http.delete(f"/v1/responses/resp_{chat.chorus['debate']}").status_code == 404
 
-    @pytest.mark.parametrize("kept", [(), ("--no-store",)])
-    def test_a_server_without_a_store_remembers_and_one_with_a_store_does_so_for_good(self, tmp_path, kept):
-        with serving(tmp_path, *kept) as server, server.client() as http:
-            one = http.post("/v1/responses", json={"model": "chorus", "input": ASKED}).json()
-            body = {"model": "chorus", "input": ASKED, "previous_response_id": one["id"]}
-            assert http.post("/v1/responses", json=body).status_code == 200
-            server.stop()
-        with serving(tmp_path, *kept) as server, server.client() as http:
-            assert http.post("/v1/responses", json=body).status_code == (400 if kept else 200)
-            if not kept:
-                assert http.get(f"/v1/responses/{one['id']}").json() == one
+    async def test_a_server_with_a_store_remembers_for_good(self, tmp_path):
+        async with within(tmp_path) as http:
+            one = (await http.post("/v1/responses", json=BODY)).json()
+        async with within(tmp_path) as http:
+            assert (await http.get(f"/v1/responses/{one['id']}")).json() == one
+            on = await http.post("/v1/responses", json={**BODY, "previous_response_id": one["id"]})
+            assert on.json()["previous_response_id"] == one["id"]
 
-    def test_nobody_goes_on_from_what_is_anothers(self, tmp_path):
-        from command_line import run
+    async def test_one_without_remembers_for_a_while(self):
+        async with within(None) as http:
+            one = (await http.post("/v1/responses", json=BODY)).json()
+            on = await http.post("/v1/responses", json={**BODY, "previous_response_id": one["id"]})
+            assert on.status_code == 200
+            assert (await http.delete(f"/v1/responses/{one['id']}")).json()["deleted"] is True
+            assert (await http.get(f"/v1/responses/{one['id']}")).status_code == 404
 
-        secrets = [run("keys", "create", name, cwd=tmp_path).out.strip() for name in ("Anna", "Bob")]
-        with serving(tmp_path, "--keys") as server, server.client() as http:
+    async def test_nobody_goes_on_from_what_is_anothers(self, tmp_path):
+        ring = await KeyRing.open(f"sqlite:///{tmp_path}/debates.db")
+        secrets = [(await ring.create(name))[1] for name in ("Anna", "Bob")]
+        async with within(tmp_path, keys=ring) as http:
             anna, bob = ({"Authorization": f"Bearer {secret}"} for secret in secrets)
-            body = {"model": "chorus", "input": ASKED}
-            one = http.post("/v1/responses", json=body, headers=anna).json()["id"]
-            assert http.get(f"/v1/responses/{one}", headers=anna).status_code == 200
-            assert http.get(f"/v1/responses/{one}", headers=bob).status_code == 404
-            assert http.delete(f"/v1/responses/{one}", headers=bob).status_code == 404
-            on = {**body, "previous_response_id": one}
-            assert http.post("/v1/responses", json=on, headers=bob).status_code == 400
-            assert http.post("/v1/responses", json=on, headers=anna).status_code == 200
+            one = (await http.post("/v1/responses", json=BODY, headers=anna)).json()["id"]
+            assert (await http.get(f"/v1/responses/{one}", headers=anna)).status_code == 200
+            assert (await http.get(f"/v1/responses/{one}", headers=bob)).status_code == 404
+            assert (await http.delete(f"/v1/responses/{one}", headers=bob)).status_code == 404
+            on = {**BODY, "previous_response_id": one}
+            assert (await http.post("/v1/responses", json=on, headers=bob)).status_code == 400
+            assert (await http.post("/v1/responses", json=on, headers=anna)).status_code == 200
+        await ring.aclose()
 
 
 IMAGE = {"type": "input_image", "image_url": "x"}
@@ -295,7 +334,7 @@ IMAGE = {"type": "input_image", "image_url": "x"}
         ({"text": {"verbosity": "low"}}, "text.verbosity"),
         ({"text": {"format": {"type": "grammar"}}}, "text.format"),
         ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": 3}}}}, "text.format.schema"),
-        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0]"),
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "rain"}}, "tool_choice"),
         ({"top_logprobs": 3}, "top_logprobs"),
@@ -316,30 +355,30 @@ IMAGE = {"type": "input_image", "image_url": "x"}
     ],
 )
 def test_what_it_cant_do_is_refused_by_name(http, field, param):
-    refused = http.post("/v1/responses", json={"model": "chorus", "input": ASKED, **field})
+    refused = http.post("/v1/responses", json={**BODY, **field})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
 def test_an_option_of_reading_that_is_not_supported_is_refused_too(http):
-    one = http.post("/v1/responses", json={"model": "chorus", "input": ASKED}).json()["id"]
+    one = http.post("/v1/responses", json=BODY).json()["id"]
     refused = http.get(f"/v1/responses/{one}", params={"stream": "true"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "stream")
 
 
-def test_a_failure_in_mid_stream_ends_it_as_failed_and_stands_in_what_is_kept(tmp_path):
+async def test_a_failure_in_mid_stream_ends_it_as_failed_and_stands_in_what_is_kept(tmp_path):
     dead = {
         "real_time": True,
         "default": {"text": "A few words", "fail": {"message": "the engine died", "after_tokens": 2}},
     }
-    with serving(tmp_path, script=dead) as server, server.client() as http:
-        events, raw = stream(http)
+    async with within(tmp_path, dead) as http:
+        events, raw = read((await http.post("/v1/responses", json={**BODY, "stream": True})).text)
         assert events[-1].type == "response.failed"
         assert "the engine died" in events[-1].response.error.message
-        assert http.get(f"/v1/responses/{events[-1].response.id}").json() == raw[-1]["response"]
-        refused = http.post("/v1/responses", json={"model": "chorus", "input": ASKED})
-        assert refused.status_code in (502, 503)
-        on = {"model": "chorus", "input": ASKED, "previous_response_id": events[-1].response.id}
-        assert http.post("/v1/responses", json=on).json()["error"]["code"] == "previous_response_not_completed"
+        failed = events[-1].response.id
+        assert (await http.get(f"/v1/responses/{failed}")).json() == raw[-1]["response"]
+        assert (await http.post("/v1/responses", json=BODY)).status_code in (502, 503)
+        on = await http.post("/v1/responses", json={**BODY, "previous_response_id": failed})
+        assert on.json()["error"]["code"] == "previous_response_not_completed"
 
 
 @pytest.mark.clients
