@@ -22,6 +22,7 @@ from chorus.cli.settings import settings_options
 @click.option("--calls-at-once", type=int, help="Engine calls in flight.  [what the engine serves well]")
 @click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
+@click.option("--lease-seconds", type=float, help="Silence after which a server that shares the store is dead.  [30]")
 @click.option("--webhook", metavar="URL", help="Tell it, signed, of each answer that a person should look at.")
 @click.option("--webhook-allow-private", is_flag=True, help="It may be on a network of yours, and without TLS.")
 @click.option("--log-requests", is_flag=True, help="Write a line for each request: no text of it, and no key.")
@@ -37,6 +38,7 @@ def serve(
     calls_at_once: int | None,
     calls_waiting: int | None,
     drain_seconds: float | None,
+    lease_seconds: float | None,
     webhook: str | None,
     webhook_allow_private: bool,
     log_requests: bool,
@@ -58,7 +60,8 @@ def serve(
         from chorus.server.policy import Policy
     except ImportError as error:
         raise MissingExtra("the server", "serve") from error
-    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting, "drain_s": drain_seconds}
+    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting}
+    limits |= {"drain_s": drain_seconds, "lease_s": lease_seconds}
     try:
         given = {name: value for name, value in limits.items() if value is not None}
         policy = Policy(allow_unaudited=allow_unaudited, **given)

@@ -30,7 +30,7 @@ class Age(click.ParamType[timedelta]):
 
 @click.group()
 def store() -> None:
-    """Prune and erase what `chorus serve` keeps."""
+    """Prune, erase and copy what `chorus serve` keeps."""
 
 
 @store.command()
@@ -68,3 +68,14 @@ def erase(debate: str, store: str) -> None:
     if not asyncio.run(run()):
         raise RecordError(f"the store holds no debate {debate!r}")
     click.echo(f"{debate} deleted")
+
+
+@store.command()
+@click.argument("source", metavar="URL")
+@click.argument("target", metavar="EMPTY_URL")
+def copy(source: str, target: str) -> None:
+    """Copy debates and keys from one database into an empty one, as from SQLite to PostgreSQL. Stop the server first."""
+    from chorus.record import moving
+
+    copied = asyncio.run(moving.copy(source, target))
+    click.echo(f"{copied['debates']} debates and {copied['keys']} keys copied")

@@ -1,8 +1,9 @@
 """The database behind the store and the keys: opened, brought up to date, and its faults told as ours.
 
-Any URL of SQLAlchemy will do; SQLite is what is tested with every change. Its files are opened in WAL mode, wait for
-each other's writers, and overwrite what is deleted. The schema is brought up to date by Alembic as the database is
-opened; one that a newer version has written is refused.
+SQLite and PostgreSQL are what is tested; any other URL of SQLAlchemy may do for one server. SQLite's files are opened
+in WAL mode, wait for each other's writers, and overwrite what is deleted. A database in PostgreSQL several servers may
+share. The schema is brought up to date by Alembic as the database is opened, by one process at a time; one that a newer
+version has written is refused.
 
 Work is done in threads of the database's own. SQLite has one writer at a time, so there is one thread that writes: writers
 of this process queue up in order, and where another process holds the file, only they wait for it, and no reader does.
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from chorus.errors import ConfigError, MissingExtra, StoreError
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import URL, Connection, Engine
 
 T = TypeVar("T")
 
@@ -42,6 +43,9 @@ PRAGMAS = (
     "journal_size_limit=0",  # a log that starts again keeps nothing of what it held
 )
 
+PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10}
+"""How long PostgreSQL may be out of reach before a call fails: seconds, milliseconds, seconds. The URL can say otherwise."""
+
 READERS = 4
 """Threads that read."""
 
@@ -57,16 +61,28 @@ class Database:
         self.url = url
         """As it may be shown: without a password."""
         self._sqlite = engine.dialect.name == "sqlite"
+        self.shared = engine.dialect.name == "postgresql"
+        """Whether several servers may use it at once; then what they must agree on is kept there."""
         self._readers = ThreadPoolExecutor(READERS, "chorus-reads")
         self._writers = ThreadPoolExecutor(1 if self._sqlite else READERS, "chorus-writes")
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Read something, in a thread. Raises StoreError."""
-        return await self._wait_for(self._readers, lambda: self._transact(work))
+        return await self._wait_for(self._readers, lambda: self.transact(work))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in one transaction, in a thread: all of it is written, or nothing. Raises StoreError."""
-        return await self._wait_for(self._writers, lambda: self._transact(work))
+        return await self._wait_for(self._writers, lambda: self.transact(work))
+
+    def connection_arguments(self) -> dict[str, Any]:
+        """Return what the driver connects with, for connections that are used otherwise than in transactions."""
+        _, arguments = self._engine.dialect.create_connect_args(self._engine.url)
+        return {**PATIENCE, **arguments}
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """Do something in one transaction, in this thread: for what spans two databases. Raises StoreError."""
+        with _told(self.url), self._engine.begin() as connection:
+            return work(connection)
 
     async def aclose(self) -> None:
         """Let go of all connections, once what was asked for is done."""
@@ -127,16 +143,12 @@ class Database:
         except SQLAlchemyError as error:
             log.warning("%s keeps its size for now: %s", self.url, getattr(error, "orig", None) or error)
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
-        with _told(self.url), self._engine.begin() as connection:
-            return work(connection)
-
 
 async def open_database(url: str) -> Database:
     """Open a database and bring its schema up to date.
 
     Raises:
-        MissingExtra: SQLAlchemy is not installed.
+        MissingExtra: SQLAlchemy, or PostgreSQL's driver, is not installed.
         ConfigError: the URL is none, or its driver is not installed.
         StoreError: the database can't be opened, or a newer version has written it.
     """
@@ -164,6 +176,8 @@ def _engine(url: str) -> Engine:
     from sqlalchemy import create_engine, event, make_url
 
     made = make_url(url)
+    if made.get_backend_name() in ("postgres", "postgresql"):
+        return _postgresql(made)
     if made.get_backend_name() != "sqlite":
         return create_engine(made, pool_pre_ping=True)
     if made.database in (None, "", ":memory:"):
@@ -178,6 +192,18 @@ def _engine(url: str) -> Engine:
         cursor.close()
 
     return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    from sqlalchemy import create_engine
+
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg"):
+        raise ConfigError(f"PostgreSQL is used by the driver psycopg, not as {url.drivername}: write postgresql://…")
+    patience = {name: bound for name, bound in PATIENCE.items() if name not in url.query}
+    try:
+        return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True, connect_args=patience)
+    except ImportError as error:
+        raise MissingExtra("a store in PostgreSQL", "postgres") from error
 
 
 def _upgrade(engine: Engine, url: str) -> None:

@@ -5,14 +5,13 @@
     await store.finish(debate_id, answer, events, review=None)
 
 A debate is written twice: that it began, and how it ended, each in one transaction. What is found half-way when the
-database is opened was cut off with its server, and is marked so. A reader sees its own debates only; `owner=None` is for
-the command line, which sees all.
+database is opened was cut off with its server, and is marked so; where several servers share the database, `relay` tells
+who is alive. A reader sees its own debates only; `owner=None` is for the command line, which sees all.
 """
 
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,9 @@ from chorus.errors import StoreError
 from chorus.record import transcript
 from chorus.record.database import Database, open_database
 from chorus.record.outbox import Outbox, put
-from chorus.types import Answer, well_formed
+from chorus.record.packing import packed, storable, unpacked, unpacked_lines
+from chorus.record.relay import STOPPED, Relay, settle
+from chorus.types import Answer
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 PRUNED_AT_ONCE = 20
 """Debates deleted in one transaction. SQLite notes in its log all that it overwrites, and other writers wait meanwhile."""
 
-STOPPED = "the server stopped"
-"""Why a debate was cut that was under way when its server died."""
+
+class Gone(StoreError):
+    """The store holds no such debate: it was erased, or never begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,41 +62,61 @@ class Stored:
 class Store:
     """See the module's docstring. Made by `Store.open`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, relay: Relay | None = None) -> None:
         self._database = database
+        self.relay = relay
+        """Where servers may share the database: what they tell each other."""
         self.outbox = Outbox(database)
         """What is to be sent of debates that ended."""
 
     @classmethod
-    async def open(cls, url: str, *, serving: bool = True) -> Self:
+    async def open(cls, url: str, *, serving: bool = True, lease_s: float = 30.0) -> Self:
         """Open a store by its database's URL.
 
         Args:
             url: of any database that SQLAlchemy knows.
-            serving: whether this is the one server that begins debates there; what it finds under way was left by its
-                predecessor, and is marked as cut.
+            serving: whether debates are begun there. Where servers can't share the database, this is the only one:
+                what it finds under way was left by its predecessor, and is marked as cut.
+            lease_s: where they can, after so many seconds without a beat this one counts as dead.
 
         Raises:
             MissingExtra, ConfigError, StoreError: it can't be opened.
         """
-        store = cls(await open_database(url))
-        if serving:
+        database = await open_database(url)
+        store = cls(database, Relay(database, lease_s=lease_s) if serving and database.shared else None)
+        if serving and not database.shared:
             await store._cut_off()
         return store
+
+    async def answers(self) -> bool:
+        """Tell whether the database can be read."""
+        from sqlalchemy import select
+
+        try:
+            await self._database.read(lambda connection: connection.execute(select(1)))
+        except StoreError:
+            return False
+        return True
 
     async def aclose(self) -> None:
         """Let go of the database."""
         await self._database.aclose()
 
     async def begin(self, debate: str, *, owner: str, model: str, question: str) -> None:
-        """Note that a debate began. Raises StoreError."""
+        """Note that a debate began; one that is noted already stays as it is. Raises StoreError."""
         from sqlalchemy import insert
+        from sqlalchemy.exc import IntegrityError
 
         from chorus.record.tables import DEBATES
 
-        values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": _storable(question)}
+        values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": storable(question)}
         values |= {"created": datetime.now(UTC), "status": "running"}
-        await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+        values |= {"server": self.relay.server} if self.relay else {}
+        try:
+            await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+        except StoreError as error:
+            if not isinstance(error.__cause__, IntegrityError):
+                raise
 
     async def finish(
         self,
@@ -117,30 +139,33 @@ class Store:
             message: what goes into the outbox with it.
 
         Raises:
-            StoreError: it can't be written, or was never begun.
+            Gone: it was erased meanwhile, or never begun.
+            StoreError: it can't be written.
         """
         from sqlalchemy import update
 
         from chorus.record.tables import DEBATES
 
-        def write(connection: Connection) -> int:
+        def write(connection: Connection) -> bool:
             # Here, since packing millions of characters would hold up the event loop.
             values = {
                 "status": answer.status,
-                "text": None if answer.answer is None else _storable(answer.answer),
+                "text": None if answer.answer is None else storable(answer.answer),
                 "confidence": answer.confidence,
-                "review": None if review is None else _storable(review),
-                "answer": _packed(transcript.dumps(answer)),
-                "events": _packed("\n".join(events)),
-                "reply": None if reply is None else _packed(reply),
+                "review": None if review is None else storable(review),
+                "answer": packed(transcript.dumps(answer)),
+                "events": packed("\n".join(events)),
+                "reply": None if reply is None else packed(reply),
             }
-            found = connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
-            if found and message is not None:
+            written = connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
+            if written and message is not None:
                 put(connection, debate, message)
-            return found
+            if written and self._database.shared:
+                settle(connection, debate)
+            return bool(written)
 
         if not await self._database.write(write):
-            raise StoreError(f"the store holds no debate {debate}: it was erased, or never begun")
+            raise Gone(f"the store holds no debate {debate}: it was erased, or never begun")
 
     async def record(self, debate: str, owner: str | None) -> Stored | None:
         """Return a debate with its record; None when there is none of that owner. Raises StoreError."""
@@ -160,8 +185,7 @@ class Store:
             row = _row(connection, debate, owner)
             if row is None:
                 return None
-            events = "" if row.events is None else _unpacked(debate, row.events)
-            return events.split("\n") if events else []
+            return unpacked_lines(debate, row.events)
 
         return await self._database.read(read)
 
@@ -174,8 +198,8 @@ class Store:
         asked = select(DEBATES.c.reply).where(DEBATES.c.id == debate, *_owned(owner))
 
         def read(connection: Connection) -> str | None:
-            packed = connection.execute(asked).scalar_one_or_none()
-            return None if packed is None else _unpacked(debate, packed)
+            data = connection.execute(asked).scalar_one_or_none()
+            return None if data is None else unpacked(debate, data)
 
         return await self._database.read(read)
 
@@ -288,24 +312,8 @@ def _stored(row: Row[Any], answer: Answer | None = None) -> Stored:
     )
 
 
-def _answer(debate: str, packed: bytes) -> Answer:
+def _answer(debate: str, data: bytes) -> Answer:
     try:
-        return Answer.model_validate(json.loads(_unpacked(debate, packed)))
+        return Answer.model_validate(json.loads(unpacked(debate, data)))
     except (ValueError, ValidationError) as error:
         raise StoreError(f"the record of {debate} in the store is damaged: {str(error)[:200]}") from error
-
-
-def _storable(text: str) -> str:
-    """Return text that every database takes: PostgreSQL knows no NUL. The record itself keeps every character."""
-    return well_formed(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _packed(text: str) -> bytes:
-    return zlib.compress(well_formed(text).encode())
-
-
-def _unpacked(debate: str, packed: bytes) -> str:
-    try:
-        return zlib.decompress(packed).decode()
-    except (zlib.error, UnicodeDecodeError) as error:
-        raise StoreError(f"the record of {debate} in the store is damaged: {error}") from error

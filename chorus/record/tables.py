@@ -15,9 +15,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 METADATA = MetaData()
+
+_RUNNING = text("status = 'running'")
 
 DEBATES = Table(
     "debates",
@@ -35,10 +38,34 @@ DEBATES = Table(
     Column("answer", LargeBinary),
     Column("events", LargeBinary),
     Column("reply", LargeBinary),
+    Column("server", String(32)),
+    Column("wish", Text),
+    Column("watched", DateTime(timezone=True)),
     Index("debates_by_owner", "owner", "number"),
     Index("debates_by_age", "created"),
+    Index("debates_running", "server", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
 )
-"""One row a debate. `answer`, `events` and `reply`, what a client can ask for again, are JSON, compressed by zlib."""
+"""One row a debate. `answer`, `events` and `reply`, which a client can ask for again, are JSON, compressed by zlib. Of one
+under way where servers share the database: which of them holds it, why another wants it ended, and when its events were
+last read at another."""
+
+SERVERS = Table(
+    "servers",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+)
+"""Servers that share the database, each with the time until which it counts as alive if nothing more is heard of it."""
+
+AIRED = Table(
+    "aired",
+    METADATA,
+    Column("debate", Integer, ForeignKey("debates.number", ondelete="CASCADE"), primary_key=True),
+    Column("first", Integer, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("events", LargeBinary, nullable=False),
+)
+"""Events of debates under way where servers share the database: batches, packed as in `debates`, that follow each other."""
 
 OUTBOX = Table(
     "outbox",
@@ -71,3 +98,11 @@ SPENDING = Table(
     Column("tokens", BigInteger, nullable=False),
 )
 """Tokens that a key has used, by UTC day."""
+
+RATES = Table(
+    "rates",
+    METADATA,
+    Column("key", String(32), ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    Column("full", DateTime(timezone=True), nullable=False),
+)
+"""Where servers share the database: when a key that has asked will have all its requests of a minute in hand again."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Sequence
 from typing import Annotated
 
@@ -12,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from chorus.record import transcript
 from chorus.record.explanation import explain
-from chorus.server import conversation, past
+from chorus.server import conversation, elsewhere, past
 from chorus.server.access import Admitted, Known
 from chorus.server.live import LiveDebate
 from chorus.server.models import way
@@ -20,15 +19,15 @@ from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
 from chorus.server.schemas import DebateList, DebateRequest, Removed, Started
 from chorus.server.service import Ask, Service
-from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
+from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, pieces, unless_gone
 from chorus.types import Answer
 
 router = APIRouter(prefix="/v1/debates", tags=["debates"])
 
+CANCELLED = "it was cancelled"
+ERASING = "it is being erased"
+
 Id = Annotated[str, Path(min_length=1, max_length=300, description="A debate's id, as `x-debate-id` named it.")]
-
-_EVENT = re.compile(r'\{"event":"(\w+)"')
-
 
 _ONE = ("read_debate", "explain_debate", "follow_debate", "cancel_debate", "erase_debate")
 _LINKS = {name: {"operationId": name, "parameters": {"debate": "$response.body#/id"}} for name in _ONE}
@@ -122,6 +121,12 @@ async def follow_debate(
         return EventStream(
             _live(live, start, service.policy.keep_alive_s), lambda: watching.__exit__(None, None, None), stall_s=stall
         )
+    if replica := service.replica:
+        heard = await replica.relay.heard(debate, caller.owner, start)
+        if heard is None:
+            raise _missing(debate)
+        following = elsewhere.follow(service, replica, debate, caller.owner, start, heard)
+        return EventStream(following, lambda: None, stall_s=stall)
     events = await past.events(service, debate, caller.owner)
     if events is None:
         raise _missing(debate)
@@ -132,11 +137,12 @@ async def follow_debate(
 async def cancel_debate(request: Request, debate: Id, caller: Known) -> Response:
     """End a debate now, with the best decision so far. One that is over stays as it is."""
     service: Service = request.app.state.service
-    live = service.hall.get(debate, caller.owner)
-    if live is None and await past.events(service, debate, caller.owner) is None:
+    if live := service.hall.get(debate, caller.owner):
+        live.cancel(CANCELLED)
+    elif service.replica and await service.replica.relay.wish(debate, caller.owner, CANCELLED):
+        pass  # whoever holds it ends it
+    elif await past.events(service, debate, caller.owner) is None:
         raise _missing(debate)
-    if live:
-        live.cancel("it was cancelled")
     return JSONResponse({"id": debate, "events": f"/v1/debates/{debate}/events"}, 202)
 
 
@@ -155,9 +161,11 @@ async def erase(service: Service, debate: str, owner: str) -> bool:
     """End a debate if it is under way, and erase it. Returns whether there was one. Raises StoreError."""
     live = service.hall.get(debate, owner)
     if live:
-        live.cancel("it is being erased")
+        live.cancel(ERASING)
         if live.task:
             await asyncio.wait({live.task})
+    elif service.replica:
+        await elsewhere.end(service.replica, debate, owner, ERASING)
     kept = service.hall.forget(debate) if live else False
     stored = await service.store.erase(debate, owner) if service.store else False
     return kept or stored
@@ -166,12 +174,16 @@ async def erase(service: Service, debate: str, owner: str) -> bool:
 async def _answer(service: Service, debate: str, owner: str) -> Answer:
     """Return a record. Raises Refusal: 404 when it isn't there, 409 while the debate is under way."""
     live = service.hall.get(debate, owner)
-    if live and live.answer is None:
+    stored = None if live else await past.record(service, debate, owner)
+    known = live or stored
+    answer = known.answer if known else None
+    if answer:
+        return answer
+    if live or (stored and stored.status == "running"):
         raise Refusal("the debate is still under way: follow its events", status=409, code="under_way", retry_after_s=1)
-    answer = live.answer if live else await past.answer(service, debate, owner)
-    if answer is None:
-        raise _missing(debate)
-    return answer
+    if stored:
+        raise Refusal("the debate was broken off, and left its events only", status=404, code="no_record")
+    raise _missing(debate)
 
 
 async def _live(live: LiveDebate, start: int, keep_alive_s: float) -> AsyncGenerator[bytes]:
@@ -180,7 +192,8 @@ async def _live(live: LiveDebate, start: int, keep_alive_s: float) -> AsyncGener
         over = live.over
         batch = await live.next(index, keep_alive_s)
         if batch:
-            yield _framed(batch, index)
+            for piece in pieces(batch, index):
+                yield piece
             index += len(batch)
         elif over:
             return
@@ -189,17 +202,8 @@ async def _live(live: LiveDebate, start: int, keep_alive_s: float) -> AsyncGener
 
 
 async def _recorded(events: Sequence[str], start: int) -> AsyncGenerator[bytes]:
-    for index in range(start, len(events), 100):
-        yield _framed(events[index : min(index + 100, len(events))], index)
-
-
-def _framed(events: Sequence[str], first: int) -> bytes:
-    return b"".join(message(text, event=_name(text), id=first + place) for place, text in enumerate(events))
-
-
-def _name(event: str) -> str | None:
-    found = _EVENT.match(event)
-    return found.group(1) if found else None
+    for piece in pieces(events[start:], start):
+        yield piece
 
 
 def _after(last_event_id: str | None) -> int:

@@ -67,8 +67,7 @@ class Hall:
     def unwatched(self, live: LiveDebate) -> None:
         """Nobody reads the debate's events now: end it when that stays so."""
         if not live.over and live.id not in self._alarms:
-            loop = asyncio.get_running_loop()
-            self._alarms[live.id] = loop.call_later(self._policy.unwatched_s, self._give_up, live)
+            self._set_alarm(live, self._policy.unwatched_s)
 
     def end_all(self, why: str) -> None:
         """Cancel every debate under way."""
@@ -83,8 +82,16 @@ class Hall:
 
     def _give_up(self, live: LiveDebate) -> None:
         self._alarms.pop(live.id, None)
-        if not live.watchers:
+        unwatched = asyncio.get_running_loop().time() - live.watched_elsewhere
+        if live.watchers:
+            return
+        if unwatched < self._policy.unwatched_s:
+            self._set_alarm(live, self._policy.unwatched_s - unwatched)
+        else:
             live.cancel("nobody watched it")
+
+    def _set_alarm(self, live: LiveDebate, seconds: float) -> None:
+        self._alarms[live.id] = asyncio.get_running_loop().call_later(seconds, self._give_up, live)
 
     def _disarm(self, live: LiveDebate) -> None:
         if alarm := self._alarms.pop(live.id, None):

@@ -3,8 +3,8 @@
 A key's secret is shown once, when it is made; what is kept is its SHA-256. That is enough: a secret is 32 random bytes,
 not a password, so no slow hash is needed to make guessing hopeless. Secrets are compared in constant time.
 
-Rates are kept in memory, on the monotonic clock, as token buckets; what was spent of a day's tokens is in the database,
-by UTC date. So a clock that jumps can move a day's budget, and never a rate.
+What was spent of a day's tokens is in the database, by UTC date; `rates` counts requests. So a clock that jumps can move
+a day's budget, and hardly a rate.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from chorus.errors import ConfigError, StoreError
 from chorus.record.database import Database, open_database
+from chorus.server.rates import OwnRates, Rates, SharedRates
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
@@ -67,10 +68,8 @@ class KeyRing:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._clock = clock
+        self._rates: Rates = SharedRates(database) if database.shared else OwnRates(clock)
         self._now = now
-        self._buckets: dict[str, tuple[float, float]] = {}
-        """Key id -> requests in hand, and when that was so."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -145,15 +144,8 @@ class KeyRing:
             return Refused(reason, (midnight - now).total_seconds())
         if key.requests_per_minute is None:
             return None
-        per_second, full = key.requests_per_minute / 60, float(key.requests_per_minute)
-        clock = self._clock()
-        held, at = self._buckets.get(key.id, (full, clock))
-        held = min(full, held + (clock - at) * per_second)
-        if held < 1:
-            self._buckets[key.id] = (held, clock)
-            return Refused(f"the key's {key.requests_per_minute} requests per minute are used", (1 - held) / per_second)
-        self._buckets[key.id] = (held - 1, clock)
-        return None
+        wait = await self._rates.take(key.id, key.requests_per_minute)
+        return Refused(f"the key's {key.requests_per_minute} requests per minute are used", wait) if wait else None
 
     async def spend(self, key: Key, tokens: int) -> None:
         """Charge a key for tokens. Raises StoreError."""

@@ -50,10 +50,12 @@ async def health() -> Response:
 
 @router.get("/ready", response_model=Health, tags=["operation"], responses={503: {"model": Health}})
 async def ready(request: Request) -> Response:
-    """Say whether questions are taken: the engine is open, and the server is not about to end."""
+    """Say whether questions are taken: engine and store are there, and the server is not about to end."""
     service: Service = request.app.state.service
     status = "ready" if service.ready else "stopping" if service.draining else "starting"
-    return JSONResponse({"status": status}, 200 if service.ready else 503)
+    if service.ready and not await service.store_answers():
+        status = "the store is out of reach"
+    return JSONResponse({"status": status}, 200 if status == "ready" else 503)
 
 
 @router.get("/metrics", response_class=Response, tags=["operation"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -78,6 +79,8 @@ class LiveDebate:
         """Why there is no answer for the client although a record may exist."""
         self.log: list[str] = []
         self.watchers = 0
+        self.watched_elsewhere = -math.inf
+        """When its events were last read at another server, on the event loop's clock."""
         self._debate = debate
         self._spokesperson = spokesperson
         self._taps: list[Tap] = []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from chorus.server.live import LiveDebate
 from chorus.server.problems import Refusal
-from chorus.types import Answer
 
 if TYPE_CHECKING:
     from chorus.record.store import Stored
@@ -30,10 +29,9 @@ async def page(
     return rows[:limit], len(stored) > limit
 
 
-async def answer(service: Service, debate: str, owner: str) -> Answer | None:
-    """Return a stored debate's record; None when there is none."""
-    stored = await service.store.record(debate, owner) if service.store else None
-    return stored.answer if stored else None
+async def record(service: Service, debate: str, owner: str) -> Stored | None:
+    """Return a stored debate with its record; None when there is none."""
+    return await service.store.record(debate, owner) if service.store else None
 
 
 async def events(service: Service, debate: str, owner: str) -> list[str] | None:

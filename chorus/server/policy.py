@@ -33,6 +33,10 @@ class Policy(BaseModel):
     """Length of their logs together, in characters."""
     store_s: float = Field(default=30.0, gt=0)
     """How long a debate that is over waits to be written down; then it stays in memory, as one of those that are `kept`."""
+    lease_s: float = Field(default=30.0, gt=0)
+    """Where servers share the store: after so many seconds without a sign of life one counts as dead."""
+    ready_s: float = Field(default=2.0, gt=0)
+    """A store that takes longer to answer is not there."""
     drain_s: float = Field(default=30.0, ge=0)
     """What running debates have left once the server is told to end."""
     allow_unaudited: bool = False

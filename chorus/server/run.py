@@ -77,7 +77,7 @@ async def serve(
         raise ConfigError("what the webhook is to be told waits in the store: leave --no-store out")
     rules = policy or Policy()
     listener = _listen(host, port)
-    kept = await Store.open(store) if store else None
+    kept = await Store.open(store, lease_s=rules.lease_s) if store else None
     keys = await KeyRing.open(store) if keyed and store else None
     counters = Counters()
     try:

@@ -2,7 +2,7 @@
 
 A debate is begun here whatever asked for it, and written down here however it ends. Invariants: no debate begins once
 the server was told to end, or where the engine has no room for all its calls; one that began is stored, or kept in
-memory where it can't be; a key is charged for what its debates used, cut or not.
+memory where it can't be; a key is charged once for what its debates used, cut or not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from chorus.config import Settings
 from chorus.debate.budget import Limits
 from chorus.debate.scheduler import Debate
 from chorus.engines.base import Engine, estimate_tokens
-from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError
+from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError, StoreError
+from chorus.record.store import Gone
 from chorus.server import review
 from chorus.server.access import Caller
 from chorus.server.admission import Place, planned_calls
@@ -32,6 +33,7 @@ from chorus.server.meters import Meters
 from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
+from chorus.server.replica import Replica
 from chorus.server.webhook import Webhook
 from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question
@@ -101,19 +103,27 @@ class Service:
         self.webhook = webhook
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
+        self.replica = Replica(store.relay, self._settle) if store and store.relay else None
+        """Where others may serve from the same store: this server among them."""
         self.draining = False
         self._choruses = {"": chorus} | {one.settings.engine: one for one in baked}
         self._desks: dict[str, Desk] = {}
         """By `Way.engine`; empty until all are open."""
         self._noting: dict[str, asyncio.Task[None]] = {}
-        """Of each debate under way, the note in the store that it began."""
-        self._parties: dict[str, tuple[Caller, Place]] = {}
-        """Who pays for each debate under way, and its place."""
+        """Of each debate that is not written down yet, the note in the store that it began."""
+        self._payers: dict[str, Caller] = {}
+        """Who is still to pay for a debate."""
+        self._places: dict[str, Place] = {}
+        """The place of each debate under way."""
+        self._probe: asyncio.Task[bool] | None = None
+        """Asks the store whether it is there."""
 
     async def open(self) -> None:
         """Open the engines. Raises ChorusError when one of them can't be."""
         shared = self.keys is not None
         opened = {spec: await Desk.open(one, self.policy, shared=shared) for spec, one in self._choruses.items()}
+        if self.replica:
+            await self.replica.open()
         self.meters.watch(self.hall, [desk.turnstile for desk in opened.values()])
         self._desks = opened
 
@@ -122,6 +132,15 @@ class Service:
         """Whether questions are taken."""
         return bool(self._desks) and not self.draining
 
+    async def store_answers(self) -> bool:
+        """Tell whether the store, if there is one, can be read right now."""
+        if not self.store:
+            return True
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self.store.answers())
+        done, _ = await asyncio.wait({self._probe}, timeout=self.policy.ready_s)
+        return bool(done) and self._probe.result()
+
     def guided(self, way: Way) -> bool:
         """Tell whether the engine of a way of answering keeps to a schema by itself."""
         return bool(self._desks) and self._desks[way.engine].engine.info.guided
@@ -129,6 +148,8 @@ class Service:
     async def drain(self) -> None:
         """Take no more questions, give those under way their time, then end them; returns when all are written down."""
         self.draining = True
+        if self.replica:
+            self.replica.wake()  # who reads another server's debate here goes on reading there
         try:
             async with asyncio.timeout(self.policy.drain_s):
                 await self.hall.empty()
@@ -141,6 +162,8 @@ class Service:
         self.draining = True
         self.hall.end_all(STOPPED)
         await self.hall.empty()
+        if self.replica:
+            await self.replica.aclose()
         for one in self._choruses.values():
             await one.aclose()
 
@@ -181,9 +204,11 @@ class Service:
             raise self._closing()
         place.take(planned_calls(debate.plan) + (spokesperson is not None))
         self.hall.add(live)
-        self._parties[live.id] = caller, place
+        self._places[live.id], self._payers[live.id] = place, caller
         if self.store and ask.keep:
-            self._noting[live.id] = asyncio.create_task(self._note(self.store, live))
+            self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
+            if self.replica:
+                self.replica.hold(live, noting)
         live.start(self._ended, tap=tap)
         return live
 
@@ -264,42 +289,74 @@ class Service:
 
     async def _ended(self, live: LiveDebate) -> None:
         """Write a debate down, charge its key, and let go of it."""
-        caller, place = self._parties.pop(live.id)
-        place.release()
+        self._places.pop(live.id).release()
         self.meters.debate_ended(live)
-        stored = False
+        settled, fault = False, ""
         try:
             async with asyncio.timeout(self.policy.store_s):
-                await self._charge(live, caller)
-                stored = await self._store(live)
+                if self.replica and live.keep:
+                    await self.replica.let_go(live)
+                settled = await self._settle(live)
         except TimeoutError:
-            self.meters.store_failed()
-            log.error("debate %s is kept in memory only: the store takes too long", live.id)
+            fault = "the store takes too long"
         except Exception as error:
-            self.meters.store_failed()
-            log.error(
-                "debate %s is kept in memory only: %s", live.id, error, exc_info=not isinstance(error, ChorusError)
-            )
+            fault = str(error) or type(error).__name__
+            if not isinstance(error, ChorusError):
+                log.exception("debate %s", live.id)
         finally:
-            self.hall.release(live, keep=live.keep and not stored)
+            self.hall.release(live, keep=live.keep and not settled)
+            if self.replica:
+                self.replica.forget(live, owed=bool(fault))
+        if fault:
+            self.meters.store_failed()
+            log.error("debate %s is kept in memory only: %s", live.id, fault)
+            if not self.replica:
+                self._forget(live)
 
-    async def _charge(self, live: LiveDebate, caller: Caller) -> None:
-        if self.keys and caller.key and live.answer:
-            used = live.answer.usage
+    async def _settle(self, live: LiveDebate) -> bool:
+        """Charge for a debate and write it down, as far as that is still to be done. Raises StoreError.
+
+        Returns whether it need not be kept in memory.
+        """
+        await self._charge(live)
+        stored = self.hall.get(live.id, None) is not live or await self._store(live)
+        self._forget(live)
+        if stored:
+            self.hall.forget(live.id)
+        return stored
+
+    async def _charge(self, live: LiveDebate) -> None:
+        caller = self._payers.pop(live.id, None)
+        if not (self.keys and caller and caller.key and live.answer):
+            return
+        used = live.answer.usage
+        try:
             await self.keys.spend(caller.key, used.prompt_tokens + used.completion_tokens)
+        except StoreError:
+            self._payers[live.id] = caller
+            raise
 
     async def _store(self, live: LiveDebate) -> bool:
         """Write down a debate. Returns whether there is a store."""
-        noting = self._noting.pop(live.id, None)
+        noting = self._noting.get(live.id)
         if not self.store or not noting or not live.answer:
             return False
+        if noting.done() and (noting.cancelled() or noting.exception()):
+            self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
         await noting
         reasons = self.review(live)
         message = self.webhook.message(live, reasons) if self.webhook and reasons else None
         reply = live.reply(live) if live.reply else None
-        await self.store.finish(
-            live.id, live.answer, live.log, "; ".join(reasons) or None, reply=reply, message=message
-        )
+        why = "; ".join(reasons) or None
+        try:
+            await self.store.finish(live.id, live.answer, live.log, why, reply=reply, message=message)
+        except Gone:
+            log.info("debate %s was erased before it was written down", live.id)
+            return True
         if self.webhook and message:
             self.webhook.wake()
         return True
+
+    def _forget(self, live: LiveDebate) -> None:
+        self._payers.pop(live.id, None)
+        self._noting.pop(live.id, None)

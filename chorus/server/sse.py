@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+import re
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
@@ -21,6 +22,11 @@ T = TypeVar("T")
 
 KEEP_ALIVE = b": keep-alive\n\n"
 DONE = b"data: [DONE]\n\n"
+
+PIECE = 100
+"""Events that are written at once."""
+
+_EVENT = re.compile(r'\{"event":"(\w+)"')
 
 
 class ClientGone(Exception):
@@ -84,6 +90,18 @@ def message(data: Any, *, event: str | None = None, id: int | None = None) -> by
     head = (f"id: {id}\n" if id is not None else "") + (f"event: {event}\n" if event else "")
     # JSON holds no raw line break, so one data line is enough.
     return f"{head}data: {text}\n\n".encode("utf-8", "replace")
+
+
+def pieces(events: Sequence[str], first: int) -> Iterator[bytes]:
+    """Frame a debate's events, JSON already, some at a time; their numbers from `first` on are their ids."""
+    for start in range(0, len(events), PIECE):
+        numbered = enumerate(events[start : start + PIECE], first + start)
+        yield b"".join(message(text, event=_name(text), id=number) for number, text in numbered)
+
+
+def _name(event: str) -> str | None:
+    found = _EVENT.match(event)
+    return found.group(1) if found else None
 
 
 def event_schema(*fields: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from postgres import Cluster, programs
 
 
 @pytest.fixture
@@ -13,3 +14,17 @@ def bare_place(monkeypatch, tmp_path):
     for name in [name for name in os.environ if name.startswith("CHORUS_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A running PostgreSQL of the tests' own."""
+    pytest.importorskip("psycopg")
+    if not (where := programs()):
+        pytest.skip("PostgreSQL is not installed")
+    cluster = Cluster(where)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.remove()

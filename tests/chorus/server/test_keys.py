@@ -10,6 +10,7 @@ import pytest
 from chorus.errors import ConfigError, StoreError
 from chorus.record.database import open_database
 from chorus.server.keys import KeyRing
+from chorus.server.rates import OwnRates
 
 IntegrityError = pytest.importorskip("sqlalchemy.exc").IntegrityError
 
@@ -27,10 +28,19 @@ def clock():
     return Clock()
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'debates.db'}"
+    return request.getfixturevalue("postgres").database()
+
+
 @pytest.fixture
-async def ring(tmp_path, clock):
-    database = await open_database(f"sqlite:///{tmp_path / 'debates.db'}")
-    yield KeyRing(database, clock=lambda: clock.seconds, now=lambda: clock.at)
+async def ring(url, clock):
+    database = await open_database(url)
+    ring = KeyRing(database, clock=lambda: clock.seconds, now=lambda: clock.at)
+    ring._rates = OwnRates(lambda: clock.seconds)  # `test_rates` is about those that servers share
+    yield ring
     await database.aclose()
 
 
@@ -38,7 +48,7 @@ async def test_a_secret_opens_and_is_kept_nowhere(ring, tmp_path):
     key, secret = await ring.create("Anna")
     assert secret.startswith("sk-chorus-")
     assert await ring.check(secret) == key
-    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.iterdir())
+    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.iterdir())  # SQLite's
 
 
 @pytest.mark.parametrize(
@@ -94,10 +104,10 @@ async def test_a_days_tokens_come_back_at_midnight(ring, clock):
     assert await ring.refusal(key) is None
 
 
-async def test_what_was_spent_outlives_the_process(tmp_path, ring, clock):
+async def test_what_was_spent_outlives_the_process(url, ring, clock):
     key, secret = await ring.create("Anna", tokens_per_day=10)
     await ring.spend(key, 10)
-    database = await open_database(f"sqlite:///{tmp_path / 'debates.db'}")
+    database = await open_database(url)
     again = KeyRing(database, now=lambda: clock.at)
     assert await again.refusal(await again.check(secret)) is not None
     await database.aclose()
