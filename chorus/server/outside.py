@@ -39,7 +39,7 @@ class Outside(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of a host that answers. Raises httpcore.ConnectError, and ConnectTimeout."""
-        failure = NotPublic(f"{host} is not on the public internet")
+        failure: httpcore.ConnectError = NotPublic(f"{host} is not on the public internet")
         for address in await _addresses(host, port):
             if not (self._allow_private or is_public(address)):
                 continue

@@ -29,7 +29,8 @@ async def kept(service: Service, response: str, owner: str) -> dict[str, Any] | 
         text = live.reply(live) if live.reply else None
     else:
         text = await service.store.reply(debate, owner) if service.store else None
-    return None if text is None else json.loads(text)
+    found: dict[str, Any] | None = None if text is None else json.loads(text)
+    return found
 
 
 async def before(service: Service, response: str | None, owner: str) -> list[Item]:

@@ -23,6 +23,8 @@ from chorus.server.responses.resource import Object, Resource
 from chorus.server.sse import message
 from chorus.types import ToolCall
 
+_NOW = "in_progress"
+
 
 class Writer:
     """Writes one stream."""
@@ -147,6 +149,3 @@ class Writer:
         data = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         return message(data, event=kind)
-
-
-_NOW = "in_progress"
