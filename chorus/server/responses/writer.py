@@ -6,8 +6,6 @@
     content_part.done · output_item.done · for each tool call: output_item.added, function_call_arguments.delta, .done,
     output_item.done · response.completed, or .incomplete, or .failed · [DONE], as Open Responses wants it
 
-Open Responses calls the `reasoning_summary_text` events `reasoning_summary`; OpenAI's clients know the longer name only.
-
 Invariant: what the pieces make together is what the last event holds as a whole.
 """
 
