@@ -23,6 +23,8 @@ from chorus.cli.settings import settings_options
 @click.option("--calls-waiting", type=int, help="Engine calls before the debates under way; more get 429.  [10000]")
 @click.option("--drain-seconds", type=float, help="What running debates have left when it is stopped.  [30]")
 @click.option("--lease-seconds", type=float, help="Silence after which a server that shares the store is dead.  [30]")
+@click.option("--webhook", metavar="URL", help="Tell it, signed, of each answer that a person should look at.")
+@click.option("--webhook-allow-private", is_flag=True, help="It may be on a network of yours, and without TLS.")
 @click.option("--log-requests", is_flag=True, help="Write a line for each request: no text of it, and no key.")
 @settings_options
 def serve(
@@ -37,6 +39,8 @@ def serve(
     calls_waiting: int | None,
     drain_seconds: float | None,
     lease_seconds: float | None,
+    webhook: str | None,
+    webhook_allow_private: bool,
     log_requests: bool,
     config_file: Path | None,
     **options: Any,
@@ -74,6 +78,8 @@ def serve(
         store=None if no_store else store,
         with_keys=with_keys,
         policy=policy,
+        webhook=webhook,
+        webhook_allow_private=webhook_allow_private,
         report=lambda words: click.echo(words, err=True),
     )
     asyncio.run(served)

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from chorus.errors import StoreError
 from chorus.record import transcript
 from chorus.record.database import Database, open_database
+from chorus.record.outbox import Outbox, put
 from chorus.record.packing import packed, storable, unpacked, unpacked_lines
 from chorus.record.relay import STOPPED, Relay, settle
 from chorus.types import Answer
@@ -65,6 +66,8 @@ class Store:
         self._database = database
         self.relay = relay
         """Where servers may share the database: what they tell each other."""
+        self.outbox = Outbox(database)
+        """What is to be sent of debates that ended."""
 
     @classmethod
     async def open(cls, url: str, *, serving: bool = True, lease_s: float = 30.0) -> Self:
@@ -115,7 +118,16 @@ class Store:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
 
-    async def finish(self, debate: str, answer: Answer, events: Sequence[str], review: str | None) -> None:
+    async def finish(
+        self,
+        debate: str,
+        answer: Answer,
+        events: Sequence[str],
+        review: str | None,
+        *,
+        reply: str | None = None,
+        message: str | None = None,
+    ) -> None:
         """Write down how a debate ended.
 
         Args:
@@ -123,6 +135,8 @@ class Store:
             answer: the record.
             events: the JSON of each event, in order.
             review: why a person should look at it, if one should.
+            reply: what the client was answered, as JSON, where that can be asked for later.
+            message: what goes into the outbox with it.
 
         Raises:
             Gone: it was erased meanwhile, or never begun.
@@ -141,8 +155,11 @@ class Store:
                 "review": None if review is None else storable(review),
                 "answer": packed(transcript.dumps(answer)),
                 "events": packed("\n".join(events)),
+                "reply": None if reply is None else packed(reply),
             }
             written = connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
+            if written and message is not None:
+                put(connection, debate, message)
             if written and self._database.shared:
                 settle(connection, debate)
             return bool(written)
@@ -172,6 +189,20 @@ class Store:
 
         return await self._database.read(read)
 
+    async def reply(self, debate: str, owner: str | None) -> str | None:
+        """Return what the client was answered, as JSON; None where that was not kept. Raises StoreError."""
+        from sqlalchemy import select
+
+        from chorus.record.tables import DEBATES
+
+        asked = select(DEBATES.c.reply).where(DEBATES.c.id == debate, *_owned(owner))
+
+        def read(connection: Connection) -> str | None:
+            data = connection.execute(asked).scalar_one_or_none()
+            return None if data is None else unpacked(debate, data)
+
+        return await self._database.read(read)
+
     async def page(
         self, owner: str | None, *, needs_review: bool | None = None, limit: int = 50, before: str | None = None
     ) -> list[Stored]:
@@ -187,7 +218,7 @@ class Store:
 
         from chorus.record.tables import DEBATES
 
-        light = [column for column in DEBATES.c if column.name not in ("answer", "events")]
+        light = [column for column in DEBATES.c if column.name not in ("answer", "events", "reply")]
         asked = select(*light).where(*_owned(owner)).order_by(DEBATES.c.number.desc()).limit(limit)
         if needs_review is not None:
             asked = asked.where(DEBATES.c.review.is_not(None) if needs_review else DEBATES.c.review.is_(None))

@@ -37,6 +37,7 @@ DEBATES = Table(
     Column("review", Text),
     Column("answer", LargeBinary),
     Column("events", LargeBinary),
+    Column("reply", LargeBinary),
     Column("server", String(32)),
     Column("wish", Text),
     Column("watched", DateTime(timezone=True)),
@@ -44,8 +45,9 @@ DEBATES = Table(
     Index("debates_by_age", "created"),
     Index("debates_running", "server", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
 )
-"""One row a debate. `answer` and `events` are JSON lines, compressed by zlib. Of a debate under way where servers share
-the database: which of them holds it, why another wants it ended, and when its events were last read at another."""
+"""One row a debate. `answer`, `events` and `reply`, which a client can ask for again, are JSON, compressed by zlib. Of one
+under way where servers share the database: which of them holds it, why another wants it ended, and when its events were
+last read at another."""
 
 SERVERS = Table(
     "servers",
@@ -64,6 +66,17 @@ AIRED = Table(
     Column("events", LargeBinary, nullable=False),
 )
 """Events of debates under way where servers share the database: batches, packed as in `debates`, that follow each other."""
+
+OUTBOX = Table(
+    "outbox",
+    METADATA,
+    Column("debate", String(300), ForeignKey("debates.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", DateTime(timezone=True), nullable=False),
+    Index("outbox_by_due", "due"),
+)
+"""What is still to be sent of a debate; `due` is when it is tried next."""
 
 KEYS = Table(
     "keys",

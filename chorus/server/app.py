@@ -25,8 +25,10 @@ from chorus.server.meters import Meters
 from chorus.server.middleware import Gatehouse
 from chorus.server.policy import Policy
 from chorus.server.problems import problem
+from chorus.server.responses import routes as responses
 from chorus.server.schemas import ErrorBody
 from chorus.server.service import Service
+from chorus.server.webhook import Webhook
 from chorus.telemetry.counters import Counters
 from personas import PersonaError
 
@@ -50,6 +52,7 @@ def create_app(
     keys: KeyRing | None = None,
     policy: Policy | None = None,
     counters: Counters | None = None,
+    webhook: Webhook | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -60,31 +63,36 @@ def create_app(
         keys: who may ask; None lets whoever reaches the loopback interface.
         policy: what is allowed.
         counters: the engine's, if its calls are counted already.
+        webhook: is told of answers that a person should look at; its outbox is the store's.
     """
     rules = policy or Policy()
     meters = Meters(counters)
-    service = Service(chorus, baked=baked, store=store, keys=keys, policy=rules, meters=meters)
+    service = Service(chorus, baked=baked, store=store, keys=keys, policy=rules, meters=meters, webhook=webhook)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await service.open()
+        sending = asyncio.create_task(webhook.run()) if webhook else None
         try:
             yield
         finally:
             await service.drain()
+            if sending:
+                sending.cancel()  # what is not out stays in the outbox
+                await asyncio.wait({sending})
             await asyncio.shield(service.aclose())
 
     app = FastAPI(
         title="greek-chorus",
         version=versions().get("greek-chorus", "0"),
-        summary="OpenAI's chat API in front of a chorus of personas.",
+        summary="OpenAI's APIs in front of a chorus of personas.",
         lifespan=lifespan,
         responses=ERRORS,
         generate_unique_id_function=lambda route: route.name,
         redoc_url=None,
     )
     app.state.service = service
-    for router in (chat.router, debates.router, listings.router):
+    for router in (chat.router, responses.router, debates.router, listings.router):
         app.include_router(router)
     _serve_the_page(app)
     for kind in (ChorusError, PersonaError, RequestValidationError, HTTPException, Exception):

@@ -7,35 +7,25 @@ client goes, streaming or not, every call of its debate stops on the engine.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from chorus.engines.base import Sampling
 from chorus.server import completion
 from chorus.server.access import Admitted, Caller
-from chorus.server.answering import Wish
+from chorus.server.asking import CLIENT_GONE, ask_of, feed_for, hold
 from chorus.server.completion import Chunks
-from chorus.server.conversation import read
 from chorus.server.feed import Feed
-from chorus.server.formats import format_of
 from chorus.server.live import LiveDebate
-from chorus.server.models import way
-from chorus.server.options import settings_for
-from chorus.server.problems import Refusal, problem
-from chorus.server.schemas import ChatCompletion, ChatRequest, ChatTool, NamedTool
+from chorus.server.onair import as_one
+from chorus.server.problems import problem
+from chorus.server.schemas import ChatCompletion, ChatRequest
 from chorus.server.service import Ask, Service
 from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
-from chorus.types import Tool
 
 router = APIRouter()
-
-CLIENT_GONE = "the client went away"
-
-ANSWER_TOKENS = 1024
-"""Bound on an answer that is written for the client, where the request sets none."""
 
 _STREAM = {"text/event-stream": {"schema": event_schema("data")}}
 
@@ -49,100 +39,23 @@ _STREAM = {"text/event-stream": {"schema": event_schema("data")}}
 async def create_chat_completion(request: Request, body: ChatRequest, caller: Admitted) -> Response:
     """Answer a conversation by a debate."""
     service: Service = request.app.state.service
-    ask = _ask(service, body)
+    ask = ask_of(service, body)
     request.state.user = body.user
     if body.stream:
         return await _streamed(request, service, body, ask, caller)
     return await _whole(request, service, body, ask, caller)
 
 
-# ---- what is asked ---------------------------------------------------------------------------------------------------
-
-
-def _ask(service: Service, body: ChatRequest) -> Ask:
-    """Return what a request asks for. Raises Refusal or ChorusError, naming the field that can't be served."""
-    chosen = way(service.ways, body.model)
-    tools = _tools(body.tools or []) if body.tool_choice != "none" else ()
-    choice = _tool_choice(body, tools)
-    if tools:
-        chosen.standing.check_tools()
-    conversation = read(body, tools)
-    settings = settings_for(
-        service.settings,
-        chosen,
-        body.chorus,
-        service.library,
-        temperature=body.temperature,
-        top_p=body.top_p,
-        max_tokens=body.length,
-        seed=None if body.seed is None else body.seed % 2**63,
-    )
-    form, wish = format_of(body.response_format), None
-    if form or tools:
-        sampling = Sampling(
-            max_tokens=chosen.standing.length(body.length or ANSWER_TOKENS),
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=settings.seed if settings.temperature > 0 else None,
-            stop=body.stops,
-        )
-        wish = Wish(sampling, form, tools, choice, one_call=body.parallel_tool_calls is False)
-    return Ask(chosen, settings, conversation.question, conversation.asked, conversation, wish)
-
-
-def _tools(tools: list[ChatTool]) -> tuple[Tool, ...]:
-    given = [tool.function for tool in tools]
-    if len({function.name for function in given}) < len(given):
-        raise Refusal("two tools have the same name", param="tools", code="invalid_value")
-    return tuple(
-        Tool(
-            name=function.name,
-            description=function.description or "",
-            parameters=json.dumps(function.parameters or {}, ensure_ascii=False),
-        )
-        for function in given
-    )
-
-
-def _tool_choice(body: ChatRequest, tools: tuple[Tool, ...]) -> str | None:
-    choice = body.tool_choice
-    if choice is None or choice == "none":
-        return None
-    if not tools:
-        raise Refusal("tool_choice needs tools", param="tool_choice", code="invalid_value")
-    if isinstance(choice, NamedTool):
-        name = choice.function.name
-        if name not in {tool.name for tool in tools}:
-            raise Refusal(f"there is no tool {name[:80]!r} among the tools", param="tool_choice", code="invalid_value")
-        return name
-    return choice
-
-
-# ---- what goes back --------------------------------------------------------------------------------------------------
-
-
-def _feed(service: Service, body: ChatRequest, ask: Ask) -> Feed:
-    aloud = ask.wish is not None and ask.wish.aloud(service.guided(ask.way))
-    return Feed(body.stops, spokesperson=ask.wish is not None, aloud=aloud)
-
-
 async def _whole(request: Request, service: Service, body: ChatRequest, ask: Ask, caller: Caller) -> Response:
     """Answer with one object, once the debate is over."""
-    feed = _feed(service, body, ask)
-    live: LiveDebate | None = None
+    feed = feed_for(service, body, ask)
     try:
-        live = await unless_gone(request, service.begin(ask, caller, feed.take))
-        await unless_gone(request, live.wait())
+        live = await hold(request, service, ask, caller, feed)
     except ClientGone:
         return Response(status_code=499)
-    finally:
-        if live:
-            live.cancel(CLIENT_GONE)
-    if failure := service.failure(live):
-        raise failure
     assert live.answer is not None
     text, finish = completion.final(live.answer, live.spoken, body.stops)
-    reasoning, _ = feed.pieces()
+    reasoning = as_one(feed.said)
     calls = live.spoken.tool_calls if live.spoken else ()
     answer = {
         "role": "assistant",
@@ -163,7 +76,7 @@ async def _whole(request: Request, service: Service, body: ChatRequest, ask: Ask
 
 async def _streamed(request: Request, service: Service, body: ChatRequest, ask: Ask, caller: Caller) -> Response:
     """Answer with the debate as it happens."""
-    feed = _feed(service, body, ask)
+    feed = feed_for(service, body, ask)
     try:
         live = await unless_gone(request, service.begin(ask, caller, feed.take))
     except ClientGone:
@@ -181,19 +94,16 @@ async def _chunks(service: Service, body: ChatRequest, live: LiveDebate, feed: F
     include_usage = bool(body.stream_options and body.stream_options.include_usage)
     chunks = Chunks(live.id, body.model, include_usage=include_usage)
     yield chunks.delta({"role": "assistant", "content": ""}, chorus={"debate": live.id})
-    while True:
-        over = live.over  # asked before the pieces are taken, so that none is left behind
-        reasoning, content = feed.pieces()
-        if reasoning:
-            yield chunks.reasoning(reasoning)
-        if content:
-            yield chunks.delta({"content": content})
-        if over:
-            break
-        if not (reasoning or content):
-            await feed.wait(service.policy.keep_alive_s)
-            if feed.quiet and not live.over:
+    async with aclosing(feed.follow(live, service.policy.keep_alive_s)) as course:
+        async for pieces in course:
+            if pieces is None:
                 yield KEEP_ALIVE
+                continue
+            said, content = pieces
+            if said:
+                yield chunks.reasoning(as_one(said))
+            if content:
+                yield chunks.delta({"content": content})
     try:
         for chunk in _ending(service, body, live, feed, chunks, include_usage):
             yield chunk

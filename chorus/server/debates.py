@@ -149,22 +149,26 @@ async def cancel_debate(request: Request, debate: Id, caller: Known) -> Response
 @router.delete("/{debate}", response_model=Removed)
 async def erase_debate(request: Request, debate: Id, caller: Known) -> Response:
     """End a debate if it is under way, and erase it for good."""
-    service: Service = request.app.state.service
-    live = service.hall.get(debate, caller.owner)
-    if live:
-        live.cancel(ERASING)
-        if live.task:
-            await asyncio.wait({live.task})
-    elif service.replica:
-        await elsewhere.end(service.replica, debate, caller.owner, ERASING)
-    kept = service.hall.forget(debate) if live else False
-    stored = await service.store.erase(debate, caller.owner) if service.store else False
-    if not (kept or stored):
+    if not await erase(request.app.state.service, debate, caller.owner):
         raise _missing(debate)
     return JSONResponse({"id": debate, "object": "debate", "deleted": True})
 
 
 # ---- their parts -----------------------------------------------------------------------------------------------------
+
+
+async def erase(service: Service, debate: str, owner: str) -> bool:
+    """End a debate if it is under way, and erase it. Returns whether there was one. Raises StoreError."""
+    live = service.hall.get(debate, owner)
+    if live:
+        live.cancel(ERASING)
+        if live.task:
+            await asyncio.wait({live.task})
+    elif service.replica:
+        await elsewhere.end(service.replica, debate, owner, ERASING)
+    kept = service.hall.forget(debate) if live else False
+    stored = await service.store.erase(debate, owner) if service.store else False
+    return kept or stored
 
 
 async def _answer(service: Service, debate: str, owner: str) -> Answer:

@@ -1,6 +1,6 @@
-"""What one chat client is to be sent of a debate, and has not been sent yet.
+"""What one client is to be sent of a debate, and has not been sent yet.
 
-Two lines of text: the debate as `reasoning`, the answer as `content`. They grow as the debate gives off events and are
+Two lines of text: the debate, voice by voice, and the answer as `content`. They grow as the debate gives off events and are
 taken whenever the client has read what it got, so a slow reader gets fewer and longer pieces, and nobody waits for it.
 """
 
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING
 
 from chorus.record import events
 from chorus.record.events import Event
 from chorus.server.answering import SEAT
 from chorus.server.content import Content
-from chorus.server.onair import OnAir
+from chorus.server.onair import OnAir, Said
+
+if TYPE_CHECKING:
+    from chorus.server.live import LiveDebate
 
 
 class Feed:
@@ -35,7 +39,10 @@ class Feed:
         self._answering: str | None = None
         """The turn whose words are the answer's."""
         self._can_be_read = False
-        self._reasoning: list[str] = []
+        self.said: list[Said] = []
+        """Everything that the voices said so far."""
+        self._sent = 0
+        """How much of it was taken."""
         self._more = asyncio.Event()
 
     def take(self, event: Event) -> None:
@@ -51,8 +58,8 @@ class Feed:
                 self._more.set()
         elif isinstance(event, events.TurnRetried) and event.turn == self._answering:
             self.content.void()
-        elif text := self._on_air.take(event):
-            self._reasoning.append(text)
+        elif said := self._on_air.take(event):
+            self.said += said
             self._more.set()
         if isinstance(event, events.Decided):
             self._more.set()
@@ -62,12 +69,25 @@ class Feed:
         """Whether nothing has come since the last look."""
         return not self._more.is_set()
 
-    def pieces(self) -> tuple[str, str]:
-        """Take what there is: of the reasoning, and of the content."""
+    def pieces(self) -> tuple[list[Said], str]:
+        """Take what there is: of the debate, and of the content."""
         self._more.clear()
-        reasoning = "".join(self._reasoning)
-        self._reasoning.clear()
-        return reasoning, self.content.ready() if self._aloud else ""
+        said, self._sent = self.said[self._sent :], len(self.said)
+        return said, self.content.ready() if self._aloud else ""
+
+    async def follow(self, live: LiveDebate, patience_s: float) -> AsyncGenerator[tuple[list[Said], str] | None]:
+        """Take what there is, again and again until the debate is over; None where nothing came for so long."""
+        while True:
+            over = live.over  # asked before the pieces are taken, so that none is left behind
+            said, content = self.pieces()
+            if said or content:
+                yield said, content
+            if over:
+                return
+            if not (said or content):
+                await self.wait(patience_s)
+                if self.quiet and not live.over:
+                    yield None
 
     async def wait(self, patience_s: float) -> None:
         """Wait until there is something, at most so long."""

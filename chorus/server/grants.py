@@ -56,6 +56,11 @@ class Standing:
             return ["the model's grant is `supervised`: every answer is to be looked at"]
         return [] if self.grant else ["the model is served without an audit"]
 
+    def check_unkept(self) -> None:
+        """Raise Refusal, since a request wants nothing to be kept, where every answer is to be looked at."""
+        if self.review:
+            raise Refusal(f"{self.review[0]}, so it has to be kept", status=403, param="store", code="not_granted")
+
     def length(self, wanted: int) -> int:
         """Return how many tokens may be written where so many are wanted."""
         return min(wanted, MOST_TOKENS) if self.capped else wanted

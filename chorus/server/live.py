@@ -32,6 +32,9 @@ MAX_LOG_CHARS = 4_000_000
 Tap = Callable[[Event], None]
 """Hears each event as it happens, in the event loop's thread."""
 
+Reply = Callable[["LiveDebate"], str]
+"""Returns, as JSON, what the client is answered: so far while the debate is under way, and for good once it is over."""
+
 Ended = Callable[["LiveDebate"], Awaitable[None]]
 """Writes down a debate that is over."""
 
@@ -46,6 +49,8 @@ class LiveDebate:
         model: the way of answering that was asked for.
         asked: the question as lists show it.
         spokesperson: writes the answer for the client once the chorus has decided, where that takes a call of its own.
+        reply: tells what the client is answered, where that can be asked for later.
+        keep: whether the debate stays after its end.
         max_log_chars: bound on the log.
     """
 
@@ -58,10 +63,13 @@ class LiveDebate:
         model: str,
         asked: str,
         spokesperson: Spokesperson | None = None,
+        reply: Reply | None = None,
+        keep: bool = True,
         max_log_chars: int = MAX_LOG_CHARS,
     ) -> None:
         self.id, self.witness = debate.id, witness
         self.owner, self.model, self.asked = owner, model, asked
+        self.reply, self.keep = reply, keep
         self.created = datetime.now(UTC)
         self.answer: Answer | None = None
         """The record; set once, at the end."""

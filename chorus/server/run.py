@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,7 @@ from chorus.record.store import Store
 from chorus.server.app import create_app
 from chorus.server.keys import KeyRing
 from chorus.server.policy import Policy
+from chorus.server.webhook import SECRET, Webhook
 from chorus.telemetry.counters import Counters
 
 
@@ -40,6 +42,8 @@ async def serve(
     store: str | None = None,
     with_keys: bool | None = None,
     policy: Policy | None = None,
+    webhook: str | None = None,
+    webhook_allow_private: bool = False,
     report: Callable[[str], None] = print,
 ) -> None:
     """Serve until a signal ends it; running debates then have `policy.drain_s` to come to their end.
@@ -52,6 +56,8 @@ async def serve(
         store: URL of the database; None keeps nothing.
         with_keys: whether a key is wanted; None wants one wherever others than this machine can reach the server.
         policy: what is allowed.
+        webhook: URL that is told of answers that a person should look at; the environment holds its secret.
+        webhook_allow_private: whether it may be on a network of one's own.
         report: is told where the server listens, and of steps that take long.
 
     Raises:
@@ -67,12 +73,18 @@ async def serve(
         raise ConfigError(
             "keys are kept in the store: leave --no-store out, or serve this machine alone with --no-keys"
         )
+    if webhook and store is None:
+        raise ConfigError("what the webhook is to be told waits in the store: leave --no-store out")
     rules = policy or Policy()
     listener = _listen(host, port)
     kept = await Store.open(store, lease_s=rules.lease_s) if store else None
     keys = await KeyRing.open(store) if keyed and store else None
     counters = Counters()
     try:
+        told = None
+        if webhook and kept:
+            secret = os.environ.get(SECRET, "")
+            told = Webhook(webhook, secret, kept.outbox, allow_private=webhook_allow_private)
         app = create_app(
             Chorus(settings=settings, report=report, counters=counters),
             baked=[Chorus(spec, settings=settings, report=report, counters=counters) for spec in baked],
@@ -80,6 +92,7 @@ async def serve(
             keys=keys,
             policy=rules,
             counters=counters,
+            webhook=told,
         )
         # The application drains by itself; uvicorn must not cut the streams of debates before.
         config = uvicorn.Config(

@@ -28,12 +28,13 @@ from chorus.server.answering import Spokesperson, Wish
 from chorus.server.conversation import Conversation
 from chorus.server.desk import Desk
 from chorus.server.hall import Hall
-from chorus.server.live import LiveDebate, Tap
+from chorus.server.live import LiveDebate, Reply, Tap
 from chorus.server.meters import Meters
 from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
 from chorus.server.replica import Replica
+from chorus.server.webhook import Webhook
 from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question
 
@@ -62,6 +63,10 @@ class Ask:
     conversation: Conversation | None = None
     wish: Wish | None = None
     """What the answer must be, where the chorus' own words won't do; goes with `conversation`."""
+    reply: Reply | None = None
+    """Writes down what the client was answered, where that can be asked for later."""
+    keep: bool = True
+    """Whether the debate stays after its end."""
 
 
 class Service:
@@ -74,6 +79,7 @@ class Service:
         keys: who may ask; None lets everybody.
         policy: what is allowed.
         meters: count what happens.
+        webhook: is told of answers that a person should look at; needs the store.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Service:
         keys: KeyRing | None,
         policy: Policy,
         meters: Meters,
+        webhook: Webhook | None = None,
     ) -> None:
         self.settings = config.load(
             {"max_seconds": chorus.settings.max_seconds or policy.deadline_s}, base=chorus.settings
@@ -93,6 +100,7 @@ class Service:
         specs = [one.settings.engine for one in baked]
         self.ways = ways(chorus.settings, specs, allow_unaudited=policy.allow_unaudited)
         self.store, self.keys = store, keys
+        self.webhook = webhook
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
         self.replica = Replica(store.relay, self._settle) if store and store.relay else None
@@ -173,6 +181,8 @@ class Service:
         """
         if not self.ready:
             raise self._closing()
+        if not ask.keep:
+            ask.way.standing.check_unkept()
         ask.way.standing.admit()
         place = self._desks[ask.way.engine].admission.place(caller.owner)
         witness = Witness(place)
@@ -181,14 +191,21 @@ class Service:
         debate = await self._convene(ask, witness, SHARE if spokesperson else 1)
         self._check_size(debate)
         live = LiveDebate(
-            debate, witness=witness, owner=caller.owner, model=ask.way.id, asked=ask.asked, spokesperson=spokesperson
+            debate,
+            witness=witness,
+            owner=caller.owner,
+            model=ask.way.id,
+            asked=ask.asked,
+            spokesperson=spokesperson,
+            reply=ask.reply,
+            keep=ask.keep,
         )
         if self.draining:  # it may have been told so while the cast was being written
             raise self._closing()
         place.take(planned_calls(debate.plan) + (spokesperson is not None))
         self.hall.add(live)
         self._places[live.id], self._payers[live.id] = place, caller
-        if self.store:
+        if self.store and ask.keep:
             self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
             if self.replica:
                 self.replica.hold(live, noting)
@@ -277,7 +294,7 @@ class Service:
         settled, fault = False, ""
         try:
             async with asyncio.timeout(self.policy.store_s):
-                if self.replica:
+                if self.replica and live.keep:
                     await self.replica.let_go(live)
                 settled = await self._settle(live)
         except TimeoutError:
@@ -287,7 +304,7 @@ class Service:
             if not isinstance(error, ChorusError):
                 log.exception("debate %s", live.id)
         finally:
-            self.hall.release(live, keep=not settled)
+            self.hall.release(live, keep=live.keep and not settled)
             if self.replica:
                 self.replica.forget(live, owed=bool(fault))
         if fault:
@@ -327,10 +344,17 @@ class Service:
         if noting.done() and (noting.cancelled() or noting.exception()):
             self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
         await noting
+        reasons = self.review(live)
+        message = self.webhook.message(live, reasons) if self.webhook and reasons else None
+        reply = live.reply(live) if live.reply else None
+        why = "; ".join(reasons) or None
         try:
-            await self.store.finish(live.id, live.answer, live.log, "; ".join(self.review(live)) or None)
+            await self.store.finish(live.id, live.answer, live.log, why, reply=reply, message=message)
         except Gone:
             log.info("debate %s was erased before it was written down", live.id)
+            return True
+        if self.webhook and message:
+            self.webhook.wake()
         return True
 
     def _forget(self, live: LiveDebate) -> None:

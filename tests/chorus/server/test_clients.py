@@ -79,6 +79,10 @@ def test_chat_stream_usage_errors_tools_and_reasoning(name, scripted, tmp_path):
     assert name == "langchain_client" or "reasoning" in seen, "LangChain's client for OpenAI leaves it out"
     if "reasoning" in seen:
         assert "[formalist, round 1] 70 less 14" in seen["reasoning"]
+    if name.startswith("openai"):
+        response = seen["response"]
+        assert (response["text"], response["streamed"], response["kept"]) == ("56", "56", True)
+        assert response["debate"].startswith("[")
 
 
 @pytest.fixture(scope="module")

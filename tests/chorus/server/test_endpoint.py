@@ -297,11 +297,10 @@ class TestLeaving:
         return True
 
     @pytest.mark.parametrize("stream", [True, False])
-    def test_every_call_stops_when_the_client_goes(self, slow, stream):
-        asking = (
-            f"import httpx; httpx.post('{slow.base}/chat/completions', json={{'model': 'chorus', 'stream': {stream}, "
-        )
-        asking += f"'messages': {ASKED!r}}}, timeout=60, trust_env=False)"
+    @pytest.mark.parametrize("path", ["chat/completions", "responses"])
+    def test_every_call_stops_when_the_client_goes(self, slow, path, stream):
+        body = {"model": "chorus", "stream": stream, "input" if path == "responses" else "messages": ASKED}
+        asking = f"import httpx; httpx.post('{slow.base}/{path}', json={body!r}, timeout=60, trust_env=False)"
         client = subprocess.Popen([sys.executable, "-c", asking])
         until = time.monotonic() + 20
         while slow.running() < 3:

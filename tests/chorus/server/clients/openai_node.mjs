@@ -34,6 +34,13 @@ if (options.includes("tools")) {
   asked.push(called, { role: "tool", tool_call_id: call.id, content: "sunny" });
   seen.after_tool = (await client.chat.completions.create({ model, messages: asked, tools })).choices[0].message.content;
 }
+const one = await client.responses.create({ model, input: "What is 7 * 8?" });
+const stream = client.responses.stream({ model, input: "Sure?", previous_response_id: one.id });
+let deltas = "";
+stream.on("response.output_text.delta", (event) => (deltas += event.delta));
+await stream.finalResponse();
+const kept = (await client.responses.retrieve(one.id)).output_text === one.output_text;
+seen.response = { text: one.output_text, debate: one.output[0].summary[0].text, streamed: deltas, kept };
 seen.models = [];
 for await (const listed of client.models.list()) seen.models.push(listed.id);
 console.log(JSON.stringify(seen));

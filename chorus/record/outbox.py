@@ -1,0 +1,101 @@
+"""What is to be sent of debates that ended: a queue in the database, so that a server that dies loses nothing of it.
+
+A delivery is put in with the end of its debate, in one transaction, and stays until its receiver has taken it. Whoever
+takes one out to send it moves it back at once to when it is to be tried next: one that died over it, or failed, has
+nothing left to do. So a delivery goes out at least once, under one id; several servers on one database don't take the same
+one, unless sending it takes longer than the pause that was set. A debate that is erased takes its deliveries along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from chorus.record.database import Database
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Something to be sent."""
+
+    debate: str
+    body: str
+    attempts: int
+    """Times that it was taken out, this one counted."""
+
+    @property
+    def id(self) -> str:
+        """The same at every attempt, and whichever server makes it."""
+        return f"msg_{self.debate}"
+
+
+def put(connection: Connection, debate: str, body: str) -> None:
+    """Put in what is to be sent of a debate, due now, as part of a transaction; what is in already stays as it is."""
+    from sqlalchemy import insert, select
+
+    from chorus.record.tables import OUTBOX
+
+    if connection.execute(select(OUTBOX.c.debate).where(OUTBOX.c.debate == debate)).first() is None:
+        values = {"debate": debate, "body": body, "attempts": 0, "due": datetime.now(UTC)}
+        connection.execute(insert(OUTBOX).values(**values))
+
+
+class Outbox:
+    """The deliveries of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, most: int, pause_s: Callable[[int], float]) -> list[Delivery]:
+        """Take out deliveries that are due, oldest first. Raises StoreError.
+
+        Args:
+            most: how many at most.
+            pause_s: in how many seconds one is due again that was taken out so many times, unless it is removed before.
+        """
+        from sqlalchemy import select, update
+
+        from chorus.record.tables import OUTBOX
+
+        def work(connection: Connection) -> list[Delivery]:
+            now = datetime.now(UTC)
+            due = select(OUTBOX).where(OUTBOX.c.due <= now).order_by(OUTBOX.c.due, OUTBOX.c.debate).limit(most)
+            taken = []
+            for row in connection.execute(due).all():
+                count = row.attempts + 1
+                # Another server may have been quicker.
+                mine = update(OUTBOX).where(OUTBOX.c.debate == row.debate, OUTBOX.c.attempts == row.attempts)
+                again = now + timedelta(seconds=pause_s(count))
+                if connection.execute(mine.values(attempts=count, due=again)).rowcount:
+                    taken.append(Delivery(row.debate, row.body, count))
+            return taken
+
+        return await self._database.write(work)
+
+    async def remove(self, delivery: Delivery) -> None:
+        """Let go of a delivery: it was sent, or given up. Raises StoreError."""
+        from sqlalchemy import delete
+
+        from chorus.record.tables import OUTBOX
+
+        gone = delete(OUTBOX).where(OUTBOX.c.debate == delivery.debate)
+        await self._database.write(lambda connection: connection.execute(gone))
+
+    async def seconds(self) -> float | None:
+        """Return in how many seconds the next delivery is due, 0 or less when one is now; None when there is none."""
+        from sqlalchemy import func, select
+
+        from chorus.record.tables import OUTBOX
+
+        first = select(func.min(OUTBOX.c.due))
+        due = await self._database.read(lambda connection: connection.execute(first).scalar_one())
+        if due is None:
+            return None
+        # SQLite gives times back without their zone; all that are written are UTC.
+        due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
+        return float((due - datetime.now(UTC)).total_seconds())
