@@ -51,8 +51,8 @@ def swapped_names(tokenizer: Any, records: Sequence[Answer], persona: str, names
                 other = encoded(f"{names[rival.persona]}:")
                 if len(other) == len(own):
                     before = (*asked, *encoded("".join(f"{names[t.persona]}: {t.text}\n" for t in spoken[:place])))
-                    said = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
-                    pairs.append(Pair((*before, *own), (*before, *other), *said, group=record.question.text))
+                    said, answered = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
+                    pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
     if not pairs:
         raise LensError(

@@ -60,7 +60,7 @@ def serve(
         from chorus.server.policy import Policy
     except ImportError as error:
         raise MissingExtra("the server", "serve") from error
-    limits = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting}
+    limits: dict[str, Any] = {"calls_at_once": calls_at_once, "calls_waiting": calls_waiting}
     limits |= {"drain_s": drain_seconds, "lease_s": lease_seconds}
     try:
         given = {name: value for name, value in limits.items() if value is not None}

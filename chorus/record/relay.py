@@ -111,7 +111,7 @@ class Relay:
         """Show the others what debates gave off. Those that the store doesn't hold as running are left out."""
         from sqlalchemy import text
 
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"debate": debate, "first": first, "count": len(events), "events": packed("\n".join(events))}
             for debate, first, events in batches
         ]

@@ -163,7 +163,7 @@ class Webhook:
     async def _post(self, delivery: Delivery) -> int:
         """Send a message, and return the status that it got."""
         body, now = delivery.body.encode(), int(time.time())
-        headers = {
+        headers: dict[bytes | str, bytes | str] = {
             "content-type": "application/json",
             "user-agent": f"greek-chorus/{versions().get('greek-chorus', '0')}",
             "webhook-id": delivery.id,
