@@ -37,6 +37,11 @@ OPENNESS = 0.4
 SMALL_MODEL = 1_000_000_000
 """Models with fewer weights follow one short line better than a page of instructions."""
 
+ROUNDS = 2
+"""Of a debate or an inner chorus unless told otherwise. Where a small model debates a question whose answers can be
+compared, and nobody said who hears whom, there is one: its voices talked each other out of right answers more often than
+into them, 105 against 68 on the test split (evals/results/matched)."""
+
 PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
 """The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
 
@@ -101,9 +106,8 @@ async def route(
     kind = grade.infer_kind(question)
     if not question.choices and (choices := grade.infer_choices(question)):
         question = question.model_copy(update={"choices": choices})
-    brief = settings.detail == "brief" or (
-        settings.detail is None and engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
-    )
+    small = engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
+    brief = settings.detail == "brief" or (settings.detail is None and small)
     baked = _as_trained(settings, engine, personas)
     if baked:
         cast, how, spent = _baked_in(baked, settings, library), "baked", Usage()
@@ -123,7 +127,7 @@ async def route(
         seats=seats,
         topology=well_formed(spec),
         edges=topology.edges_of(graph),
-        rounds=1 if settings.mode in ("vote", "solo") else settings.rounds or (baked.rounds if baked else 2),
+        rounds=_rounds(settings, kind, small, baked),
         decision=rule,
         layout=settings.layout,
         openness=OPENNESS if settings.openness is None and not brief else settings.openness,
@@ -140,6 +144,17 @@ async def route(
         routed_by=well_formed(how),
     )
     return Routed(plan, question, {persona.id: persona for persona in cast}, spent)
+
+
+def _rounds(settings: Settings, kind: AnswerKind, small: bool, baked: Baked | None) -> int:
+    if settings.mode in ("vote", "solo"):
+        return 1
+    if settings.rounds:
+        return settings.rounds
+    if baked:
+        return baked.rounds
+    untold = settings.mode == "debate" and settings.topology is None
+    return 1 if small and untold and grade.comparable(kind) else ROUNDS
 
 
 async def _cast(

@@ -139,6 +139,7 @@ def questions(task: str, split: Split, count: int, out: Path | None) -> int:
 @click.option("--budget", type=click.IntRange(1), help="Computed tokens a question that its votes are cut down to.")
 @click.option("--calibration", metavar="FILE", help="Show what it would have made of a system's drafts, its gate too.")
 @click.option("--calibrated", metavar="SYSTEM", default="chorus", show_default=True, help="Which system's.")
+@click.option("--shared", is_flag=True, help="Only questions that every system answered.")
 @click.option("--adaptive", metavar="SYSTEM", help="Show where sampling one at a time would have stopped, and at what.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
 def report(
@@ -148,18 +149,20 @@ def report(
     budget: int | None,
     calibration: str | None,
     calibrated: str,
+    shared: bool,
     adaptive: str | None,
     seed: int,
 ) -> int:
     """Write a report with plots on the outcomes in RESULTS (results.jsonl)."""
     try:
-        from evals import outcomes, resample, verdict
+        from evals import compare, outcomes, resample, verdict
     except ImportError as error:
         raise MissingExtra("chorus eval report", "evals") from error
     from chorus.debate.calibration import load
     from personas import Library
 
     rows = [one for path in results for one in outcomes.read(path)]
+    rows = compare.shared(rows) if shared else rows
     if calibration:
         known, tried = load(calibration), [one for one in rows if one.system == calibrated]
         rows += resample.calibrated(tried, known) if known.voice else []

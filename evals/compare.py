@@ -86,6 +86,19 @@ def by_system(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
     return systems
 
 
+def shared(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes on questions that every system answered: what smaller systems can be compared on.
+
+    Raises:
+        RecordError: there is no such question.
+    """
+    asked = [{(one.task, one.question) for one in rows} for rows in by_system(outcomes).values()]
+    common = set.intersection(*asked) if asked else set()
+    if not common:
+        raise RecordError("there is no question that every system answered")
+    return [one for one in outcomes if (one.task, one.question) in common]
+
+
 def scores(questions: Mapping[str, Sequence[Outcome]]) -> list[list[float]]:
     """Return of each question 1 or 0 for each seed: what `stats.accuracy` takes."""
     return [[float(one.correct) for one in seeds] for seeds in questions.values()]

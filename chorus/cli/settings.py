@@ -35,7 +35,7 @@ def settings_options(command: F) -> F:
         click.option(
             "--topology", metavar="SPEC", help="complete, ring, star, chain, tree, layers:2,1 … or a graph file."
         ),
-        click.option("--rounds", type=int, help="Rounds of the debate.  [2]"),
+        click.option("--rounds", type=int, help="Rounds of the debate.  [2; a small model 1]"),
         click.option(
             "--decision",
             metavar="NAME",

@@ -25,7 +25,12 @@ from personas import Library, Persona
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "single": {"mode": "solo", "personas": "plain"},
     "self-consistency": {"mode": "vote", "personas": "plain*5", "temperature": 0.8, "decision": "plurality"},
-    "chorus": {"mode": "debate", "personas": "estimator,skeptic,formalist,tester,decomposer", "decision": "plurality"},
+    "chorus": {
+        "mode": "debate",
+        "personas": "estimator,skeptic,formalist,tester,decomposer",
+        "rounds": 2,
+        "decision": "plurality",
+    },
 }
 """Ways of answering: settings by name."""
 

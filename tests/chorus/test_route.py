@@ -68,6 +68,20 @@ def test_a_small_model_is_told_little_and_shown_answers_only():
     assert routed(detail="brief").plan.max_tokens == 64
 
 
+@pytest.mark.parametrize(
+    ("question", "wishes", "rounds"),
+    [
+        ("What is 7 * 8?", {}, 1),
+        ("What is 7 * 8?", {"rounds": 3}, 3),
+        ("What is 7 * 8?", {"topology": "ring"}, 2),
+        ("What is 7 * 8?", {"mode": "inner", "decision": None}, 2),
+        ("Should cities ban cars from their centres? Discuss the trade-offs.", {}, 2),
+    ],
+)
+def test_a_small_models_voices_hear_each_other_only_where_it_is_asked_for_or_unmeasured(question, wishes, rounds):
+    assert routed(question, speaker=Small(lambda request: "56"), **wishes).plan.rounds == rounds
+
+
 def test_the_options_in_a_question_become_its_choices():
     made = routed("Which is larger?\n(A) 3/4\n(B) 2/3")
     assert (made.plan.kind, made.question.choices) == ("choice", ("3/4", "2/3"))

@@ -25,6 +25,15 @@ def test_a_real_difference_is_called_one():
     assert one.clear
 
 
+def test_systems_on_different_questions_share_those_that_both_answered():
+    rows = [*of(MANY, "chorus"), *of(FEW[:30], "debate")]
+    kept = compare.by_system(compare.shared(rows))
+    assert [len(one) for one in kept.values()] == [30, 30]
+    assert compare.compare(kept["debate"], kept["chorus"]).tasks["sums"].questions == 30
+    with pytest.raises(RecordError, match="no question that every system answered"):
+        compare.shared([*of([True], "a"), *of([True], "b", task="other")])
+
+
 def test_chance_is_not():
     found = compare.compare(outcomes("a", questions=80), outcomes("b", questions=80))
     assert not found.overall.clear
