@@ -78,7 +78,7 @@ def audit(
         weights=subject.weights,
         base=other.base.weights if other.base else None,
         twin=other.twin.weights if other.twin else None,
-        dialogues=digest([each.id for each in other.dialogues]),
+        dialogues=digest([each.model_dump(mode="json", by_alias=True) for each in other.dialogues]),
     )
     before: dict[str, Step] = {}
     for persona in names:

@@ -139,7 +139,8 @@ def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> N
 def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
     # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
     even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
-    centre, spread = even.mean(0), even.std(0).clamp_min(1e-12)
+    both = torch.cat([own[None], even])  # What was found and what was drawn are scored alike: else p is too small.
+    centre, spread = both.mean(0), both.std(0).clamp_min(1e-12)
     largest = ((even - centre) / spread).abs().flatten(1).amax(1)  # (randoms,)
     score = ((own - centre) / spread).abs()
     p = (1 + (largest[:, None, None] >= score).sum(0)).double() / (1 + len(null))

@@ -1,9 +1,10 @@
 """Can the persona be read from activations, and is that more than reading the words?
 
 A probe is a logistic regression, tested on questions, or on wordings of the prompt, that it was not trained on. Its AUROC
-alone says little, so four others stand beside it: with control labels (Hewitt & Liang 2019) what the probe can memorise;
-from surface features what the text gives away; with labels swapped at random within groups what chance gives; and from an
-untrained model what the architecture gives. p-values of many layers and personas go through Holm together.
+alone says little, so others stand beside it: with control labels, which are swapped at random within groups, what such a
+probe makes of nothing (selectivity is what it has beyond that; unlike in Hewitt & Liang 2019 no question is met again in
+the test, so it can't say what is memorised); from surface features what the text gives away; and from an untrained model
+what the architecture gives. p-values of many layers and personas go through Holm together.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from chorus.batch import every_call_failed
 from chorus.chorus import Chorus, LoopThread
 from chorus.config import Settings
+from chorus.debate.scheduler import Debate
 from chorus.engines import registry
 from chorus.errors import ChorusError, EngineError
 from chorus.record import shards
@@ -56,6 +57,7 @@ class Worker:
         self._chorus = Chorus(personas=personas, settings=settings)
         self._loop = LoopThread(registry.event_loop(settings.engine))
         self._room = asyncio.Semaphore(concurrency)
+        self._patience_s = settings.patience_s
         self._heard = 0
         """Debates that the engine had a word for."""
 
@@ -71,14 +73,17 @@ class Worker:
     async def _hold(self, lines: Sequence[str]) -> list[Reply]:
         questions = [Question.model_validate_json(line) for line in lines]
         held = await asyncio.gather(*(self._one(question) for question in questions))
-        return [reply._replace(unheard=False) if self._heard > heard else reply for reply, heard in held]
+        # One without a record was never held: whatever came afterwards, it is to be held again.
+        return [
+            reply._replace(unheard=False) if reply.record and self._heard > heard else reply for reply, heard in held
+        ]
 
     async def _one(self, question: Question) -> tuple[Reply, int]:
         """Return what becomes of a question, and how many debates had been heard by then."""
         asked = shards.hash_of(question.text)
         async with self._room:
             try:
-                answer = await (await self._chorus.convene(question)).hold()
+                answer = await (await self._convened(question)).hold()
             except EngineError as error:  # it can't be opened, here and now
                 return Reply(question.id, asked, True, "", unheard=True, reason=str(error)), self._heard
             except (ChorusError, PersonaError) as error:
@@ -86,3 +91,15 @@ class Worker:
         unheard = every_call_failed(answer)
         self._heard += not unheard
         return Reply(*shards.row(answer), unheard=unheard, reason=answer.reason or ""), self._heard
+
+    async def _convened(self, question: Question) -> Debate:
+        """Wait for the engine: a worker without one would draw questions away from those that have theirs."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._patience_s
+        while True:
+            try:
+                return await self._chorus.convene(question)
+            except EngineError:
+                if clock() >= until:
+                    raise
+                await asyncio.sleep(1.0)

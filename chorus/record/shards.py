@@ -98,7 +98,8 @@ class Shards:
                 raise RecordError(f"{folder} holds {odd.name}, and shards of {self._suffix[1:]} were to go there")
             for shard in shards:
                 self._take_in(shard)
-        self._next = 1 + max((int(shard.stem.partition("-")[2]) for shard in shards), default=-1)
+        numbers = (shard.stem.partition("-")[2] for shard in shards)  # Folders thrown together may hold other names.
+        self._next = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
 
     def add(self, rows: Iterable[Row]) -> list[Row]:
         """Write the rows whose ids are new as one shard, and return them, once it is on disk. Raises RecordError."""
