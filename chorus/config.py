@@ -41,7 +41,7 @@ class Settings(Frozen):
     """Topology SPEC; `None` is `complete`, with small models hearing each other's answers only."""
     rounds: int | None = Field(default=None, ge=1, le=32)
     """Rounds of a debate or of an inner chorus; `None` is 2, but 1 where a model under a billion weights debates a question
-    whose answers can be compared and no topology is given. Votes and solos have one."""
+    whose answers can be compared, and neither topology nor decision is given. Votes and solos have one."""
     decision: str | None = None
     """Decision rule; `None` is `weighted` where answers can be compared, `synthesis` where not."""
     stop_error: float = Field(default=0.0, ge=0.0, lt=0.5)

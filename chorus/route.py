@@ -39,8 +39,8 @@ SMALL_MODEL = 1_000_000_000
 
 ROUNDS = 2
 """Of a debate or an inner chorus unless told otherwise. Where a small model debates a question whose answers can be
-compared, and nobody said who hears whom, there is one: its voices talked each other out of right answers more often than
-into them, 105 against 68 on the test split (evals/results/matched)."""
+compared, and nobody said who hears whom or how it is decided, there is one: its voices talked each other out of right
+answers more often than into them, 105 against 68 on the test split (evals/results/matched)."""
 
 PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
 """The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
@@ -153,7 +153,7 @@ def _rounds(settings: Settings, kind: AnswerKind, small: bool, baked: Baked | No
         return settings.rounds
     if baked:
         return baked.rounds
-    untold = settings.mode == "debate" and settings.topology is None
+    untold = settings.mode == "debate" and settings.topology is None and settings.decision is None
     return 1 if small and untold and grade.comparable(kind) else ROUNDS
 
 

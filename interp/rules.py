@@ -151,7 +151,7 @@ def learn(
 
     hits = _hits(features, labels, codes, _dense)
     base = float(_hits(features, labels, codes, _commonest).mean())
-    null = [_hits(features, draw.permutation(labels), codes, _dense).mean() for _ in range(shufflings)]
+    null = [_hits(features, _shuffled(labels, codes, draw), codes, _dense).mean() for _ in range(shufflings)]
     drawn = draw.integers(count, size=(1000, count))
     size, right = np.bincount(codes), np.bincount(codes, hits)
     spread = right[drawn].sum(1) / size[drawn].sum(1)
@@ -191,6 +191,17 @@ def _scaled(model: Any) -> Any:
 
     # A tree splits on the quantities as they are, so that its thresholds can be read.
     return make_pipeline("passthrough" if hasattr(model, "max_depth") else StandardScaler(), model)
+
+
+def _shuffled(labels: Codes, codes: Codes, draw: np.random.Generator) -> Codes:
+    """Give each question the labels of another that has as many rows: rows of one question are no separate evidence."""
+    shuffled = labels.copy()
+    places = [np.flatnonzero(codes == code) for code in range(int(codes.max()) + 1)]
+    for size in {len(rows) for rows in places}:
+        alike = [rows for rows in places if len(rows) == size]
+        for own, other in zip(alike, draw.permutation(len(alike)), strict=True):
+            shuffled[own] = labels[alike[other]]
+    return shuffled
 
 
 def _hits(features: Array, labels: Codes, codes: Codes, make: Callable[[], Any]) -> Array:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from chorus.batch import GIVE_UP_AFTER, Advance, Summary, only_writer, read_questions
+from chorus.chorus import as_question
 from chorus.cluster.worker import Reply
 from chorus.errors import ChorusError, ConfigError, RecordError
 from chorus.record.shards import Row, Shards, hash_of
@@ -104,7 +105,7 @@ class _Run:
                     f"{records} answers another question under the id {question.id!r}: it belongs to another input"
                 )
             if asked is None or (failed and retry_failed):
-                lines[question.id] = question.model_dump_json(by_alias=True, exclude_defaults=True)
+                lines[question.id] = as_question(question).model_dump_json(by_alias=True, exclude_defaults=True)
             elif failed:
                 self.summary.failed.append(question.id)
             else:

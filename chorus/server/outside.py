@@ -15,8 +15,11 @@ from ipaddress import IPv4Address, IPv6Address
 
 import httpcore
 
-_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
-"""IPv4 addresses as IPv6 networks reach them (RFC 6052)."""
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""IPv4 addresses as IPv6 networks reach them (RFC 6052), and as they once did (RFC 4291, 2.5.5.1)."""
+
+_LOCAL = (ipaddress.ip_network("64:ff9b:1::/48"), ipaddress.ip_network("192.0.0.0/24"))
+"""A site's own translation (RFC 8215) and the protocols' own addresses (RFC 6890), which some Pythons call global."""
 
 
 class NotPublic(httpcore.ConnectError):
@@ -53,6 +56,8 @@ class Outside(httpcore.AsyncNetworkBackend):
 def is_public(address: str) -> bool:
     """Tell whether an IP address is one of the public internet's, and stands for no other that isn't."""
     found = ipaddress.ip_address(address)
+    if any(found in network for network in _LOCAL):
+        return False
     if isinstance(found, IPv6Address):
         if found.is_site_local:
             return False
@@ -72,6 +77,6 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 def _within(address: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that an IPv6 address is another way to."""
-    if address in _TRANSLATED:
+    if any(address in network for network in _TRANSLATED):
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])

@@ -74,6 +74,7 @@ def test_a_small_model_is_told_little_and_shown_answers_only():
         ("What is 7 * 8?", {}, 1),
         ("What is 7 * 8?", {"rounds": 3}, 3),
         ("What is 7 * 8?", {"topology": "ring"}, 2),
+        ("What is 7 * 8?", {"decision": "anchored"}, 2),
         ("What is 7 * 8?", {"mode": "inner", "decision": None}, 2),
         ("Should cities ban cars from their centres? Discuss the trade-offs.", {}, 2),
     ],

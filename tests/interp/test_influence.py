@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from interp import influence, planted, vectors
 from interp.activations import pooled
@@ -40,6 +41,18 @@ def test_a_planted_persona_moves_its_behaviour_and_a_random_direction_moves_noth
     assert graph.has_edge("planted", "planted")
     assert not list(graph.out_edges("nobody"))
     assert matrix.answer["planted"].value > matrix.answer["planted"].band[1]
+
+
+def test_where_nothing_moves_anything_arrows_are_as_rare_as_their_level():
+    """19 draws and .05: of matrices of noise one in twenty has an arrow."""
+    noise, false = torch.Generator().manual_seed(0), 0
+    for _ in range(200):
+        drawn = torch.randn(20, 4, 9, generator=noise)
+        drawn[..., -1] = drawn[..., -1].exp()  # a divergence is never negative
+        found = influence._judged(list("abcd"), drawn[0], drawn[1:])
+        rows = [*found.behaviour.values(), *found.activity.values(), found.answer]
+        false += min(cell.p for row in rows for cell in row.values()) <= 0.05
+    assert false <= 20
 
 
 def test_it_is_drawn(matrix, tmp_path):

@@ -38,7 +38,8 @@ def test_a_rule_is_found_and_put_into_words(world):
     seen, voices, groups, named, generator = world
     words = generator.normal(size=(N, 3))
     found = rules.learn(seen, voices, groups, named=named, surface={"words": words}, shufflings=19)
-    assert found.accuracy > 0.75 > found.interval[0] - 0.2
+    assert found.accuracy > 0.75
+    assert found.base < found.interval[0] < found.accuracy < found.interval[1]
     assert found.interval[0] <= found.accuracy <= found.interval[1]
     assert found.base == pytest.approx(max(map(voices.count, set(voices))) / N, abs=0.05)
     assert found.surface["words"] < found.base + 0.1
