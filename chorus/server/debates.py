@@ -13,7 +13,7 @@ from chorus.record import transcript
 from chorus.record.explanation import explain
 from chorus.server import conversation, elsewhere, past
 from chorus.server.access import Admitted, Known
-from chorus.server.live import LiveDebate
+from chorus.server.live import ERASING, LiveDebate
 from chorus.server.models import way
 from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
@@ -25,7 +25,6 @@ from chorus.types import Answer
 router = APIRouter(prefix="/v1/debates", tags=["debates"])
 
 CANCELLED = "it was cancelled"
-ERASING = "it is being erased"
 
 Id = Annotated[str, Path(min_length=1, max_length=300, description="A debate's id, as `x-debate-id` named it.")]
 

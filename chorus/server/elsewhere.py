@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from chorus.errors import StoreError
 from chorus.record.relay import NEVER, Heard
+from chorus.server.live import ERASED
 from chorus.server.problems import Refusal, problem
 from chorus.server.replica import Replica
 from chorus.server.sse import KEEP_ALIVE, message, pieces
@@ -55,7 +56,7 @@ async def follow(
                 yield KEEP_ALIVE
                 spoke = now()
             latest = await _heard(replica, debate, owner, index)
-    yield _broken_off("it was erased")
+    yield _broken_off(ERASED)
 
 
 async def end(replica: Replica, debate: str, owner: str, why: str) -> None:

@@ -29,6 +29,9 @@ log = logging.getLogger("chorus.server")
 
 MAX_LOG_CHARS = 4_000_000
 
+ERASING = "it is being erased"
+ERASED = "it was erased"
+
 Tap = Callable[[Event], None]
 """Hears each event as it happens, in the event loop's thread."""
 
@@ -100,6 +103,11 @@ class LiveDebate:
     def cancelled(self) -> str | None:
         """Why it was cancelled; None when it was not."""
         return self._why
+
+    @property
+    def erased(self) -> bool:
+        """Whether it was ended so that nothing of it stays."""
+        return self._why in (ERASING, ERASED)
 
     @property
     def over(self) -> bool:

@@ -19,11 +19,9 @@ from dataclasses import dataclass
 from chorus.errors import StoreError
 from chorus.record.notices import ASKED, SAID, listen
 from chorus.record.relay import Batch, Relay
-from chorus.server.live import LiveDebate
+from chorus.server.live import ERASED, LiveDebate
 
 log = logging.getLogger("chorus.server")
-
-ERASED = "it was erased"
 
 AIR_S = 0.1
 """Seconds between two looks at what the debates here gave off: by so much others hear it later."""

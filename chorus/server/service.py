@@ -345,7 +345,8 @@ class Service:
             self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
         await noting
         reasons = self.review(live)
-        message = self.webhook.message(live, reasons) if self.webhook and reasons else None
+        told = self.webhook if reasons and not live.erased else None
+        message = told.message(live, reasons) if told else None
         reply = live.reply(live) if live.reply else None
         why = "; ".join(reasons) or None
         try:
@@ -353,8 +354,8 @@ class Service:
         except Gone:
             log.info("debate %s was erased before it was written down", live.id)
             return True
-        if self.webhook and message:
-            self.webhook.wake()
+        if told:
+            told.wake()
         return True
 
     def _forget(self, live: LiveDebate) -> None:
