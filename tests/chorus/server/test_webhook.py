@@ -40,6 +40,8 @@ SPLIT = {
     "default": {"text": "Answer: 56"},
 }
 """The skeptic holds out, which a person should look at."""
+SLOW = {"real_time": True, "default": {"text": "Answer: 56", "latency": {"first": 60}}}
+QUESTION = {"question": "What is 7 * 8?"}
 ASKED = {"model": "chorus", "messages": [{"role": "user", "content": "What is 7 * 8?"}]}
 
 
@@ -95,11 +97,11 @@ def receiver():
 
 
 @asynccontextmanager
-async def app(folder, url, pauses_s=(0.05,) * 4):
+async def app(folder, url, pauses_s=(0.05,) * 4, script=SPLIT, secret=SECRET):
     """A server with this webhook, and a client for it."""
     store = await Store.open(f"sqlite:///{folder}/debates.db")
-    chorus = Chorus(ScriptedEngine(Script.model_validate(SPLIT)), "skeptic,estimator,formalist", rounds=1)
-    hook = Webhook(url, SECRET, store.outbox, allow_private=True, pauses_s=pauses_s)
+    chorus = Chorus(ScriptedEngine(Script.model_validate(script)), "skeptic,estimator,formalist", rounds=1)
+    hook = Webhook(url, secret, store.outbox, allow_private=True, pauses_s=pauses_s)
     made = create_app(chorus, store=store, webhook=hook)
     try:
         async with (
@@ -119,10 +121,10 @@ async def empty(service):
             await asyncio.sleep(0.02)
 
 
-def verify(headers, body):
+def verify(headers, body, key=KEY):
     """As https://www.standardwebhooks.com has it, by hand."""
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
-    expected = base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert f"v1,{expected}" in headers["webhook-signature"].split()
     assert abs(time.time() - int(headers["webhook-timestamp"])) < 60
 
@@ -148,8 +150,21 @@ async def test_one_that_needs_none_is_not_nor_one_that_nobody_keeps(receiver, tm
         assert agreed["chorus"]["needs_review"] is None
         unkept = {"model": "chorus", "input": "What is 7 * 8?", "store": False}
         assert (await client.post("/v1/responses", json=unkept)).json()["chorus"]["needs_review"]
+        await service.hall.empty()
         assert await service.store.outbox.seconds() is None
     assert receiver.got == []
+
+
+async def test_one_that_is_erased_under_way_is_told_of_to_nobody(receiver, tmp_path, monkeypatch):
+    """It was cut short, which would be a reason: its question is in the message."""
+    told = []
+    async with app(tmp_path, receiver.url, script=SLOW) as (client, service):
+        monkeypatch.setattr(service.webhook, "message", lambda live, _: told.append(live.cancelled) or "{}")
+        erased, cancelled = [(await client.post("/v1/debates", json=QUESTION)).json()["id"] for _ in range(2)]
+        assert (await client.delete(f"/v1/debates/{erased}")).json()["deleted"] is True
+        await client.post(f"/v1/debates/{cancelled}/cancel")
+        await service.hall.empty()
+    assert told == ["it was cancelled"]
 
 
 async def test_it_is_tried_again_under_one_id_and_no_redirect_is_followed(receiver, tmp_path):
@@ -264,7 +279,7 @@ class TestPrivate:
     @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "2130706433", "::1"])
     async def test_no_way_of_writing_it_leads_there(self, receiver, host):
         port = int(receiver.url.split(":")[2].split("/")[0])
-        with pytest.raises(httpcore.ConnectError):
+        with pytest.raises(NotPublic):
             await Outside().connect_tcp(host, port)
 
     async def test_a_name_that_changes_its_mind_is_asked_once_and_the_address_that_was_checked_is_connected_to(
@@ -333,10 +348,17 @@ class TestSettings:
         ran = run("serve", "--port", "0", "--webhook", "https://127.0.0.1/", cwd=tmp_path)
         assert (ran.code, "--webhook-allow-private" in ran.err) == (2, True)
 
-    def test_several_secrets_sign_while_one_takes_the_others_place(self):
-        one, other = webhook.signature(KEY, "msg_1", 1, b"{}"), webhook.signature(KEY[::-1], "msg_1", 1, b"{}")
-        assert one != other
-        assert one.startswith("v1,")
+
+async def test_several_secrets_sign_while_one_takes_the_others_place(receiver, tmp_path):
+    new = "whsec_" + base64.b64encode(KEY[::-1]).decode()
+    async with app(tmp_path, receiver.url, secret=f"{new} {SECRET}") as (client, service):
+        await client.post("/v1/chat/completions", json=ASKED)
+        await receiver.got_so_many(1)
+        await empty(service)
+    _, headers, body = receiver.got[0]
+    assert len(headers["webhook-signature"].split()) == 2
+    verify(headers, body)
+    verify(headers, body, KEY[::-1])
 
 
 @pytest.mark.clients
