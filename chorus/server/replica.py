@@ -69,6 +69,8 @@ class Replica:
         self._alive_since: float | None = None
         """Since when no lease has passed without a beat."""
         self._last_beat = 0.0
+        self._watch_known = 0.0
+        """Up to when it is known, or taken for known, who reads at the other servers."""
 
     async def open(self) -> None:
         """Sign on. Raises StoreError when the database can't be used."""
@@ -96,6 +98,11 @@ class Replica:
             one.closed = True
         async with self._airing:
             pass
+
+    @property
+    def owing(self) -> int:
+        """Debates that are over and wait for the database, in memory only."""
+        return len(self._owed)
 
     def forget(self, live: LiveDebate, *, owed: bool) -> None:
         """Know no more of a debate that is over; `owed` when it is still to be written down, once that can be done."""
@@ -134,6 +141,7 @@ class Replica:
                 if self._alive_since is not None:
                     log.warning("the other servers can't hear of this one: %s", error)
                 self._alive_since = None
+                self._hold_still()
             except Exception:
                 log.exception("a beat failed")
 
@@ -147,7 +155,7 @@ class Replica:
             watching=set(self._followers),
             bury=now - self._alive_since >= self.relay.lease_s,
         )
-        self._last_beat = now
+        self._last_beat = self._watch_known = now
         for live in held:
             said = told.get(live.id)
             if said is None:
@@ -155,13 +163,32 @@ class Replica:
             elif said.wish:
                 live.cancel(said.wish)
             elif said.watched_s is not None:
-                live.watched_elsewhere = now - said.watched_s
+                # After an outage the others may not have had their say yet.
+                live.watched_elsewhere = max(live.watched_elsewhere, now - said.watched_s)
         await self._pay()
 
+    def _hold_still(self) -> None:
+        """Nobody can say now that they read a debate that is held here: whoever did until now counts as going on."""
+        now = asyncio.get_running_loop().time()
+        for one in self._on_air.values():
+            one.live.watched_elsewhere += now - self._watch_known
+        self._watch_known = now
+
     async def _pay(self) -> None:
+        """Write down what is owed. What can't be written goes to the end, and holds up nothing else."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self.relay.lease_s / BEATS
         for live in list(self._owed.values()):
-            await self._settle(live)
-            del self._owed[live.id]
+            try:
+                await self._settle(live)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with this one, the others can be written
+                self._owed[live.id] = self._owed.pop(live.id)
+                unforeseen = not isinstance(error, StoreError)
+                log.error("debate %s can't be written down yet: %s", live.id, error, exc_info=unforeseen)
+                if clock() > until:  # the database is away again: the next beat must not wait for all of them
+                    return
+            else:
+                del self._owed[live.id]
 
     async def _air_on(self) -> None:
         while True:
