@@ -36,11 +36,11 @@ from chorus.server.problems import Refusal, late
 from chorus.server.replica import Replica
 from chorus.server.webhook import Webhook
 from chorus.server.witness import Witness
-from chorus.types import Answer, Message, Question
+from chorus.types import Answer, Message, Question, Usage
 
 if TYPE_CHECKING:
     from chorus.record.store import Store
-    from chorus.server.keys import KeyRing
+    from chorus.server.keys import Key, KeyRing
 
 log = logging.getLogger("chorus.server")
 
@@ -113,6 +113,8 @@ class Service:
         """Of each debate that is not written down yet, the note in the store that it began."""
         self._payers: dict[str, Caller] = {}
         """Who is still to pay for a debate."""
+        self._charging: dict[str, asyncio.Task[None]] = {}
+        """Charges under way. A charge outlives who waits for it: nobody could know else whether it was made."""
         self._places: dict[str, Place] = {}
         """The place of each debate under way."""
         self._probe: asyncio.Task[bool] | None = None
@@ -162,6 +164,8 @@ class Service:
         self.draining = True
         self.hall.end_all(STOPPED)
         await self.hall.empty()
+        if self._charging:
+            await asyncio.wait(self._charging.values(), timeout=self.policy.store_s)
         if self.replica:
             await self.replica.aclose()
         for one in self._choruses.values():
@@ -326,15 +330,20 @@ class Service:
         return stored
 
     async def _charge(self, live: LiveDebate) -> None:
-        caller = self._payers.pop(live.id, None)
+        caller = self._payers.get(live.id)
         if not (self.keys and caller and caller.key and live.answer):
             return
-        used = live.answer.usage
+        if live.id not in self._charging:
+            spending = self._spend(live.id, self.keys, caller.key, live.answer.usage)
+            self._charging[live.id] = asyncio.create_task(spending)
+        await asyncio.shield(self._charging[live.id])
+
+    async def _spend(self, debate: str, keys: KeyRing, key: Key, used: Usage) -> None:
         try:
-            await self.keys.spend(caller.key, used.prompt_tokens + used.completion_tokens)
-        except StoreError:
-            self._payers[live.id] = caller
-            raise
+            await keys.spend(key, used.prompt_tokens + used.completion_tokens)
+            self._payers.pop(debate, None)
+        finally:
+            del self._charging[debate]
 
     async def _store(self, live: LiveDebate) -> bool:
         """Write down a debate. Returns whether there is a store."""
