@@ -163,11 +163,12 @@ async def erase(service: Service, debate: str, owner: str) -> bool:
         live.cancel(ERASING)
         if live.task:
             await asyncio.wait({live.task})
+        live.keep = False
+        service.hall.forget(debate)
     elif service.replica:
         await elsewhere.end(service.replica, debate, owner, ERASING)
-    kept = service.hall.forget(debate) if live else False
     stored = await service.store.erase(debate, owner) if service.store else False
-    return kept or stored
+    return live is not None or stored
 
 
 async def _answer(service: Service, debate: str, owner: str) -> Answer:

@@ -72,7 +72,9 @@ class LiveDebate:
     ) -> None:
         self.id, self.witness = debate.id, witness
         self.owner, self.model, self.asked = owner, model, asked
-        self.reply, self.keep = reply, keep
+        self.reply = reply
+        self.keep = keep
+        """Whether it is to be written down; no more once it was erased."""
         self.created = datetime.now(UTC)
         self.answer: Answer | None = None
         """The record; set once, at the end."""

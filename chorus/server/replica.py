@@ -181,7 +181,7 @@ class Replica:
         for live in list(self._owed.values()):
             try:
                 await self._settle(live)
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with this one, the others can be written
+            except Exception as error:  # whatever is wrong with this one, the others can be written
                 self._owed[live.id] = self._owed.pop(live.id)
                 unforeseen = not isinstance(error, StoreError)
                 log.error("debate %s can't be written down yet: %s", live.id, error, exc_info=unforeseen)

@@ -181,10 +181,13 @@ class Service:
 
         Raises:
             Refusal: it can't be begun now, or is too large.
+            StoreError: so many debates wait for the database that memory would run full of them.
             ChorusError: it can't be planned.
         """
         if not self.ready:
             raise self._closing()
+        if self.replica and self.replica.owing >= max(1, self.policy.kept):
+            raise StoreError("debates that ended wait to be written down: no more of them are begun")
         if not ask.keep:
             ask.way.standing.check_unkept()
         ask.way.standing.admit()
@@ -323,7 +326,7 @@ class Service:
         Returns whether it need not be kept in memory.
         """
         await self._charge(live)
-        stored = self.hall.get(live.id, None) is not live or await self._store(live)
+        stored = not live.keep or await self._store(live)
         self._forget(live)
         if stored:
             self.hall.forget(live.id)
