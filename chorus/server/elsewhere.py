@@ -61,12 +61,19 @@ async def follow(
 
 async def end(replica: Replica, debate: str, owner: str, why: str) -> None:
     """Have a debate ended, if it is under way, and wait until it is written down. Raises StoreError."""
+    if await replica.relay.wish(debate, owner, why):
+        await over(replica, debate, owner, END_S)
+
+
+async def over(replica: Replica, debate: str, owner: str, within_s: float) -> bool:
+    """Wait until a debate is over and written down. Returns whether it is; False where there is none. Raises StoreError."""
     with replica.following(debate) as woken, contextlib.suppress(TimeoutError):
-        if not await replica.relay.wish(debate, owner, why):
-            return
-        async with asyncio.timeout(END_S):
-            while (heard := await replica.relay.heard(debate, owner, NEVER)) and not heard.over:
+        async with asyncio.timeout(within_s):
+            while heard := await replica.relay.heard(debate, owner, NEVER):
+                if heard.over:
+                    return True
                 await _news(woken)
+    return False
 
 
 async def _heard(replica: Replica, debate: str, owner: str, index: int) -> Heard | None:

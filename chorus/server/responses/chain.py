@@ -7,11 +7,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from chorus.server import elsewhere
 from chorus.server.problems import Refusal
 from chorus.server.responses.items import MAX_ITEMS
 from chorus.server.responses.resource import PREFIX
 from chorus.server.responses.schemas import Item
 from chorus.server.service import Service
+
+WAIT_S = 5.0
+"""How long a response is waited for that another server makes: it may have been answered, and not be written down yet."""
 
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 
@@ -28,9 +32,18 @@ async def kept(service: Service, response: str, owner: str) -> dict[str, Any] | 
     if live := service.hall.get(debate, owner):
         text = live.reply(live) if live.reply else None
     else:
-        text = await service.store.reply(debate, owner) if service.store else None
+        text = await _stored(service, debate, owner)
     found: dict[str, Any] | None = None if text is None else json.loads(text)
     return found
+
+
+async def _stored(service: Service, debate: str, owner: str) -> str | None:
+    if service.store is None:
+        return None
+    text = await service.store.reply(debate, owner)
+    if text is None and service.replica and await elsewhere.over(service.replica, debate, owner, WAIT_S):
+        text = await service.store.reply(debate, owner)
+    return text
 
 
 async def before(service: Service, response: str | None, owner: str) -> list[Item]:

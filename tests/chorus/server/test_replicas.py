@@ -190,6 +190,20 @@ class TestEvents:
                 assert http.post(f"/v1/debates/{debate}/cancel").status_code == 404
 
 
+class TestResponses:
+    def test_a_conversation_goes_now_here_now_there(self, both):
+        """Without waiting: what was answered here may not be written down yet when there it is gone on from."""
+        body, last = {"model": "chorus-solo", "input": "What is 7 * 8?", "max_output_tokens": 4}, None
+        for http in (*both, *both):
+            told = http.post("/v1/responses", json={**body, "previous_response_id": last})
+            assert (told.status_code, told.json().get("previous_response_id")) == (200, last), told.text
+            last = told.json()["id"]
+        assert both[0].get(f"/v1/responses/{last}").json() == told.json()
+        assert both[0].delete(f"/v1/responses/{last}").json()["deleted"] is True
+        refused = both[1].post("/v1/responses", json={**body, "previous_response_id": last})
+        assert refused.json()["error"]["code"] == "previous_response_not_found"
+
+
 class TestEnding:
     def test_a_debate_is_cancelled_from_the_other(self, both, pair):
         debate = begun(both[0])
@@ -301,8 +315,8 @@ class TestFaults:
             seen = reader.result(30)
             assert ids(seen) == list(range(len(seen)))
             assert seen[-1]["event"] == "decided"
-            record = until(lambda: there.get(f"/v1/debates/{debate}"))
-            assert (record.status_code, record.json()["status"]) == (200, "done")
+            until(lambda: there.get(f"/v1/debates/{debate}").status_code == 200)
+            assert there.get(f"/v1/debates/{debate}").json()["status"] == "done"
 
 
 class TestRollingRestart:
