@@ -97,9 +97,9 @@ def receiver():
 
 
 @asynccontextmanager
-async def app(folder, url, pauses_s=(0.05,) * 4, script=SPLIT, secret=SECRET):
+async def app(folder, url, pauses_s=(0.05,) * 4, script=SPLIT, secret=SECRET, database=None):
     """A server with this webhook, and a client for it."""
-    store = await Store.open(f"sqlite:///{folder}/debates.db")
+    store = await Store.open(database or f"sqlite:///{folder}/debates.db")
     chorus = Chorus(ScriptedEngine(Script.model_validate(script)), "skeptic,estimator,formalist", rounds=1)
     hook = Webhook(url, secret, store.outbox, allow_private=True, pauses_s=pauses_s)
     made = create_app(chorus, store=store, webhook=hook)
@@ -235,6 +235,31 @@ async def test_two_servers_on_one_database_do_not_take_the_same(receiver, tmp_pa
     assert sorted(len(some) for some in taken) == [0, 0, 0, 1]
     for store in stores:
         await store.aclose()
+
+
+@pytest.mark.postgres
+async def test_on_postgresql_a_message_is_sent_once_and_none_of_what_another_server_has_erased(
+    receiver, tmp_path, monkeypatch, postgres
+):
+    database = postgres.database()
+    pytest.importorskip("psycopg")
+    async with (
+        app(tmp_path, receiver.url, database=database) as (quick, first),
+        app(tmp_path, receiver.url, database=database, script=SLOW) as (slow, second),
+    ):
+        told = []
+        monkeypatch.setattr(second.webhook, "message", lambda *of: told.append(of) or "{}")
+        erased = (await slow.post("/v1/debates", json=QUESTION)).json()["id"]
+        async with asyncio.timeout(15):
+            while (await quick.get(f"/v1/debates/{erased}")).status_code != 409:
+                await asyncio.sleep(0.02)
+        assert (await quick.delete(f"/v1/debates/{erased}")).json()["deleted"] is True
+        debate = (await quick.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
+        await receiver.got_so_many(1)
+        for service in (first, second):
+            await empty(service)
+    assert [json.loads(body)["data"]["debate"] for _, _, body in receiver.got] == [debate]
+    assert told == []
 
 
 def test_a_server_that_is_killed_loses_no_message(receiver, tmp_path, monkeypatch):
