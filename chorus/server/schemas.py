@@ -7,14 +7,29 @@ nothing in the answer hangs on them: `metadata`, `store`, `service_tier`, `promp
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from chorus.server.options import Options
 
 Zero = Annotated[float, Field(ge=0, le=0)]
 Text = Annotated[str, Field(max_length=1_000_000)]
+
+
+def _json(value: Any) -> Any:
+    """Return a value that JSON can say. Python's reader takes NaN and halves of characters, which it can't."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise PydanticCustomError("no_json", "only what JSON can say: no NaN, and no half of a character") from None
+    return value
+
+
+Json = Annotated[dict[str, Any], AfterValidator(_json)]
+"""An object that goes on as it came."""
 
 
 class Body(BaseModel):
@@ -109,7 +124,7 @@ class FunctionTool(Body):
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Json | None = None
     """JSON schema of its arguments."""
     strict: bool | None = None
 
@@ -151,7 +166,7 @@ class JsonSchema(Body):
 
     name: str = Field(min_length=1, max_length=64)
     description: str | None = None
-    schema_: dict[str, Any] = Field(default_factory=dict, alias="schema")
+    schema_: Json = Field(default_factory=dict, alias="schema")
     strict: bool | None = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from chorus.server import elsewhere
 from chorus.server.problems import Refusal
@@ -61,9 +61,18 @@ async def before(service: Service, response: str | None, owner: str) -> list[Ite
         told = found["response"]
         if told["status"] not in ("completed", "incomplete"):
             raise _refused(f"nothing goes on from {response[:80]!r}, which is {told['status']}", "not_completed")
-        items = [*_ITEMS.validate_python([*found["input"], *told["output"]]), *items]
+        items = [*_read(response, [*found["input"], *told["output"]]), *items]
         response = told["previous_response_id"]
     return items
+
+
+def _read(response: str, kept: list[dict[str, Any]]) -> list[Item]:
+    """Read items as they are kept, except for debates behind answers, which nobody reads again."""
+    try:
+        return _ITEMS.validate_python([item for item in kept if item.get("type") != "reasoning"])
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise _refused(f"nothing goes on from {response[:80]!r}: {why}", "unusable") from None
 
 
 def _refused(why: str, code: str) -> Refusal:

@@ -6,9 +6,11 @@ told in this API's words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
+
+from pydantic import ValidationError
 
 from chorus.errors import ChorusError
 from chorus.server import schemas
@@ -25,6 +27,7 @@ from chorus.server.responses.schemas import (
     JsonObject,
     NamedFunction,
     OutputText,
+    Reasoning,
     ResponseRequest,
 )
 from chorus.server.schemas import (
@@ -71,8 +74,21 @@ def given(body: ResponseRequest) -> list[Item]:
     return list(body.input)
 
 
+def without_reasoning(items: Iterable[Item]) -> list[Item]:
+    """Return the items that somebody reads: not the debates behind earlier answers, which may be long."""
+    return [item for item in items if not isinstance(item, Reasoning)]
+
+
 def as_chat(body: ResponseRequest, before: Sequence[Item]) -> ChatRequest:
     """Return the chat that a request asks for, behind what was said before. Raises Refusal when it is too long."""
+    try:
+        return _chat(body, before)
+    except ValidationError as error:  # each piece is within its bounds, and the whole of them is not
+        why = error.errors()[0]["msg"]
+        raise Refusal(f"the conversation is too long: {why}", param="input", code="invalid_value") from None
+
+
+def _chat(body: ResponseRequest, before: Sequence[Item]) -> ChatRequest:
     items = [*before, *given(body)]
     if len(items) > MAX_ITEMS:
         raise Refusal(f"the conversation has more than {MAX_ITEMS:,} items", param="input", code="invalid_value")

@@ -15,7 +15,7 @@ from chorus.server.feed import Feed
 from chorus.server.live import LiveDebate
 from chorus.server.onair import Said
 from chorus.server.problems import problem
-from chorus.server.responses.items import given
+from chorus.server.responses.items import given, without_reasoning
 from chorus.server.responses.schemas import ResponseRequest
 from chorus.server.service import Ask, Service
 from chorus.types import ToolCall
@@ -42,7 +42,7 @@ class Resource:
 
     def kept(self, live: LiveDebate) -> str:
         """Return the response as JSON, with what its request added to the conversation."""
-        items = [item.model_dump(mode="json", exclude_none=True) for item in given(self._body)]
+        items = [item.model_dump(mode="json", exclude_none=True) for item in without_reasoning(given(self._body))]
         return json.dumps({"input": items, "response": self.now(live)}, ensure_ascii=False)
 
     def now(self, live: LiveDebate) -> Object:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from chorus.server.options import Options
-from chorus.server.schemas import Body, ChorusPart, FunctionTool, RefusalPart, Reply, Text, Zero
+from chorus.server.schemas import Body, ChorusPart, FunctionTool, Json, RefusalPart, Reply, Text, Zero
 
 # Tags in brackets stand in no `param` of an error: they are marks of pydantic's, not fields.
 
@@ -57,8 +57,9 @@ class OutputText(Body):
 
     type: Literal["output_text"]
     text: Text
-    annotations: list[Any] | None = None
-    logprobs: list[Any] | None = None
+    annotations: list[Any] | None = Field(default=None, exclude=True)
+    """It may be sent back, and is not read again, nor kept; so may `logprobs`."""
+    logprobs: list[Any] | None = Field(default=None, exclude=True)
 
 
 InputPart = Annotated[Annotated[InputText, Tag("[input_text]")], _PARTS]
@@ -120,7 +121,7 @@ class FunctionOutput(Body):
 
 
 class Reasoning(Body):
-    """The debate behind an earlier answer. It may be sent back, and is not read again."""
+    """The debate behind an earlier answer. It may be sent back, and is not read again, nor kept."""
 
     type: Literal["reasoning"]
     id: str | None = None
@@ -179,7 +180,7 @@ class FittingJson(Body):
     type: Literal["json_schema"]
     name: str = Field(min_length=1, max_length=64)
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: Json = Field(alias="schema")
     strict: bool | None = None
 
 

@@ -23,6 +23,7 @@ from chorus.engines.scripted import ScriptedEngine
 from chorus.record.store import Store
 from chorus.server.app import create_app
 from chorus.server.keys import KeyRing
+from chorus.server.responses import chain
 
 ASKED = "What is 7 * 8?"
 OURS = {"chorus"}
@@ -295,6 +296,20 @@ class TestBefore:
             on = await http.post("/v1/responses", json={**BODY, "previous_response_id": one["id"]})
             assert on.json()["previous_response_id"] == one["id"]
 
+    async def test_no_debate_is_kept_again_in_what_goes_on_from_it(self, tmp_path):
+        async with within(tmp_path) as http:
+            one = (await http.post("/v1/responses", json=BODY)).json()
+            reasoning, answer = one["output"]
+            items = [{"role": "user", "content": ASKED}, reasoning, answer, {"role": "user", "content": "And 7 * 9?"}]
+            two = (await http.post("/v1/responses", json={**BODY, "input": items})).json()
+            service = http._transport.app.state.service
+            told = await chain.before(service, two["id"], "local")
+            kept = await chain.kept(service, two["id"], "local")
+        assert [item["type"] for item in kept["input"]] == ["message"] * 3
+        assert "annotations" not in json.dumps(kept["input"])
+        assert [item.type for item in told] == ["message"] * 4
+        assert kept["response"]["output"][0]["type"] == "reasoning", "it can be read again as it was answered"
+
     async def test_one_without_remembers_for_a_while(self):
         async with within(None) as http:
             one = (await http.post("/v1/responses", json=BODY)).json()
@@ -349,6 +364,8 @@ IMAGE = {"type": "input_image", "image_url": "x"}
         ({"input": " "}, "input"),
         ({"input": "word " * 5000}, "input"),
         ({"input": [{"role": "assistant", "content": "56"}]}, "input"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "x" * 600_000}] * 2}]}, "input"),
+        ({"input": [{"role": "user", "content": "?"}] * 2000, "instructions": "Be brief."}, "input"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
         ({"input": [{"role": "user", "content": [IMAGE]}]}, "input[0].content[0]"),
         ({"previous_response_id": "resp_none"}, "previous_response_id"),
@@ -356,6 +373,20 @@ IMAGE = {"type": "input_image", "image_url": "x"}
 )
 def test_what_it_cant_do_is_refused_by_name(http, field, param):
     refused = http.post("/v1/responses", json={**BODY, **field})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", '"\\ud800"', '{"\\udfff": 1}'])
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ('"tools": [{"type": "function", "name": "a", "parameters": {"a": [%s]}}]', "tools[0].parameters"),
+        ('"text": {"format": {"type": "json_schema", "name": "a", "schema": {"const": %s}}}', "text.format.schema"),
+    ],
+)
+def test_what_json_can_not_say_is_refused_before_anything_is_held(http, field, param, value):
+    body = f'{{"model": "chorus", "input": "What is 7 * 8?", {field % value}}}'
+    refused = http.post("/v1/responses", content=body, headers={"content-type": "application/json"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
 
 
