@@ -63,7 +63,7 @@ def is_public(address: str) -> bool:
             return False
         if inner := _within(found):
             return is_public(str(inner))
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and not found.is_reserved
 
 
 async def _addresses(host: str, port: int) -> list[str]:

@@ -197,8 +197,21 @@ def _key(secret: str) -> bytes:
     return key
 
 
+def _sendable(url: str) -> bool:
+    """Tell whether a URL can be asked for at all."""
+    try:
+        httpcore.URL(url)
+    except (ValueError, TypeError):
+        return False
+    return url.isprintable() and " " not in url
+
+
 def _checked(url: str, allow_private: bool) -> str:
     """Return a URL that messages may be sent to, as far as that can be known before its name is looked up."""
+    if not _sendable(url):
+        raise ConfigError(
+            "the webhook's URL can't be used: it is written in ASCII, without blanks, its port up to 65535"
+        )
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{url!r} is no URL of a webhook: https://HOST/PATH")

@@ -251,7 +251,7 @@ async def test_on_postgresql_a_message_is_sent_once_and_none_of_what_another_ser
         monkeypatch.setattr(second.webhook, "message", lambda *of: told.append(of) or "{}")
         erased = (await slow.post("/v1/debates", json=QUESTION)).json()["id"]
         async with asyncio.timeout(15):
-            while (await quick.get(f"/v1/debates/{erased}")).status_code != 409:
+            while (await quick.get(f"/v1/debates/{erased}")).status_code != 409:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.02)
         assert (await quick.delete(f"/v1/debates/{erased}")).json()["deleted"] is True
         debate = (await quick.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
@@ -291,13 +291,15 @@ class TestPrivate:
             *("224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1"),
             *("fec0::1", "ff02::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a01:203", "2002:7f00:1::"),
             *("64:ff9b:1::a00:1", "::10.0.0.1", "::127.0.0.1", "192.0.0.8"),
-            "2001:db8::1",
+            *("2001:db8::1", "4000::1", "8000::1", "::ffff:0:10.0.0.1"),
         ],
     )
     def test_addresses_that_are_not_public(self, address):
         assert not is_public(address)
 
-    @pytest.mark.parametrize("address", ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "::ffff:1.1.1.1"])
+    @pytest.mark.parametrize(
+        "address", ["1.1.1.1", "93.184.215.14", "2606:4700::1111", "2a00:1450::1", "::ffff:1.1.1.1"]
+    )
     def test_addresses_that_are(self, address):
         assert is_public(address)
 
@@ -357,6 +359,11 @@ class TestSettings:
             ("http://example.com/hook", SECRET, "wants https"),
             ("https://anna:pw@example.com/hook", SECRET, "holds no password"),
             ("ftp://example.com", SECRET, "is no URL"),
+            ("https://example.com:99999/", SECRET, "can't be used"),
+            ("https://anna:pw/@example.com/", SECRET, "can't be used"),
+            ("https://example.com/a hook", SECRET, "can't be used"),
+            ("https://exämple.com/", SECRET, "can't be used"),
+            ("https://[::1/hook", SECRET, "can't be used"),
             ("https://example.com/hook", "", "set CHORUS_WEBHOOK_SECRET"),
             ("https://example.com/hook", "whsec_c2hvcnQ=", "is no secret"),
             ("https://example.com/hook", "not base64 at all!", "is no secret"),
