@@ -9,11 +9,15 @@ from types import MappingProxyType
 
 from chorus.checkpoints import baked
 from chorus.config import Settings
+from chorus.debate import calibration
 from chorus.engines.registry import split_spec
 from chorus.errors import ConfigError
 from chorus.server.grants import Standing, standing
 from chorus.server.problems import Refusal
 from chorus.types import Mode
+
+MAX_ID = 200
+"""Characters of a model's name: no request may hold more, and the store has room for no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited
         allow_unaudited: serve these without a legibility card that stands.
 
     Raises:
-        ConfigError: one of these is no folder with a run card, is not granted to be served, or its name is taken.
+        ConfigError: one of these is no folder with a run card, is not granted to be served, or its name is taken or too
+            long; the calibration file can't be read.
         CheckpointError: its run card can't be read.
     """
-    gated = (_GATE,) if settings.calibration else ()
+    gated = (_GATE,) if settings.calibration and calibration.load(settings.calibration).gate else ()
     folder = _folder(settings.engine)
     own = Standing()
     if folder and (folder / baked.RUN_CARD).is_file():
@@ -64,6 +69,10 @@ def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited
     found = {way.id: replace(way, standing=own) for way in (*_WAYS, *gated)}
     for spec in checkpoints:
         for one in _baked(spec, allow_unaudited):
+            if len(one.id) > MAX_ID:
+                raise ConfigError(
+                    f"a model's name has at most {MAX_ID} characters: give the folder of {spec} a shorter one"
+                )
             if one.id in found:
                 raise ConfigError(f"two models would be named {one.id!r}: name the folder of {spec} otherwise")
             found[one.id] = one
