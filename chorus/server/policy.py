@@ -28,7 +28,8 @@ class Policy(BaseModel):
     unwatched_s: float = Field(default=30.0, gt=0)
     """A debate started for its events ends when nobody has read them for so many seconds."""
     kept: int = Field(default=200, ge=0)
-    """Finished debates that stay readable in memory where there is no store, or the store fails."""
+    """Finished debates that stay readable in memory where there is no store, or the store fails. Where servers share the
+    store, so many may wait to be written down; then no more are begun."""
     kept_chars: int = Field(default=64_000_000, ge=0)
     """Length of their logs together, in characters."""
     store_s: float = Field(default=30.0, gt=0)
