@@ -35,7 +35,7 @@ if (options.includes("tools")) {
   seen.after_tool = (await client.chat.completions.create({ model, messages: asked, tools })).choices[0].message.content;
 }
 const one = await client.responses.create({ model, input: "What is 7 * 8?" });
-const stream = client.responses.stream({ model, input: "Sure?", previous_response_id: one.id });
+const stream = client.responses.stream({ model, input: "What is 8 * 7?", previous_response_id: one.id });
 let deltas = "";
 stream.on("response.output_text.delta", (event) => (deltas += event.delta));
 await stream.finalResponse();

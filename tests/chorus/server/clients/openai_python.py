@@ -38,7 +38,7 @@ if "tools" in options:
     seen["after_tool"] = told.choices[0].message.content
 one = client.responses.create(model=model, input="What is 7 * 8?")
 seen["response"] = {"text": one.output_text, "debate": one.output[0].summary[0].text}
-with client.responses.stream(model=model, input="Sure?", previous_response_id=one.id) as events:
+with client.responses.stream(model=model, input="What is 8 * 7?", previous_response_id=one.id) as events:
     deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
 seen["response"] |= {"streamed": "".join(deltas), "kept": client.responses.retrieve(one.id) == one}
 seen["models"] = [listed.id for listed in client.models.list()]
