@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_they_run(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     whole = nbformat.v4.new_notebook()
     for notebook in NOTEBOOKS.values():
-        whole.cells += [nbformat.v4.new_code_cell("%reset -f"), *notebook.cells]
+        whole.cells += [nbformat.v4.new_code_cell("%reset -f"), *deepcopy(notebook.cells)]
     nbclient.NotebookClient(whole, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     shown = [output for cell in whole.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output for output in shown if output.output_type == "stream" and output.name == "stderr"]
