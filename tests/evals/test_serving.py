@@ -224,7 +224,7 @@ def test_every_measurement_has_a_way_of_its_own():
 
 
 @pytest.mark.vllm
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_on_a_real_server(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib", reason="needs the `bench` extra")
     monkeypatch.undo()
