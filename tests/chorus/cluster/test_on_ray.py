@@ -94,16 +94,15 @@ class Struck:
                 self._happens = None
 
 
-def hold(cluster, happens=lambda: None, count: int = 60):
+def hold(cluster, happens, count: int = 60):
+    """Hold debates to which something happens; return their questions' ids, and what the run says of itself."""
     ids = ask_for(count)
     settings = Settings(engine="scripted:s.yaml", personas=CAST)
     with RayFleet(cluster.address, settings, workers=2, concurrency=4) as fleet:
         struck = Struck(fleet, 8, happens)
         summary = debate_shards(struck, Path("in.jsonl"), Path("out"))
         assert struck._happens is None, "nothing happened"
-    assert held() == Counter(ids)
-    assert summary.complete
-    assert summary.done == count
+    return ids, summary
 
 
 def kill_a_worker() -> None:
@@ -115,13 +114,17 @@ def kill_a_worker() -> None:
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_loses_no_question(cluster):
-    hold(cluster, kill_a_worker)
+    ids, summary = hold(cluster, kill_a_worker)
+    assert held() == Counter(ids)
+    assert (summary.complete, summary.done) == (True, len(ids))
 
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_node_that_is_killed_loses_no_question(cluster):
-    hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
+    ids, summary = hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
+    assert held() == Counter(ids)
+    assert (summary.complete, summary.done) == (True, len(ids))
 
 
 def run_command(address: str, *more: str, out: str = "out") -> subprocess.Popen[str]:

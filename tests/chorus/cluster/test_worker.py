@@ -36,6 +36,22 @@ def worker():
         one.close()
 
 
+@pytest.fixture
+def late(monkeypatch) -> list[str]:
+    """An engine that isn't there the first time; gives the questions that asked for it."""
+    opened = Chorus.convene
+    asked = []
+
+    async def convene(self, question):
+        asked.append(question.id)
+        if len(asked) == 1:
+            raise EngineError("not yet")
+        return await opened(self, question)
+
+    monkeypatch.setattr(Chorus, "convene", convene)
+    return asked
+
+
 def line(name: str, text: str = "What is 7 * 8?") -> str:
     return f'{{"id": "{name}", "question": "{text}"}}'
 
@@ -74,36 +90,17 @@ def test_an_engine_that_cant_be_opened_is_one_without_a_word(monkeypatch):
     assert "can't reach http://127.0.0.1:9" in reply.reason
 
 
-def test_a_question_that_found_no_engine_was_never_held_whoever_spoke_afterwards(worker, monkeypatch):
-    one, opened = worker(concurrency=1), Chorus.convene
-    asked = []
-
-    async def convene(self, question):
-        asked.append(question.id)
-        if len(asked) == 1:
-            raise EngineError("not yet")
-        return await opened(self, question)
-
-    monkeypatch.setattr(Chorus, "convene", convene)
-    first, second = one.hold([line("a"), line("b")])
+def test_a_question_that_found_no_engine_was_never_held_whoever_spoke_afterwards(worker, late):
+    first, second = worker(concurrency=1).hold([line("a"), line("b")])
     assert (first.unheard, first.record) == (True, "")
     assert not second.failed
 
 
-def test_a_worker_waits_for_an_engine_that_is_not_there_yet(worker, monkeypatch):
-    one, opened = worker(), Chorus.convene
+def test_a_worker_waits_for_an_engine_that_is_not_there_yet(worker, late):
+    one = worker()
     one._patience_s = 30
-    asked = []
-
-    async def convene(self, question):
-        asked.append(question.id)
-        if len(asked) == 1:
-            raise EngineError("not yet")
-        return await opened(self, question)
-
-    monkeypatch.setattr(Chorus, "convene", convene)
     (reply,) = one.hold([line("a")])
-    assert (reply.failed, asked) == (False, ["a", "a"])
+    assert (reply.failed, late) == (False, ["a", "a"])
 
 
 def test_an_engine_without_a_word_may_be_gone(worker):
