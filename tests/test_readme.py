@@ -1,4 +1,7 @@
-"""The README is executed: its tree is the tree, and what it tells a reader to run, runs. Options in the documentation, too."""
+"""The README is executed: its tree is the tree, and what it tells a reader to run, runs.
+
+Every option that it or the documentation names exists.
+"""
 
 import re
 from pathlib import Path
@@ -48,7 +51,9 @@ def options(command, name="chorus"):
             yield from options(command.get_command(context, name), name)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.stem
+)
 def test_every_option_that_it_names_exists(page):
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text("utf-8")))
     assert told - OF_OTHERS - set(options(chorus)) == set()
