@@ -1,9 +1,10 @@
 """The workers on a Ray cluster, as an actor pool of Ray Data. The one place where Ray is imported.
 
-Questions go out in small blocks. A worker is given more of them than it holds debates at once, so that it is never idle
-while its next block is on the way, and no more than that: Ray Data hands out a block when a worker has room and the
-answers that nobody has read yet have room in the object store. A worker whose process or node dies is started elsewhere,
-and its blocks are handed out again. Progress bars, dashboards and reports of usage are off.
+Questions go out in blocks, answers come back one by one. A worker has two blocks in hand, so that it is never idle while
+the next is on the way: Ray Data hands one out when a worker has room and the answers that nobody has read yet have room
+in the object store. A block is a share of what is left, within bounds: large ones first, for a million questions are not
+to be a million objects, and small ones at the end, so that all workers end together. A worker whose process or node dies
+is started elsewhere, and its blocks are handed out again. Progress bars, dashboards and reports of usage are off.
 """
 
 from __future__ import annotations
@@ -31,8 +32,14 @@ have room for its workers."""
 CONNECT_S = 5.0
 """How long a cluster's head may take to accept a connection."""
 
-MAX_BLOCK = 32
-"""Questions handed out together, at most."""
+IN_HAND = 2
+"""Blocks that a worker has at once."""
+
+LENGTHS = 4
+"""A block takes a worker so many debates' time, at most: what it had in hand is held again when it dies."""
+
+SHARES = 4
+"""A block is no more than the part of what is left that it would be if each worker took so many more."""
 
 
 class RayFailed(ChorusError):
@@ -66,9 +73,6 @@ class RayFleet:
         self._concurrency = concurrency
         self._workers = workers
         self._gpus = gpus
-        self._block = max(1, min(MAX_BLOCK, concurrency // 4))
-        self._blocks = max(2, 2 * concurrency // self._block)
-        """In one worker."""
         self.at_once = 0
         self._ours = False
 
@@ -78,7 +82,7 @@ class RayFleet:
         if self._ours:
             _connect(self._address)
         self._workers = self._workers or sum(bool(node["Alive"]) for node in ray.nodes())
-        self.at_once = self._workers * self._blocks * self._block
+        self.at_once = IN_HAND * self._workers * self._concurrency
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -86,17 +90,20 @@ class RayFleet:
             _ray().shutdown()
 
     def hold(self, lines: Sequence[str]) -> Iterator[list[Reply]]:
-        """Yield what becomes of the questions, a block at a time. Raises RayFailed."""
+        """Yield what becomes of the questions. Raises RayFailed."""
         import pyarrow
 
-        ray = _ray()
-        blocks = [
-            pyarrow.table({"line": list(lines[at : at + self._block])}) for at in range(0, len(lines), self._block)
-        ]
+        ray, at = _ray(), 0
+        blocks = []
+        for size in block_sizes(len(lines), self._workers or 1, self._concurrency):
+            blocks.append(pyarrow.table({"line": list(lines[at : at + size])}))
+            at += size
         pool = ray.data.ActorPoolStrategy(
-            size=self._workers, max_tasks_in_flight_per_actor=self._blocks, enable_true_multi_threading=True
+            size=self._workers, max_tasks_in_flight_per_actor=IN_HAND, enable_true_multi_threading=True
         )
-        held = ray.data.from_arrow(blocks).map_batches(
+        asked = ray.data.from_arrow(blocks)
+        asked.context.target_max_block_size = 1  # byte: an answer waits for no other
+        held = asked.map_batches(
             _Holder,
             fn_constructor_args=self._arguments,
             batch_size=None,
@@ -104,7 +111,7 @@ class RayFleet:
             compute=pool,
             num_cpus=SHARE_OF_CPU,
             num_gpus=self._gpus,
-            max_concurrency=self._blocks,
+            max_concurrency=IN_HAND,
             scheduling_strategy="SPREAD",
         )
         try:
@@ -120,11 +127,26 @@ class _Holder:
     def __init__(self, *arguments: Any) -> None:
         self._worker = Worker(*arguments)
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, batch: Any) -> Iterator[Any]:
         import pyarrow
 
-        replies = self._worker.hold(batch["line"].to_pylist())
-        return pyarrow.Table.from_pylist([reply._asdict() for reply in replies])
+        for replies in self._worker.hold(batch["line"].to_pylist()):
+            yield pyarrow.Table.from_pylist([reply._asdict() for reply in replies])
+
+
+def block_sizes(questions: int, workers: int, concurrency: int) -> Iterator[int]:
+    """Yield how many questions each block has, the first first (guided self-scheduling, Polychronopoulos and Kuck 1987).
+
+    Args:
+        questions: how many there are.
+        workers: that share them.
+        concurrency: debates at once in each worker.
+    """
+    least, most = max(1, concurrency // IN_HAND), LENGTHS * concurrency
+    while questions > 0:
+        size = min(max(least, questions // (SHARES * workers)), most, questions)
+        yield size
+        questions -= size
 
 
 def _connect(address: str) -> None:

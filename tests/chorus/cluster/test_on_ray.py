@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from command_line import start
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chorus import Settings
-from chorus.cluster.on_ray import RayFleet
+from chorus.cluster.on_ray import RayFleet, block_sizes
 from chorus.cluster.run import debate_shards
 from chorus.errors import ConfigError, MissingExtra
 from chorus.record import transcript
@@ -196,3 +198,15 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ):
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
     assert refused.value.exit_code == ConfigError.exit_code
+
+
+@given(st.integers(0, 100_000), st.integers(1, 64), st.integers(1, 64))
+def test_blocks_hold_every_question_and_fewer_and_fewer_of_them(questions, workers, concurrency):
+    sizes = list(block_sizes(questions, workers, concurrency))
+    assert sum(sizes) == questions
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(0 < size <= 4 * concurrency for size in sizes)
+
+
+def test_a_million_questions_are_no_million_objects():
+    assert len(list(block_sizes(1_000_000, 4, 64))) < 5000
