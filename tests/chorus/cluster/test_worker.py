@@ -70,7 +70,16 @@ def test_each_question_has_its_reply(worker):
 
 def test_batches_of_several_threads_share_the_room(worker):
     one = worker("real_time: true\nlatency: {first: 0.1}\ndefault: {text: 'Answer: 56'}", 3, mode="solo")
-    threads = [threading.Thread(target=replies_of, args=(one, [line(f"{at}"), line(f"{at}b")],)) for at in range(3)]
+    threads = [
+        threading.Thread(
+            target=replies_of,
+            args=(
+                one,
+                [line(f"{at}"), line(f"{at}b")],
+            ),
+        )
+        for at in range(3)
+    ]
     began = time.monotonic()
     for thread in threads:
         thread.start()
