@@ -16,6 +16,7 @@ pytest.importorskip("reasoning_gym")
 
 from chorus.errors import ConfigError, RecordError
 from evals import logs, outcomes, run, suite
+from evals.commands import evaluate
 
 pytestmark = [
     pytest.mark.usefixtures("no_other_plugins"),
@@ -174,3 +175,16 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(tmp_path):
     assert len(results(out)) == 20
     assert set(sampled(out).values()) == {1}, "no sample twice"
     assert {row.key for row in results(out)} >= there, "none lost"
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("default")  # Ray has warnings of its own
+def test_a_suites_engines_may_be_workers_on_ray(small, tmp_path):
+    pytest.importorskip("ray")
+    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out"), "--ray", "local"]
+    assert evaluate.main([*arguments, "--workers", "2"], standalone_mode=False) == 0
+    rows = results(tmp_path / "out")
+    assert len(rows) == 10
+    assert {row.question for row in rows if row.correct} == {"sums/dev/4", "sums/dev/5"}
+    assert {row.calls for row in rows} == {4}
