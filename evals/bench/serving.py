@@ -31,7 +31,7 @@ from evals.bench.holding import Bench, Server
 from evals.bench.prefix_order import encoder
 from evals.bench.served import serve
 from evals.bench.transcript_orders import by_round
-from evals.bench.ways import EVEN, OURS, ROUNDS, SEATS, SPREAD, Cell, Part
+from evals.bench.ways import EVEN, OURS, PARTS, ROUNDS, SEATS, SPREAD, Cell, Part
 
 Profile = dict[str, Any]
 """`path_s` and `process_s`: seconds by whose they are, seen in two ways: see `spans`."""
@@ -39,15 +39,15 @@ Profile = dict[str, Any]
 OURS_WAY = next(way for way in EVEN if way.name == OURS)
 
 
-def plan(loads: Sequence[int], repeats: int) -> Iterator[tuple[Part, int, int]]:
+def plan(loads: Sequence[int], repeats: int, parts: Sequence[Part] = tuple(PARTS)) -> Iterator[tuple[Part, int, int]]:
     """Yield what is measured, `(part, debates at once, repeat)`: everything once, then one debate again and again."""
     for load in loads:
-        yield "even", load, 0
-        if load == 1:
-            yield "uneven", 1, 0
+        for part in parts:
+            if part == "even" or load == 1:
+                yield part, load, 0
     for repeat in range(1, repeats if 1 in loads else 0):
-        yield "even", 1, repeat
-        yield "uneven", 1, repeat
+        for part in parts:
+            yield part, 1, repeat
 
 
 def profile(bench: Bench, encode: Callable[[list[dict[str, str]]], object]) -> Profile:
@@ -114,14 +114,23 @@ def write(options: argparse.Namespace, cells: Sequence[Cell], profiled: Profile)
             "every turn has a set length (`ignore_eos`), greedy; the prefix cache is emptied before each measurement, so "
             "the cards of the cast are read once in each; tokens are the server's own counts",
             "the engine limit is not streamed and asks for no logprobs; ours is and does",
-            f"`uneven`: lengths drawn from a lognormal distribution, mean {options.tokens}, coefficient of variation "
-            f"{SPREAD}, the same for every way",
+            *_drawn(options, cells),
             *_told(profiled),
         ],
         data={"settings": settings(options), "cells": [asdict(cell) for cell in cells], "profile": profiled},
         plots=["serving.svg"],
         folder=options.folder,
     )
+
+
+def _drawn(options: argparse.Namespace, cells: Sequence[Cell]) -> list[str]:
+    """Return how uneven lengths were drawn, where turns had such."""
+    if all(cell.part == "even" for cell in cells):
+        return []
+    return [
+        f"`uneven`: lengths drawn from a lognormal distribution, mean {options.tokens}, coefficient of variation "
+        f"{SPREAD}, the same for every way"
+    ]
 
 
 def _told(profiled: Profile) -> list[str]:
@@ -158,7 +167,7 @@ def main(
             write(options, list(bench.cells.values()), profiled)
 
         asyncio.run(bench.hold("even", OURS_WAY, 1))  # warms the server up
-        for part, load, repeat in plan(loads, options.repeats):
+        for part, load, repeat in plan(loads, options.repeats, options.parts):
             bench.measure(part, load, repeat, keep)
         profiled = profiled or profile(bench, encoder(options.model))
     print(write(options, list(bench.cells.values()), profiled).read_text())
@@ -173,12 +182,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--tokens", type=int, default=32, help="mean length of a turn  [32]")
     parser.add_argument("--seed", type=int, default=0, help="of the lengths and of the order of the ways  [0]")
     parser.add_argument("--anew", action="store_true", help="measure again what an earlier run has measured")
-    parser.add_argument("--quick", action="store_true", help="one debate, once, 4 tokens a turn: to see that it runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="one debate, once, 4 tokens a turn, all equally long: to see that it runs"
+    )
     parser.add_argument("--folder", type=Path, default=report.RESULTS, help="where the results go  [evals/results]")
     parser.add_argument(
         "--engine-args", default="", help="arguments of vLLM's server, in one string; they win over ours"
     )
     options = parser.parse_args(arguments)
+    options.parts = ("even",) if options.quick else tuple(PARTS)
     if options.quick:
         options.debates, options.repeats, options.tokens = "1", 1, 4
     given = ("model", "debates", "repeats", "tokens", "seed", "engine_args")

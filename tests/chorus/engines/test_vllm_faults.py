@@ -332,7 +332,7 @@ class Rigged:
 
     async def generate(self, request: Request, emit) -> Completion:
         if request.id.endswith(".formalist"):
-            long = Request(user("Count from 1 to 500, one number a line."), Sampling(max_tokens=900), request.id)
+            long = Request(user("Tell a long story about a river."), Sampling(max_tokens=900), request.id)
             return await self._engine.generate(long, emit)
         short = dataclasses.replace(request, sampling=Sampling(max_tokens=12))
         said = await self._engine.generate(short, emit)
