@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("reasoning_gym")
 
+from chorus.engines.registry import open_engine
 from chorus.errors import ConfigError, RecordError
 from evals import logs, outcomes, run, suite
 from evals.commands import evaluate
@@ -177,14 +178,26 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(tmp_path):
     assert {row.key for row in results(out)} >= there, "none lost"
 
 
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-@pytest.mark.filterwarnings("default")  # Ray has warnings of its own
-def test_a_suites_engines_may_be_workers_on_ray(small, tmp_path):
-    pytest.importorskip("ray")
-    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out"), "--ray", "local"]
-    assert evaluate.main([*arguments, "--workers", "2"], standalone_mode=False) == 0
-    rows = results(tmp_path / "out")
-    assert len(rows) == 10
-    assert {row.question for row in rows if row.correct} == {"sums/dev/4", "sums/dev/5"}
-    assert {row.calls for row in rows} == {4}
+def test_a_suites_engines_may_be_workers_on_a_cluster(small, tmp_path, monkeypatch):
+    """Here it is a cluster on paper: `tests/chorus/cluster/test_on_ray.py` has a real one."""
+    opened = []
+
+    class Engines:
+        def __init__(self, address, *, workers, gpus):
+            self.given = address, workers, gpus
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            opened.append("closed")
+
+        async def open(self, spec, *, report, **options):
+            opened.append((*self.given, spec))
+            return await open_engine(spec, **options)
+
+    monkeypatch.setattr("chorus.cluster.engines.RayEngines", Engines)
+    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out")]
+    assert evaluate.main([*arguments, "--ray", "auto", "--workers", "2", "--gpus", "1"], standalone_mode=False) == 0
+    assert opened == [("auto", 2, 1.0, f"scripted:{tmp_path / 'script.yaml'}"), "closed"]
+    assert {row.question for row in results(tmp_path / "out") if row.correct} == {"sums/dev/4", "sums/dev/5"}
