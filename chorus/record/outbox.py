@@ -52,8 +52,9 @@ Tell = Callable[[Lost], str]
 
 def put_lost(connection: Connection, lost: Iterable[Lost], tell: Tell | None) -> None:
     """Put in what is to be sent of debates that were cut off, if anything is, as part of a transaction."""
-    for one in lost if tell else ():
-        put(connection, one.debate, tell(one))
+    if tell:
+        for one in lost:
+            put(connection, one.debate, tell(one))
 
 
 def put(connection: Connection, debate: str, body: str) -> None:

@@ -211,14 +211,13 @@ class Relay:
         from chorus.record.tables import AIRED, DEBATES
 
         known = (DEBATES.c.id, DEBATES.c.owner, DEBATES.c.model, DEBATES.c.question)
-        for number, *about in connection.execute(_running(which).add_columns(*known)).all():
-            lost = Lost(*about, why)
+        for number, debate, owner, model, question in connection.execute(_running(which).add_columns(*known)).all():
             batches = connection.execute(select(AIRED.c.events).where(AIRED.c.debate == number).order_by(AIRED.c.first))
-            events = packed("\n".join(unpacked(lost.debate, batch) for batch in batches.scalars()))
+            events = packed("\n".join(unpacked(debate, batch) for batch in batches.scalars()))
             left = {"status": "cut", "review": why, "events": events}
             connection.execute(update(DEBATES).where(DEBATES.c.number == number).values(**left))
-            put_lost(connection, [lost], self._tell)
-            settle(connection, lost.debate)
+            put_lost(connection, [Lost(debate, owner, model, question, why)], self._tell)
+            settle(connection, debate)
 
 
 def settle(connection: Connection, debate: str) -> None:
