@@ -75,7 +75,7 @@ async def study(
 def write(problems: Sequence[Problem], beliefs: Sequence[Belief], folder: Path, *, command: str, seed: int) -> Path:
     """Write `beliefs.json` and `beliefs.md`, and return the table's path."""
     plot = folder / "beliefs.svg"
-    _draw(plot, problems, beliefs)
+    _draw(plot, problems, beliefs, seed)
     return report.write(
         "beliefs",
         "Beliefs before and after evidence",
@@ -93,14 +93,17 @@ def write(problems: Sequence[Problem], beliefs: Sequence[Belief], folder: Path, 
     )
 
 
-def _draw(path: Path, problems: Sequence[Problem], beliefs: Sequence[Belief]) -> None:
+def _draw(path: Path, problems: Sequence[Problem], beliefs: Sequence[Belief], seed: int) -> None:
     """Draw the reactions of every system as a whole; a Bayesian's are 1, 1 and 0."""
     wholes = [part for part in parts(beliefs) if part[0].voice == WHOLE]
-    series = {}
-    for score in ("reaction to evidence", "reaction to grounded voices", "reaction to mere pressure"):
-        values = [SCORES[score](gather(problems, part)) for part in wholes]
-        series[score] = [math.nan if value is None else value for value in values]
-    charts.bars(path, "What moves a belief", [part[0].system for part in wholes], series, "update over a Bayesian's")
+    held = [gather(problems, part) for part in wholes]
+    series, ranges = {}, {}
+    for name in ("reaction to evidence", "reaction to grounded voices", "reaction to mere pressure"):
+        values = [SCORES[name](one) for one in held]
+        series[name] = [math.nan if value is None else value for value in values]
+        ranges[name] = [interval(one, SCORES[name], seed=seed) for one in held]
+    systems = [part[0].system for part in wholes]
+    charts.bars(path, "What moves a belief", systems, series, "update over a Bayesian's", ranges=ranges, mark=1.0)
 
 
 def parts(beliefs: Sequence[Belief]) -> list[list[Belief]]:

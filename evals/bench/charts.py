@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,28 +20,49 @@ def bars(
     label: str,
     *,
     log: bool = False,
+    ranges: Mapping[str, Sequence[tuple[float, float] | None]] | None = None,
+    mark: float | None = None,
 ) -> None:
     """Draw groups of bars, one colour for each series.
 
     Args:
         path: of the SVG file.
         title: above the plot.
-        groups: names of the groups, left to right.
+        groups: names of the groups, left to right; long ones are broken into lines.
         series: name -> one value a group; NaN leaves a gap.
         label: of the vertical axis, with its unit.
         log: whether that axis is logarithmic.
+        ranges: name of a series -> (low, high) of each of its values, drawn as error bars in place of written values;
+            where there is none, None.
+        mark: a value to compare with, drawn as a line across.
     """
     with canvas(path, title) as (figure, axes):
         width = 0.84 / max(len(series), 1)
+        if mark is not None:
+            axes.axhline(mark, color="#555555", linewidth=0.8, linestyle="--")
         for number, (name, values) in enumerate(series.items()):
             places = [group + (number - (len(series) - 1) / 2) * width for group in range(len(groups))]
             drawn = axes.bar(places, values, width * 0.92, label=name, color=COLOURS[number % len(COLOURS)])
-            axes.bar_label(drawn, ["" if math.isnan(value) else f"{value:.2g}" for value in values], fontsize=7)
-        axes.set_xticks(range(len(groups)), groups)
+            if ranges is None:
+                axes.bar_label(drawn, ["" if math.isnan(value) else f"{value:.2g}" for value in values], fontsize=7)
+            else:
+                _errors(axes, places, values, ranges[name])
+        wide = max(int(96 / max(len(groups), 1)), 8)
+        axes.set_xticks(range(len(groups)), [textwrap.fill(name, wide, break_long_words=False) for name in groups])
         axes.set_ylabel(label)
         if log:
             axes.set_yscale("log")
         figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=4)
+
+
+def _errors(
+    axes: Any, places: Sequence[float], values: Sequence[float], ranges: Sequence[tuple[float, float] | None]
+) -> None:
+    """Draw how far each value may be off."""
+    for place, value, found in zip(places, values, ranges, strict=True):
+        if found is not None and not math.isnan(value):
+            off = [[max(value - found[0], 0.0)], [max(found[1] - value, 0.0)]]
+            axes.errorbar([place], [value], yerr=off, fmt="none", ecolor="#333333", elinewidth=0.8, capsize=2)
 
 
 def curves(

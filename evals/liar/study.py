@@ -68,7 +68,15 @@ async def study(
         "seed": seed,
     }
     pieces = len(asked) * len(wheres) * (1 + len(strategies))
-    command = f"chorus eval liar {questions.name} --engine {spec} --personas {personas} --max-tokens {max_tokens}"
+    chosen = [
+        ("topology", topologies),
+        ("rounds", rounds),
+        ("strategy", () if list(strategies) == list(STRATEGIES) else strategies),
+    ]
+    given = "".join(f" --{option} {value}" for option, values in chosen for value in values)
+    command = (
+        f"chorus eval liar {questions.name} --engine {spec} --personas {personas}{given} --max-tokens {max_tokens}"
+    )
     engine = await open_engine(spec)
     try:
         with logbook.opened(folder / "liar.part", Verdict, made_with, pieces=pieces, advance=advance) as log:
@@ -107,8 +115,10 @@ def write(verdicts: Sequence[Verdict], folder: Path, *, command: str, seed: int)
     questions = scored[0].questions if scored else 0
     plot = folder / "liar.svg"
     where = list(dict.fromkeys(one.condition for one in scored))
-    series = {rule: [one.lost.value for one in scored if one.rule == rule] for rule in trial.rules()}
-    charts.bars(plot, "Accuracy lost to one liar", where, series, "share of questions")
+    lost = {rule: [one.lost for one in scored if one.rule == rule] for rule in trial.rules()}
+    series = {rule: [share.value for share in shares] for rule, shares in lost.items()}
+    ranges = {rule: [share.interval for share in shares] for rule, shares in lost.items()}
+    charts.bars(plot, "Accuracy lost to one liar", where, series, "share of questions", ranges=ranges)
     left_out = len({one.question for one in verdicts if one.accidental})
     notes = [
         f"{questions} questions; {left_out} more are left out, on which the liar is right by accident. "

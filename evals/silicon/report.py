@@ -42,8 +42,9 @@ def write(
     plot = folder / f"{name}.svg"
     drawn = ("agreement", "marginal error", "worst subgroup", "refusals")
     series = {score: [math.nan if (v := SCORES[score](one)) is None else v for one in arms.values()] for score in drawn}
-    groups = [arm.replace("personas ", "").replace(", ", ",\n").replace(" party", "\nparty") for arm in arms]
-    charts.bars(plot, question.wordings[0], groups, series, "share")
+    ranges = {score: [interval(one, SCORES[score], seed=seed) for one in arms.values()] for score in drawn}
+    groups = [arm.removeprefix("personas ") for arm in arms]
+    charts.bars(plot, question.wordings[0], groups, series, "share", ranges=ranges)
     return report.write(
         name,
         f"Personas in the place of people: {question.wordings[0]}",

@@ -284,7 +284,10 @@ GYM_TASKS: tuple[Gym, ...] = (
         "calendar_arithmetic",
         "short",
         _asked,
-        {"to-3-days": {"tasks": ["weekday_offset"], "offset_upper_bound": 3}},
+        {
+            "to-3-days": {"tasks": ["weekday_offset"], "offset_upper_bound": 3},
+            "next-day": {"tasks": ["weekday_offset"], "offset_upper_bound": 1},
+        },
     ),
     Gym(
         "leap-years",

@@ -21,6 +21,14 @@ def test_bars_carry_their_values_and_names(tmp_path):
     assert "nan" not in drawn
 
 
+def test_the_axis_has_room_for_what_a_value_may_be_and_for_what_it_is_compared_with(tmp_path):
+    path = tmp_path / "plot.svg"
+    charts.bars(path, "t", ["a", "b"], {"one": [0.2, math.nan]}, "s", ranges={"one": [(0.1, 0.6), None]}, mark=0.9)
+    drawn = path.read_text()
+    assert all(f">{tick}<" in drawn for tick in ("0.6", "0.8"))
+    assert "nan" not in drawn
+
+
 def test_the_same_figures_give_the_same_file(tmp_path):
     for name in ("a.svg", "b.svg"):
         charts.bars(tmp_path / name, "t", ["g"], {"one": [1.0]}, "s")
