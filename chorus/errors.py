@@ -38,7 +38,11 @@ class MissingExtra(ChorusError):
     """A part of the package was used whose dependencies are not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an extra that is not installed: pip install 'greek-chorus[{extra}]'")
+        super().__init__(what, extra)  # as it is made, so that it can travel between processes
+
+    def __str__(self) -> str:
+        what, extra = self.args
+        return f"{what} needs an extra that is not installed: pip install 'greek-chorus[{extra}]'"
 
 
 class CheckpointError(ChorusError):

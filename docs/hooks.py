@@ -3,7 +3,7 @@
 Nothing is copied by hand. `evals/results` becomes part of the site, so that a figure can be followed to where it was
 measured; `<!-- table FILE | HEADING | COLUMNS -->` in a page becomes those columns of that file's table, with its source;
 `<!-- thresholds -->` and `<!-- models -->` become what the code holds; a few debates are held and drawn meanwhile.
-A page that asks for what isn't there stops the build.
+A page that asks for what isn't there stops the build, unless it says `FILE?`, of what is still to be measured.
 """
 
 from __future__ import annotations
@@ -61,6 +61,9 @@ def table(wanted: str) -> str:
             columns all, without values all rows.
     """
     file, heading, columns, values = (part.strip() for part in (*wanted.split("|"), "", "", "")[:4])
+    file, to_come = file.removesuffix("?"), file.endswith("?")
+    if to_come and not (RESULTS / file).exists():
+        return f"*Not measured yet: `evals/results/{file}` is still to come.*"
     text = (RESULTS / file).read_text("utf-8")
     if heading:
         if f"\n## {heading}\n" not in text:

@@ -112,12 +112,13 @@ def fit(
 
 
 def _check(outcomes: Sequence[Outcome], test_too: bool) -> None:
-    for name, number in (
-        ("system", len({one.system for one in outcomes})),
-        ("engine", len({(one.engine, one.checkpoint_sha256) for one in outcomes})),
-    ):
-        if number > 1:
-            raise RecordError(f"a calibration is of one {name}, and these are of {number}: pick one")
+    if len(systems := {one.system for one in outcomes}) > 1:
+        raise RecordError(
+            f"a calibration is of one system, and these are of {len(systems)}: pick one with --system "
+            f"({', '.join(sorted(systems))})"
+        )
+    if (engines := len({(one.engine, one.checkpoint_sha256) for one in outcomes})) > 1:
+        raise RecordError(f"a calibration is of one engine, and these are of {engines}: give results of one")
     if gated := [one.question for one in outcomes if one.gated]:
         raise RecordError(f"{gated[0]} was answered at a gate: fit on debates that all voices took part in")
     if len({one.question for one in outcomes}) < 10:

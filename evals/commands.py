@@ -5,17 +5,21 @@ Imports are made inside the commands, so that every `--help` works without the e
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from chorus.cli.exits import UNFINISHED
+from chorus.cli.settings import ray_options
 from chorus.errors import ConfigError, MissingExtra
 from evals import instruments
 
 if TYPE_CHECKING:
+    from chorus.engines.registry import Opener
     from evals.tasks import Split
 
 
@@ -50,6 +54,7 @@ def evaluate() -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the run.  [./eval-SUITE]")
 @click.option("--max-samples", type=click.IntRange(min=1), help="Debates at once.")
 @click.option("--retry-failed", is_flag=True, help="Ask again what has failed.")
+@ray_options
 def run_suite(
     suite: str,
     engine: str | None,
@@ -61,6 +66,9 @@ def run_suite(
     out: Path | None,
     max_samples: int | None,
     retry_failed: bool,
+    ray: str | None,
+    workers: int | None,
+    gpus: float,
 ) -> int:
     """Run SUITE: its systems on its tasks. Goes on where it ended; writes logs, results.jsonl and a report."""
     part = _shard(shard)
@@ -76,8 +84,10 @@ def run_suite(
         engine=engine, tasks=tasks, systems=systems, seeds=seeds, questions=questions, max_samples=max_samples
     )
     folder = out or Path(f"eval-{chosen.name}")
-    with progress(sys.stderr) as advance:
-        done = run.run(chosen, folder, shard=part, retry_failed=retry_failed, advance=advance, report=report)
+    with progress(sys.stderr) as advance, _openers(ray, workers, gpus) as opener:
+        done = run.run(
+            chosen, folder, shard=part, retry_failed=retry_failed, advance=advance, report=report, opener=opener
+        )
     rows = run.gathered(folder)
     click.echo(glance.table(rows))
     if len({row.system for row in rows}) > 1:
@@ -85,6 +95,20 @@ def run_suite(
         click.echo(verdict.write(rows, folder, about=run.about(command)))
     click.echo(done.in_words(), err=True)
     return 0 if done.complete else UNFINISHED
+
+
+@contextlib.contextmanager
+def _openers(ray: str | None, workers: int | None, gpus: float) -> Iterator[Opener]:
+    """Give what opens engines: in this process, or on the workers of a cluster. Raises ConfigError, MissingExtra."""
+    if not ray:
+        from chorus.engines.registry import open_engine
+
+        yield open_engine
+        return
+    from chorus.cluster.engines import RayEngines
+
+    with RayEngines(ray, workers=workers, gpus=gpus) as engines:
+        yield engines.open
 
 
 def _shard(text: str | None) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelAPI, Model
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from chorus.engines.base import Engine
-from chorus.engines.registry import open_engine
+from chorus.engines.registry import Opener, open_engine
 from evals import translation
 from evals.inspect_engine import TURN, InspectEngine
 
@@ -53,11 +53,12 @@ class ChorusAPI(ModelAPI):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Lock | None = None
 
-    async def open(self, report: Callable[[str], None] | None = None) -> Engine:
+    async def open(self, report: Callable[[str], None] | None = None, opener: Opener = open_engine) -> Engine:
         """Return the engine, opened the first time that this event loop asks for it.
 
         Args:
             report: is told of steps that take long.
+            opener: opens it.
 
         Raises:
             ChorusError: it can't be opened.
@@ -69,7 +70,7 @@ class ChorusAPI(ModelAPI):
         assert self._opening is not None
         async with self._opening:
             if self._engine is None:
-                self._engine = await open_engine(self.model_name, report=report, **self._options)
+                self._engine = await opener(self.model_name, report=report, **self._options)
             return self._engine
 
     async def generate(
@@ -95,15 +96,19 @@ class ChorusAPI(ModelAPI):
 modelapi(NAME)(ChorusAPI)
 
 
-async def opened(model: Model, report: Callable[[str], None] | None = None) -> InspectEngine:
+async def opened(
+    model: Model, report: Callable[[str], None] | None = None, opener: Opener = open_engine
+) -> InspectEngine:
     """Return what a debate speaks through on a model of Inspect's, ours or another's; our engine is open then.
 
     Args:
         model: under evaluation.
         report: is told of steps that take long.
+        opener: opens it, if it isn't yet.
 
     Raises:
         ChorusError: the engine can't be opened.
     """
     api = model.api
-    return InspectEngine(model, await api.open(report) if isinstance(api, ChorusAPI) else None, secrets.token_hex(8))
+    engine = await api.open(report, opener) if isinstance(api, ChorusAPI) else None
+    return InspectEngine(model, engine, secrets.token_hex(8))

@@ -31,6 +31,7 @@ from inspect_ai.util._display import init_display_type
 
 from chorus.batch import GIVE_UP_AFTER, every_call_failed
 from chorus.chorus import versions
+from chorus.engines.registry import Opener, open_engine
 from chorus.errors import ConfigError, RecordError
 from chorus.types import Question
 from evals import logs, outcomes, provider, samples, tasks
@@ -100,6 +101,7 @@ def run(
     retry_failed: bool = False,
     advance: Advance = lambda done, total, newest: None,
     report: Callable[[str], None] = lambda step: None,
+    opener: Opener = open_engine,
 ) -> Summary:
     """Ask everything that has no outcome yet, and write the results.
 
@@ -110,6 +112,7 @@ def run(
         retry_failed: ask again what has failed before.
         advance: is told of progress.
         report: is told of steps that take long.
+        opener: opens the engines that systems speak on.
 
     Raises:
         ConfigError: the folder is another run's, or another process runs this shard in it.
@@ -124,7 +127,7 @@ def run(
         summary = Summary(total=len(wanted), found=len(wanted & settled))
         missing = [left for cell in cells if (left := _without(cell, settled)).questions]
         if missing:
-            asyncio.run(_Run(suite, folder, summary, advance, report).hold(missing))
+            asyncio.run(_Run(suite, folder, summary, advance, report, opener).hold(missing))
         final = {one.key: one for one in collect(folder)}
         summary.done = len(wanted & final.keys())
         summary.failed = [
@@ -172,13 +175,20 @@ class _Run:
     """One start of a run: its engines, and the evaluations on them."""
 
     def __init__(
-        self, suite: Suite, folder: Path, summary: Summary, advance: Advance, report: Callable[[str], None]
+        self,
+        suite: Suite,
+        folder: Path,
+        summary: Summary,
+        advance: Advance,
+        report: Callable[[str], None],
+        opener: Opener,
     ) -> None:
         self._suite = suite
         self._folder = folder
         self._summary = summary
         self._advance = advance
         self._report = report
+        self._opener = opener
         self._ended = summary.found
         self._unheard = 0
         """Debates in a row whose every call failed."""
@@ -225,7 +235,7 @@ class _Run:
         model = get_model(f"{provider.NAME}/{spec}", **settings.get("engine_options", {}))
         if spec not in models:
             models[spec] = model
-            await provider.opened(model, self._report)
+            await provider.opened(model, self._report, self._opener)
         return InspectTask(
             samples.dataset(cell.questions, cell.task),
             solver=self._suite.solver_of(cell.system, cell.seed),

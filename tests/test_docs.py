@@ -55,7 +55,11 @@ def test_tables_are_the_results_own():
     ]
     assert len(asked) >= 10
     for wanted in asked:
-        result = (made.RESULTS / wanted.split("|")[0].strip()).read_text("utf-8")
+        file = made.RESULTS / wanted.split("|")[0].strip().removesuffix("?")
+        if wanted.startswith(f"{file.name}?") and not file.exists():
+            assert "Not measured yet" in made.table(wanted)
+            continue
+        result = file.read_text("utf-8")
         table = [line for line in made.table(wanted).splitlines() if line.startswith("|") and "---" not in line]
         assert len(table) >= 2, wanted
         assert all(cell.strip() in result for line in table for cell in line.strip("| ").split(" | "))

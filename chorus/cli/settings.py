@@ -74,14 +74,16 @@ def settings_options(command: F) -> F:
 
 
 def ray_options(command: F) -> F:
-    """Add the options that say on which Ray cluster debates are held."""
+    """Add the options that say on which Ray cluster the engines are."""
     options: list[Callable[[Any], Any]] = [
         click.option(
             "--ray",
             metavar="ADDRESS",
-            help="Hold the debates on a Ray cluster: HOST:PORT, auto, or local to start one.",
+            help="Use engines on a Ray cluster: HOST:PORT, auto, or local to start one.",
         ),
-        click.option("--workers", type=click.IntRange(min=1), help="Engines on Ray.  [one a node]"),
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Workers on Ray, each with an engine.  [one a node]"
+        ),
         click.option(
             "--gpus",
             type=click.FloatRange(min=0),

@@ -1,14 +1,16 @@
 """A worker: one engine, and as many debates at once as it was told.
 
-It knows nothing of Ray. Questions come in by the batch, from several threads; all debates share one event loop, and with
-it one engine, so that a batch that waits for its slowest debate leaves the engine to the others.
+It knows nothing of Ray. Questions come in by the block, from several threads; all debates share one event loop, and with
+it one engine, so that a block that waits for its last debates leaves the engine to the others. What becomes of a block's
+questions is told in their order, a few at a time: a caller who has lost a worker and asks another again, passing over as
+many replies as it has had, has one of each.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +43,10 @@ class Reply(NamedTuple):
     """Above 0 where no question can be held: a setting that doesn't fit, a persona that isn't there."""
 
 
+Held = asyncio.Task[tuple[Reply, int]]
+"""Comes to a reply, and to how many debates the engine had had a word for by then."""
+
+
 class Worker:
     """Holds debates.
 
@@ -57,22 +63,33 @@ class Worker:
         self._chorus = Chorus(personas=personas, settings=settings)
         self._loop = LoopThread(registry.event_loop(settings.engine))
         self._room = asyncio.Semaphore(concurrency)
+        self._together = max(1, concurrency // 4)
+        """Questions whose replies are told at once."""
         self._patience_s = settings.patience_s
         self._heard = 0
         """Debates that the engine had a word for."""
 
-    def hold(self, lines: Sequence[str]) -> list[Reply]:
+    def hold(self, lines: Sequence[str]) -> Iterator[list[Reply]]:
         """Hold a debate over each question, given as a line of a question file. Called from any thread."""
-        return self._loop.run(self._hold(lines))
+        debates = self._loop.run(self._begin(lines))
+        for at in range(0, len(debates), self._together):
+            end = at + self._together
+            yield self._loop.run(self._replies(debates[at:end], debates[end:]))
 
     def close(self) -> None:
         """Close the engine."""
         self._loop.run(self._chorus.aclose())
         self._loop.stop()
 
-    async def _hold(self, lines: Sequence[str]) -> list[Reply]:
-        questions = [Question.model_validate_json(line) for line in lines]
-        held = await asyncio.gather(*(self._one(question) for question in questions))
+    async def _begin(self, lines: Sequence[str]) -> list[Held]:
+        return [asyncio.create_task(self._one(Question.model_validate_json(line))) for line in lines]
+
+    async def _replies(self, debates: Sequence[Held], later: Sequence[Held]) -> list[Reply]:
+        """Return what becomes of some debates; of one without a word only when there was one for a later one, or none is."""
+        held = await asyncio.gather(*debates)
+        while later and any(reply.unheard and reply.record and self._heard == heard for reply, heard in held):
+            _, others = await asyncio.wait(later, return_when=asyncio.FIRST_COMPLETED)
+            later = list(others)
         # One without a record was never held: whatever came afterwards, it is to be held again.
         return [
             reply._replace(unheard=False) if reply.record and self._heard > heard else reply for reply, heard in held

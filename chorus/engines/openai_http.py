@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -23,82 +23,17 @@ from chorus.engines.base import Completion, Emit, EngineInfo, Request, estimate_
 from chorus.engines.calls import Calls
 from chorus.engines.openai_dialect import Dialect, blame_schema
 from chorus.engines.openai_faults import clip, html_in, status_of, translate, wire_errors
-from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback, split_addresses
+from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback
 from chorus.engines.openai_stream import Reading
 from chorus.engines.tool_calls import Ear
-from chorus.errors import ConfigError, EngineError
+from chorus.errors import EngineError
 from chorus.types import Message, Usage
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-    from chorus.engines.openai_endpoints import Endpoints
-
-DEFAULT_CONTEXT_WINDOW = 8192
-
 RUNAWAY_CHARS = 100
 """A reply with more characters than this for each token allowed comes from a server that ignores `max_tokens`."""
-
-
-async def open_openai(
-    rest: str,
-    *,
-    timeout_s: float = 120.0,
-    context_window: int | None = None,
-    max_concurrency: int = 16,
-    send_seed: bool = True,
-    extra_body: Mapping[str, Any] | None = None,
-) -> OpenAIEngine | Endpoints:
-    """Open the engine of `openai:BASE_URL#MODEL`; MODEL may be left out where the server serves just one.
-
-    Several base URLs, with commas between them, are several servers of one model behind one engine (`Endpoints`).
-    The key is read from OPENAI_API_KEY; servers that want none get a placeholder.
-
-    Args:
-        rest: `BASE_URL#MODEL`.
-        timeout_s: Seconds that the server may stay silent before a call fails.
-        context_window: Tokens of prompt and completion together; `None` asks the server; 8192 if it won't say.
-        max_concurrency: Calls at once that one server serves well.
-        send_seed: Whether seeds are passed on. Some servers fall over them (vLLM on a CPU, when it chunks prompts).
-        extra_body: Fields of the server's own that go into every request (vLLM's `top_k`, `ignore_eos` …).
-
-    Raises:
-        ConfigError: the URL, the model or an option can't be used.
-        EngineError: the server can't be reached, or refuses.
-    """
-    urls, wanted = split_addresses(rest)
-    for name, value in (
-        ("timeout_s", timeout_s),
-        ("max_concurrency", max_concurrency),
-        ("context_window", context_window),
-    ):
-        if value is not None and not (isinstance(value, int | float) and value > 0):
-            raise ConfigError(f"the engine option {name} must be a number above 0, not {value!r}")
-    if extra_body is not None and not isinstance(extra_body, Mapping):
-        raise ConfigError(f"the engine option extra_body must be a table of fields, not {extra_body!r}")
-    servers = [Server(url, timeout_s) for url in urls]
-
-    def engine(server: Server, model: str, window: int | None) -> OpenAIEngine:
-        info = EngineInfo(
-            spec=f"openai:{server.url}#{model}",
-            context_window=context_window or window or DEFAULT_CONTEXT_WINDOW,
-            max_concurrency=max_concurrency,
-            guided=True,
-        )
-        dialect = Dialect(refused=set() if send_seed else {"seed"}, extra=dict(extra_body or {}))
-        return OpenAIEngine(server, info, model=model, dialect=dialect)
-
-    try:
-        if len(servers) > 1:
-            from chorus.engines.openai_endpoints import open_endpoints
-
-            return await open_endpoints(servers, wanted, engine)
-        model, window = await servers[0].find_model(wanted)
-        return engine(servers[0], model, window)
-    except BaseException:
-        for server in servers:
-            await server.client.close()
-        raise
 
 
 class Server:
@@ -130,7 +65,7 @@ def _client(url: str, timeout_s: float) -> AsyncOpenAI:
 
 
 class OpenAIEngine:
-    """A model behind an OpenAI-compatible server. Made by `open_openai`."""
+    """A model behind an OpenAI-compatible server. Opened by `open_openai`, in `openai_opening`."""
 
     def __init__(self, server: Server, info: EngineInfo, *, model: str, dialect: Dialect) -> None:
         self._client = server.client

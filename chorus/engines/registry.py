@@ -45,7 +45,7 @@ _TABLE = {
         ("torch", "transformers", "accelerate", "gguf"),
     ),
     "openai": _BuiltIn(
-        "chorus.engines.openai_http:open_openai", "openai:http://127.0.0.1:8000/v1#MODEL", "openai", ("openai",)
+        "chorus.engines.openai_opening:open_openai", "openai:http://127.0.0.1:8000/v1#MODEL", "openai", ("openai",)
     ),
     "scripted": _BuiltIn("chorus.engines.scripted:open_scripted", "scripted:FILE.yaml"),
     "vllm": _BuiltIn("chorus.engines.vllm_local:open_vllm", "vllm:smollm2-135m", "vllm", ("vllm",)),

@@ -16,6 +16,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -142,6 +143,15 @@ class Database:
             connection.exec_driver_sql("VACUUM")
         except SQLAlchemyError as error:
             log.warning("%s keeps its size for now: %s", self.url, getattr(error, "orig", None) or error)
+
+
+def clock(connection: Connection) -> datetime:
+    """Return the time by which servers of this database go: its own where they share it, so that theirs needn't agree."""
+    from sqlalchemy import func, select
+
+    if connection.dialect.name == "postgresql":
+        return connection.execute(select(func.now())).scalar_one().astimezone(UTC)
+    return datetime.now(UTC)
 
 
 async def open_database(url: str) -> Database:

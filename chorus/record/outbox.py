@@ -3,17 +3,18 @@
 A delivery is put in with the end of its debate, in one transaction, and stays until its receiver has taken it. Whoever
 takes one out to send it moves it back at once to when it is to be tried next: one that died over it, or failed, has
 nothing left to do. So a delivery goes out at least once, under one id; several servers on one database don't take the same
-one, unless sending it takes longer than the pause that was set. A debate that is erased takes its deliveries along.
+one, unless sending it takes longer than the pause that was set. A debate that is erased takes its deliveries along. Of one
+that was cut off with its server, whoever marks it so puts in what is to be sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
-from chorus.record.database import Database
+from chorus.record.database import Database, clock
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -34,6 +35,28 @@ class Delivery:
         return f"msg_{self.debate}"
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What is known of a debate that was cut off with its server."""
+
+    debate: str
+    owner: str
+    model: str
+    question: str
+    why: str
+
+
+Tell = Callable[[Lost], str]
+"""Returns what is to be sent of such a debate."""
+
+
+def put_lost(connection: Connection, lost: Iterable[Lost], tell: Tell | None) -> None:
+    """Put in what is to be sent of debates that were cut off, if anything is, as part of a transaction."""
+    if tell:
+        for one in lost:
+            put(connection, one.debate, tell(one))
+
+
 def put(connection: Connection, debate: str, body: str) -> None:
     """Put in what is to be sent of a debate, due now, as part of a transaction; what is in already stays as it is."""
     from sqlalchemy import insert, select
@@ -41,7 +64,7 @@ def put(connection: Connection, debate: str, body: str) -> None:
     from chorus.record.tables import OUTBOX
 
     if connection.execute(select(OUTBOX.c.debate).where(OUTBOX.c.debate == debate)).first() is None:
-        values = {"debate": debate, "body": body, "attempts": 0, "due": datetime.now(UTC)}
+        values = {"debate": debate, "body": body, "attempts": 0, "due": clock(connection)}
         connection.execute(insert(OUTBOX).values(**values))
 
 
@@ -63,7 +86,7 @@ class Outbox:
         from chorus.record.tables import OUTBOX
 
         def work(connection: Connection) -> list[Delivery]:
-            now = datetime.now(UTC)
+            now = clock(connection)
             due = select(OUTBOX).where(OUTBOX.c.due <= now).order_by(OUTBOX.c.due, OUTBOX.c.debate).limit(most)
             taken = []
             for row in connection.execute(due).all():
@@ -92,10 +115,12 @@ class Outbox:
 
         from chorus.record.tables import OUTBOX
 
-        first = select(func.min(OUTBOX.c.due))
-        due = await self._database.read(lambda connection: connection.execute(first).scalar_one())
-        if due is None:
-            return None
-        # SQLite gives times back without their zone; all that are written are UTC.
-        due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
-        return float((due - datetime.now(UTC)).total_seconds())
+        def work(connection: Connection) -> float | None:
+            due = connection.execute(select(func.min(OUTBOX.c.due))).scalar_one()
+            if due is None:
+                return None
+            # SQLite gives times back without their zone; all that are written are UTC.
+            due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
+            return float((due - clock(connection)).total_seconds())
+
+        return await self._database.read(work)

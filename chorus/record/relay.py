@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from chorus.record.database import Database
 from chorus.record.notices import ASKED, SAID
+from chorus.record.outbox import Lost, Tell, put_lost
 from chorus.record.packing import packed, unpacked, unpacked_lines
 
 if TYPE_CHECKING:
@@ -80,11 +81,13 @@ class Relay:
     Args:
         database: which they share.
         lease_s: after so many seconds without a beat this server counts as dead.
+        tell: what goes into the outbox of debates that dead servers left; None puts nothing in.
     """
 
-    def __init__(self, database: Database, *, lease_s: float) -> None:
+    def __init__(self, database: Database, *, lease_s: float, tell: Tell | None = None) -> None:
         self.database = database
         self.lease_s = lease_s
+        self._tell = tell
         self.server = secrets.token_hex(8)
         """The name it goes by; a process has a new one each time."""
 
@@ -174,7 +177,7 @@ class Relay:
         from chorus.record.tables import DEBATES, SERVERS
 
         def write(connection: Connection) -> None:
-            _cut(connection, DEBATES.c.server == self.server, STOPPED)
+            self._cut(connection, DEBATES.c.server == self.server, STOPPED)
             connection.execute(delete(SERVERS).where(SERVERS.c.id == self.server))
 
         await self.database.write(write)
@@ -192,14 +195,29 @@ class Relay:
             connection.execute(watched.values(watched=func.now()))
         if bury:
             alive = select(SERVERS.c.id).where(SERVERS.c.until >= func.now())
-            _cut(connection, DEBATES.c.server.is_(None) | DEBATES.c.server.not_in(alive), STOPPED)
+            self._cut(connection, DEBATES.c.server.is_(None) | DEBATES.c.server.not_in(alive), STOPPED)
             connection.execute(delete(SERVERS).where(SERVERS.c.until < func.now()))
             # None of these can be one that has just begun and isn't among `holding` yet.
             old = DEBATES.c.created < func.now() - timedelta(seconds=self.lease_s)
-            _cut(connection, (DEBATES.c.server == self.server) & DEBATES.c.id.not_in(holding) & old, LOST)
+            self._cut(connection, (DEBATES.c.server == self.server) & DEBATES.c.id.not_in(holding) & old, LOST)
         since = extract("epoch", func.now() - DEBATES.c.watched)
         told = connection.execute(select(DEBATES.c.id, DEBATES.c.wish, since).where(DEBATES.c.id.in_(holding)))
         return {debate: Held(wish, None if ago is None else float(ago)) for debate, wish, ago in told}
+
+    def _cut(self, connection: Connection, which: ColumnElement[bool], why: str) -> None:
+        """Mark debates under way as broken off, with the events that they aired."""
+        from sqlalchemy import select, update
+
+        from chorus.record.tables import AIRED, DEBATES
+
+        known = (DEBATES.c.id, DEBATES.c.owner, DEBATES.c.model, DEBATES.c.question)
+        for number, debate, owner, model, question in connection.execute(_running(which).add_columns(*known)).all():
+            batches = connection.execute(select(AIRED.c.events).where(AIRED.c.debate == number).order_by(AIRED.c.first))
+            events = packed("\n".join(unpacked(debate, batch) for batch in batches.scalars()))
+            left = {"status": "cut", "review": why, "events": events}
+            connection.execute(update(DEBATES).where(DEBATES.c.number == number).values(**left))
+            put_lost(connection, [Lost(debate, owner, model, question, why)], self._tell)
+            settle(connection, debate)
 
 
 def settle(connection: Connection, debate: str) -> None:
@@ -219,20 +237,6 @@ def _notify(connection: Connection, channel: str, names: Sequence[str]) -> None:
 
     told = "SELECT pg_notify(:channel, name) FROM unnest(CAST(:names AS text[])) AS name"
     connection.execute(text(told), {"channel": channel, "names": list(names)})
-
-
-def _cut(connection: Connection, which: ColumnElement[bool], why: str) -> None:
-    """Mark debates under way as broken off, with the events that they aired."""
-    from sqlalchemy import select, update
-
-    from chorus.record.tables import AIRED, DEBATES
-
-    for number, debate in connection.execute(_running(which).add_columns(DEBATES.c.id)).all():
-        batches = connection.execute(select(AIRED.c.events).where(AIRED.c.debate == number).order_by(AIRED.c.first))
-        events = packed("\n".join(unpacked(debate, batch) for batch in batches.scalars()))
-        left = {"status": "cut", "review": why, "events": events}
-        connection.execute(update(DEBATES).where(DEBATES.c.number == number).values(**left))
-        settle(connection, debate)
 
 
 def _running(which: ColumnElement[bool]) -> Select[Any]:

@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from chorus.errors import StoreError
 from chorus.record import transcript
-from chorus.record.database import Database, open_database
-from chorus.record.outbox import Outbox, put
+from chorus.record.database import Database, clock, open_database
+from chorus.record.outbox import Lost, Outbox, Tell, put, put_lost
 from chorus.record.packing import packed, storable, unpacked, unpacked_lines
 from chorus.record.relay import STOPPED, Relay, settle
 from chorus.types import Answer
@@ -70,7 +70,7 @@ class Store:
         """What is to be sent of debates that ended."""
 
     @classmethod
-    async def open(cls, url: str, *, serving: bool = True, lease_s: float = 30.0) -> Self:
+    async def open(cls, url: str, *, serving: bool = True, lease_s: float = 30.0, tell: Tell | None = None) -> Self:
         """Open a store by its database's URL.
 
         Args:
@@ -78,14 +78,16 @@ class Store:
             serving: whether debates are begun there. Where servers can't share the database, this is the only one:
                 what it finds under way was left by its predecessor, and is marked as cut.
             lease_s: where they can, after so many seconds without a beat this one counts as dead.
+            tell: what goes into the outbox of debates that are marked as cut; None puts nothing in.
 
         Raises:
             MissingExtra, ConfigError, StoreError: it can't be opened.
         """
         database = await open_database(url)
-        store = cls(database, Relay(database, lease_s=lease_s) if serving and database.shared else None)
-        if serving and not database.shared:
-            await store._cut_off()
+        shared = serving and database.shared
+        store = cls(database, Relay(database, lease_s=lease_s, tell=tell) if shared else None)
+        if serving and not shared:
+            await store._cut_off(tell)
         return store
 
     async def answers(self) -> bool:
@@ -110,10 +112,13 @@ class Store:
         from chorus.record.tables import DEBATES
 
         values: dict[str, Any] = {"id": debate, "owner": owner, "model": model, "question": storable(question)}
-        values |= {"created": datetime.now(UTC), "status": "running"}
-        values |= {"server": self.relay.server} if self.relay else {}
+        values |= {"status": "running"} | ({"server": self.relay.server} if self.relay else {})
+
+        def write(connection: Connection) -> None:
+            connection.execute(insert(DEBATES).values(**values, created=clock(connection)))
+
         try:
-            await self._database.write(lambda connection: connection.execute(insert(DEBATES).values(**values)))
+            await self._database.write(write)
         except StoreError as error:
             if not isinstance(error.__cause__, IntegrityError):
                 raise
@@ -254,7 +259,7 @@ class Store:
         from chorus.record.tables import DEBATES
 
         try:
-            oldest = datetime.now(UTC) - older_than
+            oldest = await self._database.read(clock) - older_than
         except OverflowError:  # before the year 1
             return 0
         old = select(DEBATES.c.number).where(DEBATES.c.created < oldest, DEBATES.c.status != "running", *_owned(owner))
@@ -271,14 +276,20 @@ class Store:
             await self._database.forget(compact=True)  # also of what an earlier deletion could not clear
         return gone
 
-    async def _cut_off(self) -> None:
+    async def _cut_off(self, tell: Tell | None) -> None:
         """Mark the debates that a server left half-way."""
-        from sqlalchemy import update
+        from sqlalchemy import select, update
 
         from chorus.record.tables import DEBATES
 
-        left = update(DEBATES).where(DEBATES.c.status == "running").values(status="cut", review=STOPPED)
-        await self._database.write(lambda connection: connection.execute(left))
+        running = DEBATES.c.status == "running"
+        known = select(DEBATES.c.id, DEBATES.c.owner, DEBATES.c.model, DEBATES.c.question).where(running)
+
+        def write(connection: Connection) -> None:
+            put_lost(connection, [Lost(*row, STOPPED) for row in connection.execute(known)], tell)
+            connection.execute(update(DEBATES).where(running).values(status="cut", review=STOPPED))
+
+        await self._database.write(write)
 
 
 def _row(connection: Connection, debate: str, owner: str | None) -> Row[Any] | None:

@@ -3,8 +3,8 @@
 Three tasks run beside the debates. One *beats*: it says that this server is alive, learns which of its debates others
 want ended or read, and marks what dead servers left. One *airs* what the debates here gave off, a few times a second in
 one transaction for all of them. One *listens* for notices, which cut short what would else be waited for. While the
-database is away they try again, and so does, once it is back, the writing of debates that ended meanwhile: until then
-their records stay in memory.
+database is away they try again, and so do, once it is back, the notes of debates that began meanwhile, and the writing of
+those that ended: until then their records stay in memory.
 """
 
 from __future__ import annotations
@@ -52,11 +52,18 @@ class Replica:
     Args:
         relay: what the servers tell each other.
         settle: writes down a debate that is over. Raises StoreError while the database can't be used.
+        note: returns the note that a debate began, made again if it failed.
     """
 
-    def __init__(self, relay: Relay, settle: Callable[[LiveDebate], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        settle: Callable[[LiveDebate], Awaitable[object]],
+        note: Callable[[LiveDebate], asyncio.Task[None]],
+    ) -> None:
         self.relay = relay
         self._settle = settle
+        self._note = note
         self._on_air: dict[str, _OnAir] = {}
         self._owed: dict[str, LiveDebate] = {}
         """Debates that are over and could not be written down yet."""
@@ -165,6 +172,9 @@ class Replica:
             elif said.watched_s is not None:
                 # After an outage the others may not have had their say yet.
                 live.watched_elsewhere = max(live.watched_elsewhere, now - said.watched_s)
+        for one in self._on_air.values():
+            if one.live.keep and not one.closed:
+                one.noted = self._note(one.live)
         await self._pay()
 
     def _hold_still(self) -> None:

@@ -19,7 +19,7 @@ from chorus.record.store import Store
 from chorus.server.app import create_app
 from chorus.server.keys import KeyRing
 from chorus.server.policy import Policy
-from chorus.server.webhook import SECRET, Webhook
+from chorus.server.webhook import SECRET, Webhook, message_of_lost
 from chorus.telemetry.counters import Counters
 
 
@@ -77,7 +77,8 @@ async def serve(
         raise ConfigError("what the webhook is to be told waits in the store: leave --no-store out")
     rules = policy or Policy()
     listener = _listen(host, port)
-    kept = await Store.open(store, lease_s=rules.lease_s) if store else None
+    tell = message_of_lost if webhook else None
+    kept = await Store.open(store, lease_s=rules.lease_s, tell=tell) if store else None
     keys = await KeyRing.open(store) if keyed and store else None
     counters = Counters()
     try:

@@ -34,7 +34,7 @@ from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
 from chorus.server.replica import Replica
-from chorus.server.webhook import Webhook
+from chorus.server.webhook import Webhook, message
 from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question, Usage
 
@@ -103,7 +103,7 @@ class Service:
         self.webhook = webhook
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
-        self.replica = Replica(store.relay, self._settle) if store and store.relay else None
+        self.replica = Replica(store.relay, self._settle, self._noted) if store and store.relay else None
         """Where others may serve from the same store: this server among them."""
         self.draining = False
         self._choruses = {"": chorus} | {one.settings.engine: one for one in baked}
@@ -213,7 +213,7 @@ class Service:
         self.hall.add(live)
         self._places[live.id], self._payers[live.id] = place, caller
         if self.store and ask.keep:
-            self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
+            noting = self._noted(live)
             if self.replica:
                 self.replica.hold(live, noting)
         live.start(self._ended, tap=tap)
@@ -289,8 +289,14 @@ class Service:
                 f"at most {self.policy.max_turns} are allowed here"
             )
 
-    async def _note(self, store: Store, live: LiveDebate) -> None:
-        await store.begin(live.id, owner=live.owner, model=live.model, question=live.asked)
+    def _noted(self, live: LiveDebate) -> asyncio.Task[None]:
+        """Return the note in the store that a debate began; one that failed is made again."""
+        assert self.store
+        noting = self._noting.get(live.id)
+        if noting is None or (noting.done() and (noting.cancelled() or noting.exception())):
+            note = self.store.begin(live.id, owner=live.owner, model=live.model, question=live.asked)
+            self._noting[live.id] = noting = asyncio.create_task(note)
+        return noting
 
     # ---- ending ------------------------------------------------------------------------------------------------------
 
@@ -350,19 +356,16 @@ class Service:
 
     async def _store(self, live: LiveDebate) -> bool:
         """Write down a debate. Returns whether there is a store."""
-        noting = self._noting.get(live.id)
-        if not self.store or not noting or not live.answer:
+        if not self.store or live.id not in self._noting or not live.answer:
             return False
-        if noting.done() and (noting.cancelled() or noting.exception()):
-            self._noting[live.id] = noting = asyncio.create_task(self._note(self.store, live))
-        await noting
+        await self._noted(live)
         reasons = self.review(live)
         told = self.webhook if reasons and not live.erased else None
-        message = told.message(live, reasons) if told else None
+        body = message(live, reasons) if told else None
         reply = live.reply(live) if live.reply else None
         why = "; ".join(reasons) or None
         try:
-            await self.store.finish(live.id, live.answer, live.log, why, reply=reply, message=message)
+            await self.store.finish(live.id, live.answer, live.log, why, reply=reply, message=body)
         except Gone:
             log.info("debate %s was erased before it was written down", live.id)
             return True

@@ -25,13 +25,14 @@ import ssl
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpcore
 
 from chorus.chorus import versions
 from chorus.errors import ConfigError, StoreError
-from chorus.record.outbox import Delivery, Outbox
+from chorus.record.outbox import Delivery, Lost, Outbox
 from chorus.server.live import LiveDebate
 from chorus.server.outside import Outside, is_public
 
@@ -56,6 +57,32 @@ MAX_CHARS = 2000
 """Of the question, of the answer and of the reasons each. The record has them whole."""
 
 _KEY_BYTES = range(24, 65)
+
+
+def message(live: LiveDebate, reasons: Sequence[str]) -> str:
+    """Return the message about a debate that is over, as JSON."""
+    answer = live.answer
+    came_to = {
+        "answer": answer.answer[:MAX_CHARS] if answer and answer.answer is not None else None,
+        "status": answer.status if answer else "failed",
+        "confidence": answer.confidence if answer else None,
+    }
+    return _message(live.id, live.owner, live.model, live.asked, came_to, reasons)
+
+
+def message_of_lost(lost: Lost) -> str:
+    """Return the message about a debate that was cut off with its server, as JSON."""
+    came_to = {"answer": None, "status": "cut", "confidence": None}
+    return _message(lost.debate, lost.owner, lost.model, lost.question, came_to, [lost.why])
+
+
+def _message(
+    debate: str, owner: str, model: str, question: str, came_to: dict[str, Any], reasons: Sequence[str]
+) -> str:
+    about = {"debate": debate, "owner": owner, "model": model, "question": question[:MAX_CHARS]}
+    data = about | came_to | {"reasons": "; ".join(reasons)[:MAX_CHARS].split("; ")}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return json.dumps({"type": "answer.needs_review", "timestamp": now, "data": data})
 
 
 class Webhook:
@@ -94,22 +121,6 @@ class Webhook:
             max_keepalive_connections=0,
             network_backend=Outside(allow_private=allow_private),
         )
-
-    def message(self, live: LiveDebate, reasons: Sequence[str]) -> str:
-        """Return the message about a debate that is over, as JSON."""
-        answer = live.answer
-        data = {
-            "debate": live.id,
-            "owner": live.owner,
-            "model": live.model,
-            "question": live.asked[:MAX_CHARS],
-            "answer": answer.answer[:MAX_CHARS] if answer and answer.answer is not None else None,
-            "status": answer.status if answer else "failed",
-            "confidence": answer.confidence if answer else None,
-            "reasons": "; ".join(reasons)[:MAX_CHARS].split("; "),
-        }
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        return json.dumps({"type": "answer.needs_review", "timestamp": now, "data": data})
 
     def wake(self) -> None:
         """Look into the outbox now: something was put in."""

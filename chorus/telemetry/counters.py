@@ -8,7 +8,7 @@ calls that were done, since nobody says what a broken call used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chorus.errors import MissingExtra
@@ -17,7 +17,7 @@ from chorus.telemetry.naming import engine_name
 if TYPE_CHECKING:
     import prometheus_client as prometheus
 
-    from chorus.engines.openai_endpoints import Endpoint
+    from chorus.engines.endpoints import Endpoint
 
 Outcome = Literal["done", "failed", "aborted"]
 
@@ -102,12 +102,14 @@ class Counters:
             first_token_seconds=self._first_token_seconds.labels(*labels),
         )
 
-    def follow(self, endpoints: Sequence[Endpoint], spec: str) -> None:
-        """Show what becomes of each of the servers behind one engine, from now on."""
+    def follow(self, endpoints: Sequence[Endpoint], spec: str) -> Callable[[], None]:
+        """Show what becomes of each of the servers behind one engine, until what is returned is called, once."""
         from chorus.telemetry.endpoints import EndpointSeries
 
         name = engine_name(spec)
-        self.registry.register(EndpointSeries(endpoints, (name.provider, name.model)))
+        series = EndpointSeries(endpoints, (name.provider, name.model))
+        self.registry.register(series)
+        return lambda: self.registry.unregister(series)
 
     def _counter(self, name: str, help: str, *more: str) -> prometheus.Counter:
         return self._prometheus.Counter(f"chorus_engine_{name}_total", help, (*LABELS, *more), registry=self.registry)

@@ -13,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from chorus.engines.openai_endpoints import Endpoint
+    from chorus.engines.endpoints import Endpoint
 
 LABELS = ("engine", "model", "endpoint")
 
@@ -46,5 +46,5 @@ class EndpointSeries(Collector):
             for name, help in names.items():
                 family = kind(f"chorus_endpoint_{name}", help, labels=LABELS)
                 for endpoint in self._endpoints:
-                    family.add_metric([*self._engine, endpoint.url], float(getattr(endpoint, name)))
+                    family.add_metric([*self._engine, endpoint.name], float(getattr(endpoint, name)))
                 yield family

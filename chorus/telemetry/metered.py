@@ -7,6 +7,7 @@ Nobody has to announce it, and the same debate held twice, even at once, is not 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,17 +20,17 @@ from chorus.telemetry.passage import Passage
 def metered(engine: Engine, counters: Counters) -> Engine:
     """Return the engine, with its calls counted. Everything else about it is as it was, its own attributes too.
 
-    Of an engine with several servers behind it (its `endpoints`), each has series of its own as well.
+    Of an engine with several servers behind it (its `endpoints`), each has series of its own as well, until it is closed.
     """
-    if servers := getattr(engine, "endpoints", None):
-        counters.follow(servers, engine.info.spec)
-    return _Metered(engine, counters)
+    servers = getattr(engine, "endpoints", None)
+    return _Metered(engine, counters, counters.follow(servers, engine.info.spec) if servers else None)
 
 
 class _Metered(Passage):
-    def __init__(self, engine: Engine, counters: Counters) -> None:
+    def __init__(self, engine: Engine, counters: Counters, unfollow: Callable[[], None] | None) -> None:
         super().__init__(engine)
         self._series = counters.of(engine.info.spec)
+        self._unfollow = unfollow
         self._failed: WeakKeyDictionary[asyncio.Task[Any], tuple[str, str]] = WeakKeyDictionary()
         """Of each task whose last call failed: the debate and the turn."""
 
@@ -66,6 +67,13 @@ class _Metered(Passage):
         series.cached_tokens.inc(completion.usage.cached_tokens)
         series.completion_tokens.inc(completion.usage.completion_tokens)
         return completion
+
+    async def aclose(self) -> None:
+        """Close the engine inside, whose servers have no series from then on."""
+        await super().aclose()
+        unfollow, self._unfollow = self._unfollow, None
+        if unfollow:
+            unfollow()
 
     def _remember_failure(self, request: Request) -> None:
         if task := asyncio.current_task():

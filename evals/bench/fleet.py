@@ -1,7 +1,7 @@
 """What a second worker with a second endpoint is worth. Run `python -m evals.bench.fleet`; needs the extra `ray`.
 
 The same questions are debated by one worker on one simulated endpoint, and by two workers on two, each of which knows
-both. A run's rate is that of the debates that end after the first block has come in: workers take seconds to start, and
+both. A run's rate is that of the debates that end after the first answer has come in: workers take seconds to start, and
 a run of hours doesn't see them. Repetitions alternate.
 """
 
@@ -43,7 +43,7 @@ class Timed:
             yield replies
 
     def rate(self) -> float:
-        """Return debates a second after the first block."""
+        """Return debates a second after the first answer."""
         (began, _), *later = self.came
         return sum(count for _, count in later) / (later[-1][0] - began)
 

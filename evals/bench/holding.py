@@ -24,7 +24,7 @@ from chorus.chorus import Chorus
 from chorus.config import Settings
 from chorus.debate.topology import turn_id
 from chorus.engines.base import Engine
-from chorus.engines.openai_http import open_openai
+from chorus.engines.openai_opening import open_openai
 from chorus.types import Answer
 from evals.bench.driving import Agreeing, Barrier, Call, Noting, Paced, lengths, replay
 from evals.bench.served import since

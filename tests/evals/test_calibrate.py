@@ -65,7 +65,9 @@ def test_the_test_split_is_not_fitted_on():
 
 
 def test_systems_are_not_mixed():
-    with pytest.raises(RecordError, match="of one system, and these are of 2"):
+    with pytest.raises(
+        RecordError, match=r"of one system, and these are of 2: pick one with --system \(chorus, other\)"
+    ):
         calibrate.fit(KNOWN + outcomes("other"), "a test")
 
 

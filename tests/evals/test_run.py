@@ -14,8 +14,10 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("reasoning_gym")
 
+from chorus.engines.registry import open_engine
 from chorus.errors import ConfigError, RecordError
 from evals import logs, outcomes, run, suite
+from evals.commands import evaluate
 
 pytestmark = [
     pytest.mark.usefixtures("no_other_plugins"),
@@ -174,3 +176,28 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(tmp_path):
     assert len(results(out)) == 20
     assert set(sampled(out).values()) == {1}, "no sample twice"
     assert {row.key for row in results(out)} >= there, "none lost"
+
+
+def test_a_suites_engines_may_be_workers_on_a_cluster(small, tmp_path, monkeypatch):
+    """Here it is a cluster on paper: `tests/chorus/cluster/test_on_ray.py` has a real one."""
+    opened = []
+
+    class Engines:
+        def __init__(self, address, *, workers, gpus):
+            self.given = address, workers, gpus
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            opened.append("closed")
+
+        async def open(self, spec, *, report, **options):
+            opened.append((*self.given, spec))
+            return await open_engine(spec, **options)
+
+    monkeypatch.setattr("chorus.cluster.engines.RayEngines", Engines)
+    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out")]
+    assert evaluate.main([*arguments, "--ray", "auto", "--workers", "2", "--gpus", "1"], standalone_mode=False) == 0
+    assert opened == [("auto", 2, 1.0, f"scripted:{tmp_path / 'script.yaml'}"), "closed"]
+    assert {row.question for row in results(tmp_path / "out") if row.correct} == {"sums/dev/4", "sums/dev/5"}

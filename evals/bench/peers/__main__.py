@@ -29,7 +29,7 @@ from typing import Any
 
 from chorus.chorus import Chorus
 from chorus.debate import grade
-from chorus.engines.openai_http import open_openai
+from chorus.engines.openai_opening import open_openai
 from chorus.errors import ChorusError
 from chorus.types import Question
 from evals import report

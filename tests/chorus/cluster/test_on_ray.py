@@ -1,5 +1,6 @@
 """Debates on a real Ray cluster of two nodes, of which anything may be killed while they are on."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,12 +12,17 @@ from pathlib import Path
 
 import pytest
 from command_line import start
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chorus import Settings
-from chorus.cluster.on_ray import RayFleet
+from chorus.cluster.engines import RayEngines
+from chorus.cluster.on_ray import RayFleet, block_sizes
 from chorus.cluster.run import debate_shards
+from chorus.engines.base import Request
 from chorus.errors import ConfigError, MissingExtra
 from chorus.record import transcript
+from chorus.types import Message
 
 CAST = "skeptic,formalist"
 SCRIPT = "real_time: true\nlatency: {first: 0.1, jitter: 0.5}\ndefault: {text: 'Answer: 56', confidence: 0.9}\n"
@@ -46,9 +52,9 @@ def cluster():
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name: else workers stand back behind all others)
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=node)
-    cluster.second = cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
+    node = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}  # a GPU on paper
+    cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
+    cluster.second = cluster.add_node(**node)
     yield cluster
     cluster.shutdown()
 
@@ -65,12 +71,12 @@ def held(out: str = "out") -> Counter[str]:
     return Counter(record.question.id for record in transcript.read(out))
 
 
-def workers() -> list[int]:
-    """The processes of the pool, on whichever node of this machine."""
+def workers(kind: bytes = b"_Holder") -> list[int]:
+    """The processes of the workers, on whichever node of this machine."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"_Holder" in (process / "cmdline").read_bytes() and os.getuid() == process.stat().st_uid:
+            if kind in (process / "cmdline").read_bytes() and os.getuid() == process.stat().st_uid:
                 found.append(int(process.name))
         except OSError:
             continue
@@ -98,7 +104,7 @@ def hold(cluster, happens, count: int = 60):
     """Hold debates to which something happens; return their questions' ids, and what the run says of itself."""
     ids = ask_for(count)
     settings = Settings(engine="scripted:s.yaml", personas=CAST)
-    with RayFleet(cluster.address, settings, workers=2, concurrency=4) as fleet:
+    with RayFleet(cluster.address, settings, workers=2, concurrency=4, gpus=0.5) as fleet:
         struck = Struck(fleet, 8, happens)
         summary = debate_shards(struck, Path("in.jsonl"), Path("out"))
         assert struck._happens is None, "nothing happened"
@@ -117,6 +123,26 @@ def test_a_worker_that_is_killed_loses_no_question(cluster):
     ids, summary = hold(cluster, kill_a_worker)
     assert held() == Counter(ids)
     assert (summary.complete, summary.done) == (True, len(ids))
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+async def test_calls_outlive_a_worker_that_is_killed(cluster):
+    """Thirty calls of two workers' engine; once the first has come back, one of them is killed, and comes back later."""
+    said = Message(role="user", content="What is 7 * 8?")
+    with RayEngines(cluster.address, workers=2) as engines:
+        engine = await engines.open("scripted:s.yaml")
+        asked = [Request((said,), id=f"1.{at}") for at in range(30)]
+        calls = [asyncio.create_task(engine.generate(one, lambda piece: None)) for one in asked]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        os.kill(workers(b"ray::_Host")[0], signal.SIGKILL)
+        assert {one.text for one in await asyncio.gather(*calls)} == {"Answer: 56"}
+        async with asyncio.timeout(300):
+            while not all(endpoint.up for endpoint in engine.endpoints):  # noqa: ASYNC110 (it tells nobody)
+                await asyncio.sleep(0.1)
+        await engine.aclose()
+        with pytest.raises(ConfigError, match="there is no engine 'none'"):
+            await engines.open("none:such")
 
 
 @pytest.mark.ray
@@ -196,3 +222,15 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ):
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
     assert refused.value.exit_code == ConfigError.exit_code
+
+
+@given(st.integers(0, 100_000), st.integers(1, 64), st.integers(1, 64))
+def test_blocks_hold_every_question_and_fewer_and_fewer_of_them(questions, workers, concurrency):
+    sizes = list(block_sizes(questions, workers, concurrency))
+    assert sum(sizes) == questions
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(0 < size <= 4 * concurrency for size in sizes)
+
+
+def test_a_million_questions_are_no_million_objects():
+    assert len(list(block_sizes(1_000_000, 4, 64))) < 5000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chorus import Chorus, Settings
-from chorus.cluster.worker import Worker
+from chorus.cluster.worker import Reply, Worker
 from chorus.errors import EngineError
 from chorus.record import transcript
 from chorus.record.shards import hash_of
@@ -52,12 +52,16 @@ def late(monkeypatch) -> list[str]:
     return asked
 
 
+def replies_of(worker: Worker, lines: list[str]) -> list[Reply]:
+    return [reply for replies in worker.hold(lines) for reply in replies]
+
+
 def line(name: str, text: str = "What is 7 * 8?") -> str:
     return f'{{"id": "{name}", "question": "{text}"}}'
 
 
 def test_each_question_has_its_reply(worker):
-    replies = worker().hold([line("a"), line("b")])
+    replies = replies_of(worker(), [line("a"), line("b")])
     assert [(reply.id, reply.asked, reply.failed) for reply in replies] == [
         (name, hash_of("What is 7 * 8?"), False) for name in "ab"
     ]
@@ -66,7 +70,16 @@ def test_each_question_has_its_reply(worker):
 
 def test_batches_of_several_threads_share_the_room(worker):
     one = worker("real_time: true\nlatency: {first: 0.1}\ndefault: {text: 'Answer: 56'}", 3, mode="solo")
-    threads = [threading.Thread(target=one.hold, args=([line(f"{at}"), line(f"{at}b")],)) for at in range(3)]
+    threads = [
+        threading.Thread(
+            target=replies_of,
+            args=(
+                one,
+                [line(f"{at}"), line(f"{at}b")],
+            ),
+        )
+        for at in range(3)
+    ]
     began = time.monotonic()
     for thread in threads:
         thread.start()
@@ -76,7 +89,7 @@ def test_batches_of_several_threads_share_the_room(worker):
 
 
 def test_what_fits_no_question_is_told_with_its_code(worker):
-    (reply,) = worker(decision="coin").hold([line("a")])
+    (reply,) = replies_of(worker(decision="coin"), [line("a")])
     assert (reply.exit_code, reply.record) == (2, "")
     assert "unknown decision rule 'coin'" in reply.reason
 
@@ -84,14 +97,14 @@ def test_what_fits_no_question_is_told_with_its_code(worker):
 def test_an_engine_that_cant_be_opened_is_one_without_a_word(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     one = Worker(Settings(engine="openai:http://127.0.0.1:9/v1#m", patience_s=0), None, 2, os.getcwd())
-    (reply,) = one.hold([line("a")])
+    (reply,) = replies_of(one, [line("a")])
     one.close()
     assert reply.unheard
     assert "can't reach http://127.0.0.1:9" in reply.reason
 
 
 def test_a_question_that_found_no_engine_was_never_held_whoever_spoke_afterwards(worker, late):
-    first, second = worker(concurrency=1).hold([line("a"), line("b")])
+    first, second = replies_of(worker(concurrency=1), [line("a"), line("b")])
     assert (first.unheard, first.record) == (True, "")
     assert not second.failed
 
@@ -99,19 +112,19 @@ def test_a_question_that_found_no_engine_was_never_held_whoever_spoke_afterwards
 def test_a_worker_waits_for_an_engine_that_is_not_there_yet(worker, late):
     one = worker()
     one._patience_s = 30
-    (reply,) = one.hold([line("a")])
+    (reply,) = replies_of(one, [line("a")])
     assert (reply.failed, late) == (False, ["a", "a"])
 
 
 def test_an_engine_without_a_word_may_be_gone(worker):
-    replies = worker("default: {fail: {message: out of tea}}").hold([line("a"), line("b")])
+    replies = replies_of(worker("default: {fail: {message: out of tea}}"), [line("a"), line("b")])
     assert all(reply.unheard and reply.failed and reply.record for reply in replies)
 
 
 def test_one_that_speaks_afterwards_is_there_so_the_question_has_failed(worker):
     script = "default: {text: 'Answer: 56'}\nturns: [{turn: '*', contains: zebra, fail: {message: CUDA error}}]"
     one = worker(script, 1)
-    told = one.hold([line("a"), line("b", "Is it a zebra?"), line("c"), line("d", "Which zebra?")])
+    told = replies_of(one, [line("a"), line("b", "Is it a zebra?"), line("c"), line("d", "Which zebra?")])
     assert [(reply.failed, reply.unheard) for reply in told] == [
         (False, False), (True, False), (False, False), (True, True),
     ]  # fmt: skip
@@ -124,5 +137,14 @@ def test_relative_paths_start_where_the_run_was_started(worker, tmp_path, monkey
     here = os.getcwd()
     monkeypatch.chdir(elsewhere)
     one = Worker(Settings(engine="scripted:s.yaml"), None, 1, here)
-    assert not one.hold([line("a")])[0].failed
+    assert not replies_of(one, [line("a")])[0].failed
     one.close()
+
+
+def test_replies_come_in_order_and_before_the_block_is_over(worker):
+    script = "real_time: true\nlatency: {first: 0.05}\ndefault: {text: 'Answer: 56'}\n"
+    script += "turns: [{turn: '*', contains: slow, text: 'Answer: 56', latency: {first: 5}}]"
+    began = time.monotonic()
+    told = worker(script, 4, mode="solo").hold([line("c"), line("a"), line("b"), line("d", "Is it slow?")])
+    assert [reply.id for replies in (next(told), next(told), next(told)) for reply in replies] == ["c", "a", "b"]
+    assert time.monotonic() - began < 5

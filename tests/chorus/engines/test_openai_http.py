@@ -14,7 +14,8 @@ from fake_openai_server import FakeOpenAIServer, Refusal, Stream, context_too_lo
 
 from chorus.engines import openai_models
 from chorus.engines.base import Completion, Request, Sampling, TokenLogprob, estimate_tokens
-from chorus.engines.openai_http import OpenAIEngine, open_openai
+from chorus.engines.openai_http import OpenAIEngine
+from chorus.engines.openai_opening import open_openai
 from chorus.errors import ConfigError, ContextTooLong, EngineError, EngineUnreachable
 from chorus.types import Message
 

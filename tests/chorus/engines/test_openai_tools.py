@@ -10,7 +10,8 @@ import pytest_asyncio
 from fake_openai_server import FakeOpenAIServer, Refusal, Stream, error, part
 
 from chorus.engines.base import Completion, Request
-from chorus.engines.openai_http import OpenAIEngine, open_openai
+from chorus.engines.openai_http import OpenAIEngine
+from chorus.engines.openai_opening import open_openai
 from chorus.errors import EngineError, SchemaRefused
 from chorus.types import Message, Tool, ToolCall
 

@@ -31,7 +31,7 @@ def url(postgres):
 @pytest.fixture
 async def two(url):
     """Two servers' stores, each signed on; a lease is a second."""
-    stores = [await Store.open(url, lease_s=1) for _ in range(2)]
+    stores = [await Store.open(url, lease_s=1, tell=lambda lost: f"{lost.owner}: {lost.why}") for _ in range(2)]
     for store in stores:
         await store.relay.beat(holding=())
     yield stores
@@ -145,6 +145,8 @@ class TestDeath:
         assert await there.events("d1", "anna") == EVENTS[:4]
         now = await heard(there, 2)
         assert (now.events, now.over, now.broken) == (EVENTS[2:4], True, STOPPED)
+        (told,) = await there.outbox.take(9, lambda attempts: 60)
+        assert (told.debate, told.body) == ("d1", f"anna: {STOPPED}")
 
     async def test_a_live_ones_are_not(self, two):
         here, there = two
@@ -218,6 +220,18 @@ async def test_many_open_an_empty_database_at_once(url):
     assert len(await opened[0].page("a")) == 6
     for one in opened:
         await one.aclose()
+
+
+async def test_servers_go_by_the_databases_clock(two, monkeypatch):
+    here, _ = two
+    monkeypatch.setattr("chorus.record.database.datetime", None)  # theirs
+    await begin(here)
+    await here.finish("d1", ANSWER, EVENTS, "look", message="look")
+    assert await here.outbox.seconds() <= 0
+    assert [one.debate for one in await here.outbox.take(9, lambda attempts: 60)] == ["d1"]
+    assert 50 < await here.outbox.seconds() <= 60
+    assert await here.prune(timedelta(minutes=1)) == 0
+    assert await here.prune(timedelta(0)) == 1
 
 
 async def test_times_are_utc_whatever_the_server_thinks(postgres, url):

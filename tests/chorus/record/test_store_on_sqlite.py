@@ -64,6 +64,13 @@ async def test_what_another_process_still_reads_is_cleared_later(url, tmp_path, 
     await store.aclose()
 
 
+async def test_a_stores_file_has_a_write_ahead_log(store, tmp_path):
+    """So readers don't wait for writers. The mode is the file's own: anybody who opens it finds it so."""
+    onlooker = sqlite3.connect(tmp_path / "debates.db")
+    assert onlooker.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    onlooker.close()
+
+
 async def test_pruning_gives_room_back(store, tmp_path):
     for number in range(20):
         await store.begin(f"d{number}", owner="anna", model="chorus", question="?" * 20_000)

@@ -65,6 +65,18 @@ async def test_one_keys_secret_with_anothers_name_does_not(ring):
     assert await ring.check(forged) is None
 
 
+@pytest.mark.parametrize("same", [True, False])
+async def test_what_compares_in_constant_time_decides_and_is_asked_of_unknown_keys_too(ring, monkeypatch, same):
+    key, secret = await ring.create("Anna")
+    compared = []
+    monkeypatch.setattr("hmac.compare_digest", lambda *pair: compared.append(pair) or same)
+    assert await ring.check(secret) == (key if same else None)
+    wrong = secret[:-1] + ("A" if secret[-1] != "A" else "B")
+    assert await ring.check(wrong) == (key if same else None)
+    assert await ring.check(secret.replace(key.id, "0" * 12)) is None
+    assert [len(one) for pair in compared for one in pair] == [64] * 6
+
+
 async def test_a_revoked_key_is_useless_at_once(ring):
     key, secret = await ring.create("Anna")
     assert await ring.revoke(key.id)

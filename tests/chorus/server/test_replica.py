@@ -31,22 +31,27 @@ class Relay:
 
 
 def debate(name):
-    return SimpleNamespace(id=name, watched_elsewhere=-math.inf, cancel=lambda why: None)
+    return SimpleNamespace(id=name, watched_elsewhere=-math.inf, cancel=lambda why: None, keep=True)
 
 
-async def noted():
-    task = asyncio.create_task(asyncio.sleep(0))
-    await task
+async def noted(failing=False):
+    async def note():
+        if failing:
+            raise StoreError("the database is away")
+
+    task = asyncio.create_task(note())
+    await asyncio.wait([task])
     return task
 
 
 def test_while_the_database_is_away_who_read_a_debate_elsewhere_counts_as_reading_on():
     async def run():
         relay, clock = Relay(), asyncio.get_running_loop().time
-        replica = Replica(relay, lambda _: None)
+        done = await noted()
+        replica = Replica(relay, lambda _: None, lambda _: done)
         read, unread = debate("read"), debate("unread")
         for one in (read, unread):
-            replica.hold(one, await noted())
+            replica.hold(one, done)
         beating = asyncio.create_task(replica._beat_on())
         await asyncio.sleep(6)
         relay.away = True
@@ -74,10 +79,33 @@ def test_a_debate_that_can_not_be_written_holds_up_no_other():
                 raise StoreError("value too long")
             written.append(live.id)
 
-        replica = Replica(Relay(), settle)
+        replica = Replica(Relay(), settle, lambda _: None)
         for name in ("bad", "one", "two"):
             replica.forget(debate(name), owed=True)
         await replica._beat()
         return written, replica.owing
 
     assert in_virtual_time(run()) == (["one", "two"], 1)
+
+
+def test_a_debate_that_began_without_the_database_is_noted_while_it_runs():
+    async def run():
+        relay, wrote, shown = Relay(), [], []
+        failed, done = await noted(failing=True), await noted()
+
+        async def air(batches):
+            shown.extend(name for name, *_ in batches)
+
+        relay.air = air
+        replica = Replica(relay, lambda _: None, lambda live: wrote.append(live.id) or done)
+        for name, keep in (("here", True), ("erased", False)):
+            live = debate(name)
+            live.log, live.keep = ["{}"], keep
+            replica.hold(live, failed)
+        await replica._air()
+        assert shown == []
+        await replica._beat()
+        await replica._air()
+        return wrote, shown
+
+    assert in_virtual_time(run()) == (["here"], ["here"])

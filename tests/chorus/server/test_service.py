@@ -98,7 +98,7 @@ async def test_what_is_owed_is_written_though_memory_has_no_room_for_it_and_too_
     async with app(tmp_path, kept=0) as (client, service):
         finish = Switch(service.store.finish)
         monkeypatch.setattr(service.store, "finish", finish)
-        service.replica = Replica(Alone(), service._settle)
+        service.replica = Replica(Alone(), service._settle, service._noted)
         finish.away = True
         debate = (await client.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
         await service.hall.empty()
@@ -115,7 +115,7 @@ async def test_what_is_owed_and_was_erased_is_not_written(tmp_path, monkeypatch)
     async with app(tmp_path) as (client, service):
         finish = Switch(service.store.finish)
         monkeypatch.setattr(service.store, "finish", finish)
-        service.replica = Replica(Alone(), service._settle)
+        service.replica = Replica(Alone(), service._settle, service._noted)
         finish.away = True
         debate = (await client.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
         await service.hall.empty()

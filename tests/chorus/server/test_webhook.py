@@ -99,7 +99,7 @@ def receiver():
 @asynccontextmanager
 async def app(folder, url, pauses_s=(0.05,) * 4, script=SPLIT, secret=SECRET, database=None):
     """A server with this webhook, and a client for it."""
-    store = await Store.open(database or f"sqlite:///{folder}/debates.db")
+    store = await Store.open(database or f"sqlite:///{folder}/debates.db", tell=webhook.message_of_lost)
     chorus = Chorus(ScriptedEngine(Script.model_validate(script)), "skeptic,estimator,formalist", rounds=1)
     hook = Webhook(url, secret, store.outbox, allow_private=True, pauses_s=pauses_s)
     made = create_app(chorus, store=store, webhook=hook)
@@ -159,7 +159,7 @@ async def test_one_that_is_erased_under_way_is_told_of_to_nobody(receiver, tmp_p
     """It was cut short, which would be a reason: its question is in the message."""
     told = []
     async with app(tmp_path, receiver.url, script=SLOW) as (client, service):
-        monkeypatch.setattr(service.webhook, "message", lambda live, _: told.append(live.cancelled) or "{}")
+        monkeypatch.setattr("chorus.server.service.message", lambda live, _: told.append(live.cancelled) or "{}")
         erased, cancelled = [(await client.post("/v1/debates", json=QUESTION)).json()["id"] for _ in range(2)]
         assert (await client.delete(f"/v1/debates/{erased}")).json()["deleted"] is True
         await client.post(f"/v1/debates/{cancelled}/cancel")
@@ -379,6 +379,27 @@ class TestSettings:
         monkeypatch.setenv("CHORUS_WEBHOOK_SECRET", SECRET)
         ran = run("serve", "--port", "0", "--webhook", "https://127.0.0.1/", cwd=tmp_path)
         assert (ran.code, "--webhook-allow-private" in ran.err) == (2, True)
+
+
+async def test_a_debate_that_a_dead_server_left_is_told_of_by_the_next(receiver, tmp_path):
+    dying = await Store.open(f"sqlite:///{tmp_path}/debates.db")
+    await dying.begin("d1", owner="anna", model="chorus", question="What is 7 * 8?")
+    await dying.aclose()
+    async with app(tmp_path, receiver.url) as (_, service):
+        await receiver.got_so_many(1)
+        await empty(service)
+    _, headers, body = receiver.got[0]
+    verify(headers, body)
+    assert json.loads(body)["data"] == {
+        "debate": "d1",
+        "owner": "anna",
+        "model": "chorus",
+        "question": "What is 7 * 8?",
+        "answer": None,
+        "status": "cut",
+        "confidence": None,
+        "reasons": ["the server stopped"],
+    }
 
 
 async def test_several_secrets_sign_while_one_takes_the_others_place(receiver, tmp_path):

@@ -1,11 +1,11 @@
-"""Several OpenAI-compatible servers of one model, behind one engine: `openai:http://a/v1,http://b/v1#MODEL`.
+"""Several endpoints of one model behind one engine: servers (`openai:http://a/v1,http://b/v1#MODEL`) or Ray's workers.
 
-- A call goes where its debate's prefix is cached, as long as that server has room (`rendezvous`).
-- A server that fails a call in a way that may pass gets no more of them until it says what it serves: it is asked at
+- A call goes where its debate's prefix is cached, as long as that endpoint has room (`rendezvous`).
+- One that fails a call in a way that may pass gets no more of them until it says that it is there: it is asked at
   once, and if it fails on, after pauses that double up to `MAX_PAUSE_S`. One that nobody calls is asked every `PROBE_S`.
-- A call that fails before its first word is made at the next server, unnoticed. After that its words are out, so the
+- A call that fails before its first word is made at the next, unnoticed. After that its words are out, so the
   error is raised as one that may pass, and the debate's own retry goes elsewhere.
-- Only when no server is left is the engine unreachable, which debates wait out like any restart.
+- Only when none is left is the engine unreachable, which debates wait out like any restart.
 """
 
 from __future__ import annotations
@@ -13,66 +13,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
-from chorus.engines.base import Completion, Emit, EngineInfo, Request
+from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.engines.calls import Calls
 from chorus.engines.rendezvous import first_with_room, ranking, shared_prefix
-from chorus.errors import ChorusError, ConfigError, EngineError, EngineUnreachable
+from chorus.errors import ChorusError, EngineError, EngineUnreachable
 from chorus.types import Message
 
-if TYPE_CHECKING:
-    from chorus.engines.openai_http import OpenAIEngine, Server
-
 PROBE_S = 10.0
-"""Seconds between two looks at a server that says nothing."""
-
-PROBE_TIMEOUT_S = 5.0
-"""How long a server may take to say what it serves before it counts as gone."""
+"""Seconds between two looks at an endpoint that says nothing."""
 
 FIRST_PAUSE_S = 0.5
-"""Pause before a server is asked again that failed again, doubled each time."""
+"""Pause before one is asked again that failed again, doubled each time."""
 
 MAX_PAUSE_S = 30.0
 
-MakeEngine = Callable[["Server", str, "int | None"], "OpenAIEngine"]
-"""Makes the engine of one server, for a model with a context window."""
-
-
-async def open_endpoints(servers: Sequence[Server], wanted: str, engine: MakeEngine) -> Endpoints:
-    """Open the engine. Servers that are down join when they come up, as long as one is there now.
-
-    Raises:
-        ConfigError: a URL is not that of such a server, or they don't all serve the model.
-        EngineError: none can be reached, or one refuses.
-    """
-    found = await asyncio.gather(*(server.find_model(wanted) for server in servers), return_exceptions=True)
-    down = [one for one in found if isinstance(one, EngineError) and one.retryable]
-    for one in found:
-        if isinstance(one, BaseException) and (one not in down or len(down) == len(servers)):
-            raise one
-    there = [one for one in found if not isinstance(one, BaseException)]
-    models = sorted({model for model, _ in there})
-    if len(models) > 1:
-        raise ConfigError(f"the endpoints serve different models ({', '.join(models)}): name one, as in URL,URL#MODEL")
-    windows = [window for _, window in there if window]
-    window = min(windows) if windows else None
-    endpoints = [
-        Endpoint(server, engine(server, models[0], window), models[0], one if isinstance(one, EngineError) else None)
-        for server, one in zip(servers, found, strict=True)
-    ]
-    return Endpoints(endpoints, models[0])
-
 
 class Endpoint:
-    """One of the servers: whether it is there, and what became of its calls."""
+    """One of them: whether it is there, and what became of its calls.
 
-    def __init__(self, server: Server, engine: OpenAIEngine, model: str, fault: EngineError | None) -> None:
-        self.url = server.url
+    Args:
+        name: what it is known by; a server's base URL.
+        engine: speaks to it.
+        look: asks whether it is there. Raises ChorusError when it isn't.
+        fault: why it isn't there now.
+    """
+
+    def __init__(
+        self, name: str, engine: Engine, look: Callable[[], Awaitable[object]], fault: EngineError | None = None
+    ) -> None:
+        self.name = name
         self.engine = engine
         self.fault: Exception | None = fault
         """Why it gets no calls; None when it does."""
+        self.running = 0
+        """Calls in flight."""
         self.done = 0
         """Calls that it completed."""
         self.failed = 0
@@ -81,8 +57,7 @@ class Endpoint:
         """Calls that would have been at home here, and went elsewhere."""
         self.prompt_tokens = 0
         self.cached_tokens = 0
-        self._server = server
-        self._model = model
+        self._ask = look
         self._failures = 1 if fault else 0
         """In a row, of calls and looks, since a call was done."""
         self._news = asyncio.Event()
@@ -94,13 +69,9 @@ class Endpoint:
         """Whether it gets calls."""
         return self.fault is None
 
-    @property
-    def running(self) -> int:
-        """Calls in flight."""
-        return self.engine.calls.running
-
     async def generate(self, request: Request, emit: Emit) -> Completion:
         """Complete the messages. Raises EngineError; of those that may pass it takes note."""
+        self.running += 1
         try:
             completion = await self.engine.generate(request, emit)
         except EngineError as error:
@@ -110,6 +81,8 @@ class Endpoint:
                 self._failures += 1
                 self._news.set()
             raise
+        finally:
+            self.running -= 1
         self.done += 1
         self.prompt_tokens += completion.usage.prompt_tokens
         self.cached_tokens += completion.usage.cached_tokens
@@ -135,7 +108,7 @@ class Endpoint:
         if self._failures > 1:
             await asyncio.sleep(min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 2, 16), MAX_PAUSE_S))
         try:
-            await self._server.find_model(self._model, PROBE_TIMEOUT_S)
+            await self._ask()
         except ChorusError as error:
             self.fault = error
             self._failures += 1
@@ -144,29 +117,32 @@ class Endpoint:
 
 
 class Endpoints:
-    """The engine. Made by `open_endpoints`."""
+    """The engine.
 
-    def __init__(self, endpoints: Sequence[Endpoint], model: str) -> None:
+    Args:
+        endpoints: at least one.
+        spec: opens it again.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], spec: str) -> None:
         self.endpoints = tuple(endpoints)
-        """The servers, in the order of the SPEC."""
+        """In the order in which they were named."""
         self.calls = Calls()
         """What runs and what was aborted."""
-        self._urls = [endpoint.url for endpoint in endpoints]
+        self._names = [endpoint.name for endpoint in endpoints]
         one = endpoints[0].engine.info
-        self._info = dataclasses.replace(
-            one, spec=f"openai:{','.join(self._urls)}#{model}", max_concurrency=one.max_concurrency * len(endpoints)
-        )
+        self._info = dataclasses.replace(one, spec=spec, max_concurrency=one.max_concurrency * len(endpoints))
         self._watches = [asyncio.create_task(endpoint.watch()) for endpoint in endpoints]
 
     @property
     def info(self) -> EngineInfo:
-        """What it is; constant, but for `guided`, which ends when one of the servers refuses `response_format`."""
+        """What it is; constant, but for `guided`, which ends when one of them refuses `response_format`."""
         if self._info.guided and not all(endpoint.engine.info.guided for endpoint in self.endpoints):
             self._info = dataclasses.replace(self._info, guided=False)
         return self._info
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
-        """Complete the messages at the first server that can. Raises EngineError."""
+        """Complete the messages at the first endpoint that can. Raises EngineError."""
         spoke = False
 
         def hear(piece: str) -> None:
@@ -175,7 +151,7 @@ class Endpoints:
             emit(piece)
 
         with self.calls:
-            ranked = ranking(shared_prefix(request), self._urls)
+            ranked = ranking(shared_prefix(request), self._names)
             failure: EngineError | None = None
             while there := [index for index in ranked if self.endpoints[index].up]:
                 chosen = first_with_room(there, [endpoint.running for endpoint in self.endpoints])
@@ -191,7 +167,7 @@ class Endpoints:
             raise failure or self._none_there()
 
     async def count(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens the messages take, by the first server that is there."""
+        """Return how many tokens the messages take, by the first that is there."""
         there = next((endpoint for endpoint in self.endpoints if endpoint.up), self.endpoints[0])
         return await there.engine.count(messages)
 

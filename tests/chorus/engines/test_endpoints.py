@@ -9,9 +9,9 @@ import pytest
 from fake_openai_server import FakeOpenAIServer, Refusal, Stream, error, rate_limited
 
 from chorus import Chorus
-from chorus.engines import openai_endpoints
+from chorus.engines import endpoints
 from chorus.engines.base import Request, Sampling
-from chorus.engines.openai_endpoints import Endpoints
+from chorus.engines.endpoints import Endpoints
 from chorus.engines.registry import open_engine
 from chorus.engines.rendezvous import CALM, ranking, shared_prefix
 from chorus.errors import ConfigError, EngineError, EngineUnreachable
@@ -22,9 +22,9 @@ from chorus.types import Message
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(openai_endpoints, "PROBE_S", 0.1)
-    monkeypatch.setattr(openai_endpoints, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(openai_endpoints, "MAX_PAUSE_S", 0.05)
+    monkeypatch.setattr(endpoints, "PROBE_S", 0.1)
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(endpoints, "MAX_PAUSE_S", 0.05)
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ async def test_a_home_that_is_full_sends_calls_to_the_next(servers):
     home.default = other.default = Stream(first_s=0.3)
     async with opened(*servers) as engine:
         await asyncio.gather(*(ask(engine, request(seat=f"seat {number}")) for number in range(2 * CALM)))
-        spilled = {endpoint.url: endpoint.spilled for endpoint in engine.endpoints}
+        spilled = {endpoint.name: endpoint.spilled for endpoint in engine.endpoints}
     assert len(home.chats) >= CALM
     assert len(other.chats) >= 4
     assert spilled == {home.url: len(other.chats), other.url: 0}
@@ -163,7 +163,7 @@ async def test_a_call_finds_another_server_before_anybody_notices(servers):
     home, other = at_home(servers, request())
     async with opened(*servers) as engine, gone(home):
         assert await ask(engine) == "Answer: 56"
-        down = {endpoint.url: endpoint.up for endpoint in engine.endpoints}
+        down = {endpoint.name: endpoint.up for endpoint in engine.endpoints}
         assert down == {home.url: False, other.url: True}
         await ask(engine)
     assert len(other.chats) == 2
@@ -186,8 +186,8 @@ async def test_a_server_that_dies_in_silence_is_found_out(servers):
 
 
 async def test_one_that_fails_calls_and_says_it_is_well_gets_fewer_and_fewer(servers, monkeypatch):
-    monkeypatch.setattr(openai_endpoints, "FIRST_PAUSE_S", 30.0)
-    monkeypatch.setattr(openai_endpoints, "MAX_PAUSE_S", 30.0)
+    monkeypatch.setattr(endpoints, "FIRST_PAUSE_S", 30.0)
+    monkeypatch.setattr(endpoints, "MAX_PAUSE_S", 30.0)
     home, other = at_home(servers, request())
     home.default = error(500, "CUDA error")
     async with opened(*servers) as engine:
@@ -260,15 +260,18 @@ async def test_a_debate_outlives_the_server_that_it_is_held_on(servers):
 # What is counted
 
 
-async def test_each_server_has_series_of_its_own(servers):
+async def test_each_server_has_series_of_its_own_until_the_engine_is_closed(servers):
     home, other = at_home(servers, request())
     home.default = Stream(cached_tokens=3)
     counters = Counters()
     async with opened(*servers) as engine:
-        await ask(metered(engine, counters))
+        counted = metered(engine, counters)
+        await ask(counted)
         async with gone(other):
             await until(lambda: not all(endpoint.up for endpoint in engine.endpoints))
             shown = counters.render().decode()
+        await counted.aclose()
+    assert "chorus_endpoint" not in counters.render().decode()
     lines = dict(line.rsplit(" ", 1) for line in shown.splitlines() if line.startswith("chorus_endpoint"))
     by_name = {(name.partition("{")[0], home.url in name): value for name, value in lines.items()}
     assert by_name["chorus_endpoint_up", True] == "1.0"
