@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from chorus import report as machine
+from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Card, Measured, digest, weakest
 from chorus.chorus import versions
 from chorus.types import Answer
-from interp import changes, figures, graph, verdicts
-from interp.activations import Report
-from interp.discover import Discovery, late
+from interp import causal, changes, figures, graph, verdicts
+from interp.discover import Discovery, cosines, late
 from interp.figures import Figures, Opened
 from interp.foretold import RULE, foretold
 from interp.influence import influence
@@ -32,6 +32,11 @@ from interp.plan import Config, Step, Work, now
 from interp.probes import holm
 from interp.subject import Subject
 from interp.vectors import Vector
+
+PERSONAL = (
+    "effect", "faithfulness", "thorough", "reliability", "cosines", "steering", "handles", "residual",
+)  # fmt: skip
+"""Steps whose figures go onto the card as they are, in its order."""
 
 Kept = dict[str, dict[str, Any]]
 """What steps found, by their names."""
@@ -81,8 +86,9 @@ def audit(
         dialogues=digest([each.model_dump(mode="json", by_alias=True) for each in other.dialogues]),
     )
     before: dict[str, Step] = {}
+    sought = {name: Discovery(subject, name, config) for name in names}
     for persona in names:
-        before |= _discovering(Discovery(subject, persona, config, report), work, other.base)
+        before |= _discovering(persona, sought, work, other.base)
     first = work.do(before)
     opened = work.do({"opened": ("the test split is opened", lambda: {"at": now()})})["opened"]["at"]
 
@@ -118,9 +124,10 @@ def audit(
 # The steps
 
 
-def _discovering(found: Discovery, work: Work, base: Subject | None) -> dict[str, Step]:
+def _discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base: Subject | None) -> dict[str, Step]:
     """Return what is to be found of one persona before the test split is opened."""
-    persona = found.persona
+    found = sought[persona]
+    config, lens = found.config, found.subject.lens
 
     def vector() -> Vector:
         return Vector.load(work.folder / f"{persona}.vector.json")
@@ -132,15 +139,24 @@ def _discovering(found: Discovery, work: Work, base: Subject | None) -> dict[str
 
     steps: dict[str, Step] = {
         f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),
-        f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(found.subject.lens)).data()),
+        f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(lens)).data()),
         f"{persona}.reliability": (
             f"{persona}: the vector from halves",
             lambda: _data({"reliability": found.reliability(vector().hook)}),
         ),
+        f"{persona}.cosines": (
+            f"{persona}: the vector beside others'",
+            lambda: _data(cosines(sought, persona, vector().hook)),
+        ),
         f"{persona}.circuit": (f"{persona}: the circuit", partial(circuit, persona, found)),
     }
+    if config.elsewhere:
+        steps[f"{persona}.elsewhere"] = (
+            f"{persona}: the vector at other layers",
+            lambda: {hook: found.at(hook).data() for hook in config.swept(lens.wiring) if hook != vector().hook},
+        )
     if base is not None:
-        there = Discovery(base, persona, found.config, found.report)
+        there = Discovery(base, persona, config)
         steps[f"{persona}.base.circuit"] = (
             f"{persona}: the circuit in the base",
             partial(circuit, f"{persona}.base", there),
@@ -161,13 +177,16 @@ def _testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
 
     steps: dict[str, Step] = {
         f"{persona}.effect": (f"{persona}: its effect beside {randoms} placebos", lambda: _data(one.effect())),
-        f"{persona}.steering": (f"{persona}: steering beside {randoms} others", lambda: _data(one.steering())),
+        f"{persona}.steering": (f"{persona}: steering beside {randoms} others", lambda: _data(causal.steering(one))),
         f"{persona}.faithfulness": (f"{persona}: its circuit beside {randoms} others", lambda: _data(one.circuit())),
+        f"{persona}.handles": (f"{persona}: its vector out and over", lambda: _data(causal.handles(one))),
         f"{persona}.probes": (
             f"{persona}: probes beside {relabelled} relabellings",
             partial(one.probes, hooks, relabelled),
         ),
     }
+    if one.config.elsewhere:
+        steps[f"{persona}.layers"] = (f"{persona}: its vector at other layers", partial(_layers, one, work))
     if one.config.thorough:
         steps[f"{persona}.thorough"] = (f"{persona}: its circuit at every size", thorough)
     if (base := other.base) is not None:
@@ -204,6 +223,13 @@ def _along(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, A
     return _data(changes.along(one, base, model, name))
 
 
+def _layers(one: Opened, work: Work) -> dict[str, Any]:
+    """Return what the vector causes at each layer of the sweep but the chosen one."""
+    others = work.found(f"{one.persona}.elsewhere")
+    there = {hook: causal.elsewhere(one, Vector.of(own, hook)) for hook, own in others.items()}
+    return {hook: _data(causal.steering(each) | causal.handles(each)) for hook, each in there.items()}
+
+
 def _far(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
     return _data(changes.far(one, base, model, name))
 
@@ -217,6 +243,7 @@ def _influence(one: Mapping[str, Opened], work: Work) -> dict[str, Any]:
         late(first.lens),
         {name: first.subject.pairs(name, "test", first.config.voices) for name in one},
         randoms=first.config.randoms,
+        batch=first.config.batch,
         seed=first.config.seed,
         report=first.report,
     )
@@ -234,12 +261,10 @@ def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Fig
     found: dict[str, Figures] = {}
     for name, opened in one.items():
         hook = opened.vector.hook
-        steps = [
-            f"{name}.{step}" for step in ("effect", "faithfulness", "thorough", "reliability", "steering", "residual")
-        ]
+        steps = [f"{name}.{step}" for step in PERSONAL]
         own = _gathered(kept, [step for step in steps if step in kept])
         circuit = graph.load(work.folder / f"{name}.circuit.json")
-        own["stability"] = Measured(**circuit.graph["stability"])
+        own |= {figure: Measured(**each) for figure, each in circuit.graph["stability"].items()}
         own |= figures.of_probe(probes[name][hook], corrected[f"{name} {hook}"])
         own |= {
             f"moves {goal}": Measured(value=cell["value"], null=cell["band"], p=cell["p"])

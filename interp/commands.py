@@ -54,7 +54,7 @@ def audit(
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report, foretold, plan
+        from interp import card_report, plan
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
@@ -77,8 +77,7 @@ def audit(
     card = card.sealed(os.environ.get(KEY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        rule = found / foretold.RULE
-        written = card_report.write(card, folder, rule.read_text("utf-8") if rule.exists() else "")
+        written = card_report.write(card, folder, found)
         part = folder / f".{CARD}.part"
         part.write_text(card.text())
         part.replace(folder / CARD)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interp.activations import Report, in_batches, pooled
+from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
 from interp.faithfulness import faithfulness, random_circuits
@@ -152,7 +152,6 @@ def residual(
     randoms: int = 0,
     batch: int = 4,
     seed: int = 0,
-    report: Report = lambda _: None,
 ) -> Residual:
     """Return the share of the shift of the behaviour that the circuits don't recover. See the module's docstring.
 
@@ -164,7 +163,6 @@ def residual(
         randoms: circuits of the null.
         batch: rows at once; each runs once for every circuit.
         seed: of draws and random circuits.
-        report: is told when memory runs out.
 
     Raises:
         LensError: the models differ in shape. NoShift: the behaviour is as it was.
@@ -186,7 +184,7 @@ def residual(
         return torch.stack([each.cpu() for each in found], dim=1)
 
     with torch.no_grad():
-        found = pairs.by_item(in_batches(len(pairs.clean), batch, work, report)).numpy()  # (items, 4 + randoms)
+        found = pairs.by_item(in_batches(len(pairs.clean), batch, work)).numpy()  # (items, 4 + randoms)
     before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
     shift = mean_of(torch.tensor(after - before), pairs.groups, seed)
     if abs(shift.value) < NO_SHIFT:

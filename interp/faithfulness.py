@@ -17,7 +17,7 @@ import torch
 from scipy.integrate import trapezoid
 from torch import Tensor
 
-from interp.activations import Report, in_batches
+from interp.activations import in_batches
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.graph import strongest
@@ -48,11 +48,13 @@ class Minimality:
     """What each edge of a circuit is good for."""
 
     drops: tuple[float, ...]
-    """How much faithfulness the circuit loses without each edge, by magnitude, in the order of `kept.nonzero()`."""
+    """How much faithfulness the circuit loses without each edge that was tried, by magnitude."""
     null: float
     """The loss of the whole model without one edge outside the circuit: its 95th percentile over random edges."""
     needed: float
-    """The share of the circuit's edges whose loss is above the null."""
+    """The share of the tried edges whose loss is above the null."""
+    interval: tuple[float, float]
+    """95 %, by Wilson's method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,6 @@ def behaviours(
     *,
     ablation: Ablation = "patch",
     batch: int = 32,
-    report: Report = lambda _: None,
 ) -> Tensor:
     """Return the behaviour (circuits, items) in nats when only each circuit's edges carry the clean run.
 
@@ -82,7 +83,6 @@ def behaviours(
         circuits: (circuits, W, R), True at the edges that are kept.
         ablation: what the other edges carry.
         batch: runs at once; every circuit runs on every row.
-        report: is told when memory runs out.
     """
     count, means = len(pairs.clean), _means(lens, pairs, batch) if ablation == "mean" else None
     written: dict[int, Tensor] = {}
@@ -104,7 +104,7 @@ def behaviours(
         logits = run_cut(lens, clean, there, cut.to(lens.device), at=counted(weights))
         return behaviour(logits, clean, weights).cpu()
 
-    flat = in_batches(count * len(circuits), batch, work, report)
+    flat = in_batches(count * len(circuits), batch, work)
     return torch.stack([pairs.by_item(rows) for rows in flat.reshape(count, len(circuits)).T])
 
 
@@ -115,16 +115,13 @@ def faithfulness(
     *,
     ablation: Ablation = "patch",
     batch: int = 32,
-    report: Report = lambda _: None,
 ) -> Tensor:
     """Return each circuit's faithfulness (circuits,), over the means of all items.
 
     Raises:
         LensError: the model behaves the same with everything cut, so there is nothing to be faithful to.
     """
-    found = behaviours(
-        lens, pairs, _with_ends(lens.wiring, circuits), ablation=ablation, batch=batch, report=report
-    ).mean(1)
+    found = behaviours(lens, pairs, _with_ends(lens.wiring, circuits), ablation=ablation, batch=batch).mean(1)
     nothing, everything, rest = found[0], found[1], found[2:]
     if (everything - nothing).abs() < 1e-6:
         raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
@@ -173,17 +170,46 @@ def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, see
     return float((found[:draws] - found[draws:]).abs().mean())
 
 
-def minimality(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 50, seed: int = 0) -> Minimality:
-    """Take each edge out of the circuit, and random edges outside it out of the whole model."""
-    everything = lens.wiring.possible
+def minimality(
+    lens: Lens,
+    pairs: Pairs,
+    kept: Tensor,
+    *,
+    tried: int | None = None,
+    draws: int = 50,
+    seed: int = 0,
+    batch: int = 32,
+) -> Minimality:
+    """Take edges out of the circuit one by one, and random edges outside it out of the whole model.
+
+    Args:
+        lens: the model.
+        pairs: not those that the circuit was found on.
+        kept: (W, R), the circuit.
+        tried: how many of its edges, drawn evenly; None means all, in the order of `kept.nonzero()`.
+        draws: edges outside.
+        seed: of both draws.
+        batch: runs at once.
+
+    Raises:
+        LensError: the circuit is empty, or nothing lies outside it.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    everything, draw = lens.wiring.possible, torch.Generator().manual_seed(seed)
     ours, others = kept.nonzero(), (everything & ~kept).nonzero()
-    others = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:draws]]
+    if not (len(ours) and len(others)):
+        raise LensError("a circuit of no edges, or of all, can't be held against what lies outside it")
+    others = others[torch.randperm(len(others), generator=draw)[:draws]]
+    if tried is not None:
+        ours = ours[torch.randperm(len(ours), generator=draw)[:tried]]
     without = torch.cat([_less(kept, ours), _less(everything, others), kept[None]])
-    found = faithfulness(lens, pairs, without)
-    drops = (found[: len(ours)] - found[-1]).abs()
-    idle = (found[len(ours) : -1] - 1).abs()
-    null = float(np.quantile(idle.numpy(), 0.95)) if len(idle) else 0.0
-    return Minimality(tuple(drops.tolist()), null, float((drops > null).float().mean()) if len(drops) else 0.0)
+    found = faithfulness(lens, pairs, without, batch=batch)
+    drops, idle = (found[: len(ours)] - found[-1]).abs(), (found[len(ours) : -1] - 1).abs()
+    null = float(np.quantile(idle.numpy(), 0.95))
+    needed = int((drops > null).sum())
+    low, high = proportion_confint(needed, len(drops), method="wilson")
+    return Minimality(tuple(drops.tolist()), null, needed / len(drops), (float(low), float(high)))
 
 
 def random_circuits(wiring: Wiring, edges: int, draws: int, seed: int = 0) -> Tensor:
@@ -241,9 +267,7 @@ def _less(kept: Tensor, edges: Tensor) -> Tensor:
 
 def _means(lens: Lens, pairs: Pairs, batch: int) -> Tensor:
     """Return what each writer writes on average over the tokens of the clean prompts and answers, (1, 1, W, D)."""
-    places = torch.arange(pairs.clean.shape[1])
-    last = torch.where(pairs.weights != 0, places, 0).amax(1) + 1  # The token after the last one that counts.
-    real = (places <= last[:, None]).float()
+    real = pairs.real.float()
 
     def work(chosen: slice) -> Tensor:
         written = lens.read(pairs.clean[chosen], at=slice(1)).writers

@@ -87,7 +87,7 @@ def check(name: str, persona: str, items: int, count: int, steps: int, seed: int
     scores = eap_ig(lens, pairs, steps=steps).mean(0)
     strata = sampled(lens.wiring, scores, count, seed)
     edges = torch.cat(list(strata.values()))
-    exact = exact_effects(lens, pairs, edges, both_ways=True, batch=8, report=print).mean(0)
+    exact = exact_effects(lens, pairs, edges, both_ways=True, batch=8).mean(0)
     ours, wiring = scores[edges[:, 0], edges[:, 1]], lens.wiring
     del lens
     gc.collect()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, plan, planted, subject, verdicts
+from interp import card_report, commands, discover, graph, plan, planted, subject, verdicts
 from interp.audit import Against, audit
 from interp.errors import LensError
 from interp.figures import Opened
@@ -33,7 +33,7 @@ QUICK = {
     "voices": 2,
     "batch": 64,
 }
-CONFIG = Config(("planted",), **QUICK)
+CONFIG = Config(("planted",), **QUICK, thorough=True, elsewhere=4)
 
 
 class Planted(PlantedSubject):
@@ -89,13 +89,13 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    steps = ("vector", "late", "reliability", "circuit", "effect", "steering")
+    steps = ("vector", "late", "reliability", "cosines", "circuit", "elsewhere", "effect", "steering")
     assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
         again = audit(model, CONFIG, tmp_path, depth="quick", report=said.append)
     assert again.personas == whole.personas
-    assert said[0].startswith("[########............] 3 of 5: planted: its circuit")
+    assert said[0].startswith("[######..............] 3 of 8: planted: its circuit")
 
 
 def test_the_work_of_another_audit_is_refused(seen):
@@ -133,14 +133,19 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
 
 
 def test_the_report_says_what_the_card_says(seen, tmp_path):
-    _, _, card = seen
-    text = card_report.write(card, tmp_path).read_text()
+    _, work, card = seen
+    text = card_report.write(card, tmp_path, work).read_text()
     assert "**Grant: `full`.**" in text
     assert verdicts.table() in text
     assert "has no explanation here" in text
     assert "Not asked: no base model was given" in text
-    for plot in (card_report.PLOT, card_report.MATRIX):
+    circuits = tmp_path / card_report.CIRCUITS
+    for plot in (card_report.PLOT, card_report.MATRIX, "circuits/planted.svg", "circuits/planted.layers.svg"):
         assert "<svg" in (tmp_path / plot).read_text()
+        assert f"]({plot})" in text
+    assert graph.load(circuits / "planted.json").graph["persona"] == "planted"
+    for figure in ("needed", "stability over templates", "ablation", "interchange", "patching", "damage"):
+        assert f"| planted | {figure} |" in text
 
 
 def test_placebos_have_the_words_and_the_length_of_the_prompts():
