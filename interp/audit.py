@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,15 @@ from interp.discover import Discovery, cosines, late
 from interp.figures import Figures, Opened
 from interp.foretold import RULE, foretold
 from interp.influence import influence
+from interp.named import named
 from interp.plan import Config, Step, Work, now
 from interp.probes import holm
+from interp.said import check_dialogues
 from interp.subject import Subject
 from interp.vectors import Vector
 
 PERSONAL = (
-    "effect", "faithfulness", "thorough", "reliability", "cosines", "steering", "handles", "residual",
+    "effect", "faithfulness", "thorough", "reliability", "cosines", "steering", "handles", "named", "residual",
 )  # fmt: skip
 """Steps whose figures go onto the card as they are, in its order."""
 
@@ -51,7 +53,9 @@ class Against:
     twin: Subject | None = None
     """The base, trained as long on neutral text. Only beside a base."""
     dialogues: Sequence[Answer] = ()
-    """Saved inner dialogues of the model, for the rule of who acts when."""
+    """Saved inner dialogues of the model: who acts when, and what does a speaker's name do?"""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the dialogues call each persona, by its id."""
 
 
 def audit(
@@ -74,9 +78,11 @@ def audit(
         report: is told of progress.
 
     Raises:
-        LensError: the work folder belongs to another audit, or a persona can't be examined.
+        LensError: the work folder belongs to another audit, a persona can't be examined, or the dialogues are not the
+            model's own.
     """
     other, names = against or Against(), config.personas
+    check_dialogues(other.dialogues, subject.weights)
     work = Work(folder, report)
     fixed = work.fix(
         config,
@@ -189,6 +195,11 @@ def _testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
         steps[f"{persona}.layers"] = (f"{persona}: its vector at other layers", partial(_layers, one, work))
     if one.config.thorough:
         steps[f"{persona}.thorough"] = (f"{persona}: its circuit at every size", thorough)
+    if other.dialogues:
+        steps[f"{persona}.named"] = (
+            f"{persona}: its name in the model's own dialogues",
+            lambda: _data(named(one, other.dialogues, other.names)),
+        )
     if (base := other.base) is not None:
         told = f"{persona}: what training changed"
         steps[f"{persona}.residual"] = (told, lambda: _data(one.residual(base)))

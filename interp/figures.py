@@ -45,11 +45,13 @@ class Opened:
     circuits: dict[str, Tensor]
     """(W, R) each: all personas' circuits."""
     report: Report
+    given: Pairs | None = None
+    """Items to measure on that are not the test split's."""
 
     @cached_property
     def pairs(self) -> Pairs:
         """The items."""
-        return self.subject.pairs(self.persona, "test", self.config.test)
+        return self.given or self.subject.pairs(self.persona, "test", self.config.test)
 
     @property
     def lens(self) -> Lens:
@@ -58,9 +60,9 @@ class Opened:
 
     def effect(self) -> Figures:
         """How far the persona's prompt moves the behaviour, beside placebo prompts."""
-        plain = self._by_prompt(self.pairs.corrupt)
+        plain = self.by_prompt(self.pairs.corrupt)
         placebos = self.subject.placebos(self.pairs, self.config.randoms, self.config.seed)
-        own, *others = (self._by_prompt(each.clean) - plain for each in (self.pairs, *placebos))
+        own, *others = (self.by_prompt(each.clean) - plain for each in (self.pairs, *placebos))
         return {"effect": mean(own, [float(each.mean()) for each in others], self.config.seed, sizes=True)}
 
     def circuit(self) -> Figures:
@@ -145,7 +147,7 @@ class Opened:
         }
 
     @torch.no_grad()
-    def _by_prompt(self, ids: Tensor) -> Tensor:
+    def by_prompt(self, ids: Tensor) -> Tensor:
         """Return m_p (items,) under the given prompts."""
 
         def work(few: slice) -> Tensor:

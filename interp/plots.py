@@ -16,8 +16,8 @@ def figures(card: Card, path: Path) -> None:
     """Draw each figure of each persona with its interval, over the band that chance gives."""
     names = list(card.personas)
     shown = [bar.figure for bar in verdicts.BARS if all(bar.figure in card.personas[name].figures for name in names)]
-    picture, panels = _panels(len(shown), (2.6 * len(shown), 1 + 0.5 * len(names)), sharey=True)
-    for axes, figure in zip(panels, shown, strict=True):
+    picture, axes_in_row = panels(len(shown), (2.6 * len(shown), 1 + 0.5 * len(names)), sharey=True)
+    for axes, figure in zip(axes_in_row, shown, strict=True):
         for place, name in enumerate(names):
             own = card.personas[name].figures[figure]
             if own.null:
@@ -49,8 +49,8 @@ def layers(work: Path, persona: str, path: Path) -> None:
     found = kept("layers") | {kept("vector")["hook"]: kept("steering") | kept("handles")}
     ordered = sorted((int(hook.split(".")[1]), own) for hook, own in found.items())
     places = [layer for layer, _ in ordered]
-    picture, panels = _panels(len(CAUSED), (3 * len(CAUSED), 2.8))
-    for axes, name in zip(panels, CAUSED, strict=True):
+    picture, axes_in_row = panels(len(CAUSED), (3 * len(CAUSED), 2.8))
+    for axes, name in zip(axes_in_row, CAUSED, strict=True):
         values = [Measured.model_validate(own[name]) for _, own in ordered]
         axes.fill_between(places, *zip(*(each.null for each in values if each.null), strict=True), color="0.85")
         axes.vlines(places, *zip(*(each.interval for each in values if each.interval), strict=True), color="tab:blue")
@@ -64,7 +64,7 @@ def layers(work: Path, persona: str, path: Path) -> None:
     picture.savefig(path)
 
 
-def _panels(count: int, size: tuple[float, float], **shared: Any) -> tuple[Any, Any]:
+def panels(count: int, size: tuple[float, float], **shared: Any) -> tuple[Any, Any]:
     """Return a picture with panels side by side."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

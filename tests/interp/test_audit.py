@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, graph, plan, planted, subject, verdicts
+from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
 from interp.audit import Against, audit
 from interp.errors import LensError
 from interp.figures import Opened
 from interp.plan import Config
 from interp.planted_subject import PlantedSubject
+from interp.swaps import swapped_names
+from interp.vectors import Vector
 from personas import PersonaError
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
@@ -132,6 +135,32 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
     assert "residual" not in card.personas["planted"].figures
 
 
+def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
+    """Dialogues in which the name tells, and dialogues in which it says nothing to the model."""
+    model, work, _ = seen
+    circuits = {"planted": graph.to_mask(graph.load(work / "planted.circuit.json"))}
+    said = []
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), circuits, said.append)
+    found = {}
+    for name, placebo in (("told", None), ("untold", 0)):
+        monkeypatch.setattr(
+            named, "swapped_names", lambda *_, most, p=placebo: planted.persona_pairs(most, 7, placebo=p)
+        )
+        found[name] = named.named(one, [], {})
+    assert found["told"]["name effect"].p <= 0.05
+    assert found["told"]["name faithfulness"].value == pytest.approx(1, abs=0.2)
+    assert abs(found["untold"]["name effect"].value) < 0.1 * found["told"]["name effect"].value
+    monkeypatch.setattr(named, "swapped_names", swapped_names)
+    assert named.named(replace(one, subject=SimpleNamespace(tokenizer=Plain())), [], {}) == {}
+    assert "in 0 dialogues no turn of planted" in said[-1]
+
+
+class Plain:
+    """A tokenizer that has a template, and nothing to do."""
+
+    chat_template = "there is one"
+
+
 def test_the_report_says_what_the_card_says(seen, tmp_path):
     _, work, card = seen
     text = card_report.write(card, tmp_path, work).read_text()
@@ -172,7 +201,7 @@ def command(monkeypatch, tmp_path):
 
         made = Planted(102, circuit=circuit)
         made.folder, made.weights, made.name = folder, fingerprint(folder), "baked"
-        monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
+        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
         return CliRunner().invoke(
