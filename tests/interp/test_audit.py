@@ -14,6 +14,7 @@ from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
 from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
 from interp.audit import Against, audit
+from interp.discover import Discovery, cosines
 from interp.errors import LensError
 from interp.figures import Opened
 from interp.plan import Config
@@ -36,7 +37,8 @@ QUICK = {
     "voices": 2,
     "batch": 64,
 }
-CONFIG = Config(("planted",), **QUICK, thorough=True, elsewhere=4)
+LEAN = Config(("planted",), **QUICK)
+CONFIG = replace(LEAN, thorough=True, elsewhere=2)
 
 
 class Planted(PlantedSubject):
@@ -78,7 +80,7 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
 
 
 def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
-    card = audit(Planted(102, circuit=False), CONFIG, tmp_path, depth="quick")
+    card = audit(Planted(102, circuit=False), LEAN, tmp_path, depth="quick")
     assert card.personas["planted"].verdict == "unexplained"
     assert card.grant == "none"
     assert "effect" in card.personas["planted"].reasons[0]
@@ -98,7 +100,7 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
         again = audit(model, CONFIG, tmp_path, depth="quick", report=said.append)
     assert again.personas == whole.personas
-    assert said[0].startswith("[######..............] 3 of 8: planted: its circuit")
+    assert said[0].startswith("[#####...............] 3 of 8: planted: its circuit")
 
 
 def test_the_work_of_another_audit_is_refused(seen):
@@ -112,7 +114,7 @@ def test_the_work_of_another_audit_is_refused(seen):
 def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     card = audit(
         Planted(102),
-        CONFIG,
+        LEAN,
         tmp_path,
         depth="quick",
         against=Against(base=Planted(102, circuit=False), twin=Planted(102, circuit=False)),
@@ -133,6 +135,23 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     card = audit(model, CONFIG, tmp_path, depth="quick", against=Against(base=model))
     assert "residual" not in card.personas["planted"].figures
+
+
+def test_vectors_are_held_against_each_other(seen):
+    both = {name: Discovery(seen[0], name, LEAN) for name in ("one", "again")}
+    (name, found) = cosines(both, "one", both["one"].hooks[0]).popitem()
+    assert name == "cosine with again"
+    assert found.value == pytest.approx(1)
+    assert found.null[1] < 0.9
+    assert found.p <= 0.05
+
+
+def test_dialogues_of_another_model_teach_nothing(tmp_path):
+    plan = SimpleNamespace(mode="inner", checkpoint_sha256="0" * 64, engine="hf:other")
+    against = Against(dialogues=[SimpleNamespace(id="q", plan=plan)])
+    with pytest.raises(LensError, match="spoken by hf:other"):
+        audit(Planted(102), LEAN, tmp_path, depth="quick", against=against)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
