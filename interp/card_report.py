@@ -125,7 +125,9 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "share that comes over with the whole stream where the answer is foretold, beside moves as far in random "
         "directions; *damage* is by how many nats a token plain text is foretold worse while steered. *Stability over "
         "templates* draws whole templates anew; *needed* is the share of the circuit's edges of which each costs more than "
-        "19 in 20 edges outside it do. What is not in the table below decides nothing.",
+        "19 in 20 edges outside it do; *CPR* is the area under the curve of faithfulness over the share of edges, *CMD* "
+        "that between it and 1, and *lack* by how much circuit and model suffer differently from losing the same edges, "
+        "beside random rankings and random circuits. What is not in the table below decides nothing.",
         "",
         verdicts.table(),
     ]

@@ -64,7 +64,7 @@ def audit(
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report, plan
+        from interp import card_report, plan, steps
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
@@ -78,7 +78,7 @@ def audit(
     records = list(transcript.read(dialogues)) if dialogues else []
     before = Checkpoint(base, say) if base else None
     subject = Checkpoint(checkpoint, say, base=before.folder if before else None)
-    against = laboratory.Against(
+    against = steps.Against(
         before,
         Checkpoint(twin, say) if twin else None,
         records,

@@ -7,6 +7,7 @@ kept as soon as it is done, so none is large.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -17,11 +18,11 @@ from torch import Tensor
 
 from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Measured
-from interp import dataset, drift, faithfulness
+from interp import dataset, drift, faithfulness, soundness
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
-from interp.faithfulness import behaviours, random_circuits
+from interp.faithfulness import random_circuits
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import DRAWS, Array, Probe, probe
@@ -32,6 +33,8 @@ Figures = dict[str, Measured]
 
 EDGES = 20
 """Of a circuit that are taken out one by one, and as many others."""
+RIVALS = 5
+"""Random rankings of all edges, and random circuits as large, for the nulls of what takes long."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,9 @@ class Opened:
         masks = torch.stack([self.circuits[name] for name in names])
         count, randoms, seed = len(names), self.config.randoms, self.config.seed
         rivals = random_circuits(self.lens.wiring, int(masks[0].sum()), randoms, seed)
-        lost = self._carried(torch.cat([masks, rivals]))
-        whole, shares = lost[0].mean(), lost[1:].mean(1) / lost[0].mean()
+        about: dict[str, Any] = {"batch": self.config.batch}
+        lost = faithfulness.carried(self.lens, self.pairs, torch.cat([masks, rivals]), **about).numpy()
+        shares = lost[1:].mean(1) / lost[0].mean()
         null = shares[count:]
         # Which random circuit is better is a matter of how near to 1 it comes, not of how far beyond.
         nearer = sum(abs(1 - each) <= abs(1 - shares[0]) for each in null)
@@ -89,23 +93,32 @@ class Opened:
             interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0], seed)
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
-        means = self._carried(masks[:1], "mean")
-        if abs(whole) > 1e-6 and abs(means[0].mean()) > 1e-6:
-            share = float(means[1].mean() / means[0].mean())
-            figures["mean faithfulness"] = Measured(value=share, interval=ratio(means[1], means[0], seed))
+        with suppress(LensError):  # Under means there may be nothing to carry.
+            whole, own = faithfulness.carried(self.lens, self.pairs, masks[:1], ablation="mean", **about).numpy()
+            share = float(own.mean() / whole.mean())
+            figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed))
         return figures
 
     def thorough(self, scores: Tensor) -> Figures:
         """The faithfulness curve's two areas, the circuit's completeness and its minimality; takes long."""
-        batch, seed, kept = self.config.batch, self.config.seed, self.circuits[self.persona]
-        line = faithfulness.curve(self.lens, self.pairs, scores, batch=batch)
-        lack = faithfulness.completeness(self.lens, self.pairs, kept, seed=seed, batch=batch)
-        least = faithfulness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, seed=seed, batch=batch)
-        figures = {
-            name: Measured(value=value) for name, value in (("CPR", line.cpr), ("CMD", line.cmd), ("lack", lack))
+        about: dict[str, Any] = {"seed": self.config.seed, "batch": self.config.batch}
+        kept, wiring = self.circuits[self.persona], self.lens.wiring
+        noise = torch.rand(RIVALS, *scores.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        line, *lines = (soundness.curve(self.lens, self.pairs, each, **about) for each in (scores, *noise))
+        rivals = random_circuits(wiring, int(kept.sum()), RIVALS, self.config.seed)
+        lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
+        found = {
+            "CPR": (line.cpr, [each.cpr for each in lines]),
+            "CMD": (line.cmd, [each.cmd for each in lines]),
+            "lack": (lack, lacks),
         }
+        least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
         # Of edges outside the circuit one in twenty passes, by how the bar is laid.
-        return figures | {"needed": Measured(value=least.needed, interval=least.interval, null=(0.05, 0.05))}
+        needed = Measured(value=least.needed, interval=least.interval, null=(0.05, 0.05))
+        return {"needed": needed} | {
+            name: Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
+            for name, (own, others) in found.items()
+        }
 
     def residual(self, base: Subject) -> Figures:
         """The share of what training changed that no circuit of any persona recovers; nothing where it changed nothing."""
@@ -154,16 +167,6 @@ class Opened:
             return self.lens.behaviour(ids[few], self.pairs.weights[few]).cpu()
 
         return self.pairs.by_item(in_batches(len(ids), self.config.batch, work))
-
-    def _carried(self, circuits: Tensor, ablation: faithfulness.Ablation = "patch") -> Array:
-        """Return (1 + circuits, items): what everything carries beyond nothing, and what each circuit does."""
-        all_ = self.lens.wiring.possible
-        both = torch.cat([torch.stack([torch.zeros_like(all_), all_]), circuits])
-        found = behaviours(self.lens, self.pairs, both, ablation=ablation, batch=self.config.batch).numpy()
-        lost: Array = found[1:] - found[:1]
-        if ablation == "patch" and abs(lost[0].mean()) < 1e-6:
-            raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
-        return lost
 
 
 def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False) -> Measured:

@@ -13,12 +13,13 @@ from click.testing import CliRunner
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
 from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
-from interp.audit import Against, audit
+from interp.audit import audit
 from interp.discover import Discovery, cosines
 from interp.errors import LensError
 from interp.figures import Opened
 from interp.plan import Config
 from interp.planted_subject import PlantedSubject
+from interp.steps import Against
 from interp.swaps import swapped_names
 from interp.vectors import Vector
 from personas import PersonaError
