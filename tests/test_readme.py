@@ -41,7 +41,7 @@ def test_every_option_that_it_names_exists():
         subprocess.run(
             [sys.executable, "-m", "chorus", *command.split(), "--help"], capture_output=True, text=True, check=True
         ).stdout
-        for command in ("ask", "debate", "serve", "store prune", "distill run", "eval run", "audit", "voices")
+        for command in ("ask", "debate", "serve", "store prune", "distill run", "eval run", "audit")
     )
     others = {"--data-parallel-size", "--no-deps", "--check", "--help", "--id", "--log-dir"}
     told = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - others
