@@ -80,9 +80,9 @@ def top(graph: nx.DiGraph[str], edges: int) -> nx.DiGraph[str]:
     """Return the circuit of the strongest of its edges, so many or all."""
     wiring, kept = wiring_of(graph), to_mask(graph)
     scores = torch.zeros(kept.shape)
-    for writer, reader, score in graph.edges(data="score"):
-        if score is not None:
-            scores[wiring.writers.index(writer), wiring.readers.index(reader)] = score
+    for writer, reader, edge in graph.edges(data=True):
+        if not edge["inner"]:
+            scores[wiring.writers.index(writer), wiring.readers.index(reader)] = edge["score"]
     few = strongest(wiring, scores, min(edges, int(kept.sum()))) & kept
     about = {name: value for name, value in graph.graph.items() if name not in ("schema", "wiring")}
     return to_graph(wiring, few, scores, **about)

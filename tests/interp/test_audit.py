@@ -38,8 +38,8 @@ QUICK = {
     "voices": 2,
     "batch": 64,
 }
-LEAN = Config(("planted",), **QUICK)
-CONFIG = replace(LEAN, thorough=True, elsewhere=2)
+CONFIG = Config(("planted",), **QUICK)
+FULL = replace(CONFIG, thorough=True, elsewhere=2)
 
 
 class Planted(PlantedSubject):
@@ -59,6 +59,16 @@ def seen(tmp_path_factory):
     """A model with a planted persona, its work folder and its card."""
     model, work = Planted(102), tmp_path_factory.mktemp("work")
     return model, work, audit(model, CONFIG, work, depth="quick")
+
+
+@pytest.fixture(scope="module")
+def full(seen, tmp_path_factory):
+    """The same, and what only a full audit does: work folder and card."""
+    model, lean, _ = seen
+    work = tmp_path_factory.mktemp("full")
+    for path in lean.glob("planted.*"):
+        (work / path.name).write_bytes(path.read_bytes())
+    return work, audit(model, FULL, work, depth="full")
 
 
 def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
@@ -81,7 +91,7 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
 
 
 def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
-    card = audit(Planted(102, circuit=False), LEAN, tmp_path, depth="quick")
+    card = audit(Planted(102, circuit=False), CONFIG, tmp_path, depth="quick")
     assert card.personas["planted"].verdict == "unexplained"
     assert card.grant == "none"
     assert "effect" in card.personas["planted"].reasons[0]
@@ -95,13 +105,13 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    steps = ("vector", "late", "reliability", "cosines", "circuit", "elsewhere", "effect", "steering")
+    steps = ("vector", "late", "reliability", "cosines", "circuit", "effect", "steering")
     assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
         again = audit(model, CONFIG, tmp_path, depth="quick", report=said.append)
     assert again.personas == whole.personas
-    assert said[0].startswith("[#####...............] 3 of 8: planted: its circuit")
+    assert said[0].startswith("[#######.............] 3 of 6: planted: its circuit")
 
 
 def test_the_work_of_another_audit_is_refused(seen):
@@ -115,7 +125,7 @@ def test_the_work_of_another_audit_is_refused(seen):
 def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     card = audit(
         Planted(102),
-        LEAN,
+        CONFIG,
         tmp_path,
         depth="quick",
         against=Against(base=Planted(102, circuit=False), twin=Planted(102, circuit=False)),
@@ -139,7 +149,7 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
 
 
 def test_vectors_are_held_against_each_other(seen):
-    both = {name: Discovery(seen[0], name, LEAN) for name in ("one", "again")}
+    both = {name: Discovery(seen[0], name, CONFIG) for name in ("one", "again")}
     (name, found) = cosines(both, "one", both["one"].hooks[0]).popitem()
     assert name == "cosine with again"
     assert found.value == pytest.approx(1)
@@ -151,7 +161,7 @@ def test_dialogues_of_another_model_teach_nothing(tmp_path):
     plan = SimpleNamespace(mode="inner", checkpoint_sha256="0" * 64, engine="hf:other")
     against = Against(dialogues=[SimpleNamespace(id="q", plan=plan)])
     with pytest.raises(LensError, match="spoken by hf:other"):
-        audit(Planted(102), LEAN, tmp_path, depth="quick", against=against)
+        audit(Planted(102), CONFIG, tmp_path, depth="quick", against=against)
     assert not list(tmp_path.iterdir())
 
 
@@ -181,8 +191,21 @@ class Plain:
     chat_template = "there is one"
 
 
-def test_the_report_says_what_the_card_says(seen, tmp_path):
-    _, work, card = seen
+def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(full):
+    work, card = full
+    figures = card.personas["planted"].figures
+    for name in ("CPR", "CMD", "lack", "needed"):
+        assert figures[name].interval[0] <= figures[name].value <= figures[name].interval[1]
+        assert figures[name].null
+    assert figures["CPR"].value > figures["CPR"].null[1]
+    assert figures["lack"].value < figures["lack"].null[0]
+    there = json.loads((work / "planted.layers.json").read_text())
+    assert len(there) == planted.LAYERS - 1, "the chosen layer is looked at anyway"
+    assert set(next(iter(there.values()))) >= {"steering", "ablation", "interchange", "patching"}
+
+
+def test_the_report_says_what_the_card_says(full, tmp_path):
+    work, card = full
     text = card_report.write(card, tmp_path, work).read_text()
     assert "**Grant: `full`.**" in text
     assert verdicts.table() in text
