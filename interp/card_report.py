@@ -44,9 +44,12 @@ def write(card: Card, folder: Path, work: Path) -> Path:
 def _circuit(name: str, work: Path, folder: Path) -> list[str]:
     """Save and draw one persona's circuit, draw what its vector does at other layers, and return the report's lines."""
     whole = graph.load(work / f"{name}.circuit.json")
-    edges, drawn = int(graph.to_mask(whole).sum()), graph.pruned(graph.top(whole, DRAWN))
+    edges, few = int(graph.to_mask(whole).sum()), graph.top(whole, DRAWN)
     graph.save(whole, folder / f"{name}.json")
-    graph.draw(drawn, folder / f"{name}.svg", f"{name}: the strongest {min(edges, DRAWN)} of {edges} edges")
+    paths = graph.pruned(few) or few  # Where no path leads through so few, all of them are shown.
+    graph.draw(
+        paths, folder / f"{name}.svg", f"{name}: paths through the strongest {min(edges, DRAWN)} of {edges} edges"
+    )
     lines = [f"### {name}", "", _strongest(whole, edges), "", f"![{name}'s circuit]({CIRCUITS}/{name}.svg)", ""]
     if (work / f"{name}.layers.json").exists():
         plots.layers(work, name, folder / f"{name}.layers.svg")
@@ -114,7 +117,7 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "prompts of the same words (effect), random circuits as large (faithfulness, stability, residual), random "
         "directions of the same norm (steering, wrong way, ablation, interchange, patching, damage, "
         "moves, cosine), halves with sides swapped at random (reliability), "
-        "labels swapped within questions (probe). A circuit "
+        "labels swapped within questions (probe), names swapped at random (name effect). A circuit "
         f"has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and are tested on "
         "wordings of the prompt that they were not fitted on; their p is corrected for all layers and personas by Holm's "
         "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number "

@@ -18,6 +18,7 @@ from chorus.types import Answer
 from interp import drift, verdicts
 from interp.errors import LensError
 from interp.figures import Figures, Opened, ends
+from interp.probes import DRAWS
 from interp.swaps import swapped_names
 
 
@@ -36,7 +37,7 @@ def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) ->
         apart = there.by_prompt(pairs.clean) - there.by_prompt(pairs.corrupt)
     found = drift.mean_of(apart, pairs.groups, one.config.seed)
     codes = np.unique(np.asarray(pairs.groups), return_inverse=True)[1]
-    signs = np.random.default_rng(one.config.seed).choice([-1.0, 1.0], (one.config.randoms, int(codes.max()) + 1))
+    signs = np.random.default_rng(one.config.seed).choice([-1.0, 1.0], (DRAWS, int(codes.max()) + 1))
     null = (signs[:, codes] * apart.numpy()).mean(1)
     p = (1 + int((abs(null) >= abs(found.value)).sum())) / (1 + len(null))
     effect = Measured(value=found.value, interval=found.interval, null=ends(null), p=p)

@@ -191,7 +191,7 @@ class Plain:
     chat_template = "there is one"
 
 
-def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(full):
+def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full):
     work, card = full
     figures = card.personas["planted"].figures
     for name in ("CPR", "CMD", "lack", "needed"):
@@ -200,7 +200,9 @@ def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(full):
     assert figures["CPR"].value > figures["CPR"].null[1]
     assert figures["lack"].value < figures["lack"].null[0]
     there = json.loads((work / "planted.layers.json").read_text())
-    assert len(there) == planted.LAYERS - 1, "the chosen layer is looked at anyway"
+    chosen = json.loads((work / "planted.vector.json").read_text())["hook"]
+    assert {*there, chosen} == {*FULL.swept(seen[0].lens.wiring)}
+    assert chosen not in there, "it is looked at anyway"
     assert set(next(iter(there.values()))) >= {"steering", "ablation", "interchange", "patching"}
 
 
