@@ -1,10 +1,11 @@
 """Activations by name, in batches that fit: only what is asked for is kept, and pooled over tokens before it is.
 
-Out of memory is no end: the batch is halved, which is said, and the work goes on from where it was.
+Out of memory is no end: the batch is halved, which is logged as a warning, and the work goes on from where it was.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,20 +14,18 @@ from torch import Tensor
 from interp.bridge import Hook, Lens, finite
 from interp.errors import LensError
 
-Report = Callable[[str], None]
-"""Is told, in a few words, what is being done."""
+_log = logging.getLogger(__name__)
 
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def in_batches(rows: int, batch: int, work: Callable[[slice], Tensor], report: Report = lambda _: None) -> Tensor:
+def in_batches(rows: int, batch: int, work: Callable[[slice], Tensor]) -> Tensor:
     """Call `work` on slices of `rows` and return the results, one after another along the first axis.
 
     Args:
         rows: how many there are.
         batch: how many go at once, at first. Out of memory halves it, for the rest of the call.
         work: gets a slice, returns a tensor with one row for each.
-        report: is told when the batch was halved.
 
     Raises:
         LensError: not even one row fits into memory.
@@ -43,7 +42,7 @@ def in_batches(rows: int, batch: int, work: Callable[[slice], Tensor], report: R
             if batch == 1:
                 raise LensError("out of memory with a single row: take shorter texts or a smaller model") from error
             batch = max(1, min(batch, rows - start) // 2)
-            report(f"out of memory: going on with batches of {batch}")
+            _log.warning("out of memory: going on with batches of %d", batch)
             continue
         start = chosen.stop
     return torch.cat(done)
@@ -57,7 +56,6 @@ def pooled(
     names: Sequence[str],
     *,
     batch: int = 16,
-    report: Report = lambda _: None,
 ) -> Tensor:
     """Return activations (N, names, D), summed over tokens with the weights.
 
@@ -67,7 +65,6 @@ def pooled(
         weights: (N, T); 1/n over n tokens gives their mean, a single 1 one token's own activation.
         names: hooks with activations of shape (B, T, D) that are all equally wide.
         batch: rows at once.
-        report: is told when memory runs out.
 
     Raises:
         HookMissed: there is no such hook, for example a layer that the model doesn't have.
@@ -87,7 +84,7 @@ def pooled(
         lens.run(ids[chosen], [(name, pool(name)) for name in names], at=slice(1))
         return torch.stack([finite(kept[name], f"the activations at {name}").cpu() for name in names], dim=1)
 
-    return in_batches(len(ids), batch, work, report)
+    return in_batches(len(ids), batch, work)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -20,12 +20,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interp.activations import Report, in_batches
+from interp.activations import in_batches
 from interp.bridge import Hook, Lens, finite
 from interp.pairs import Pairs
 
 
-def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4, report: Report = lambda _: None) -> Tensor:
+def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4) -> Tensor:
     """Return scores (items, W, R) in nats; zero where no edge is possible.
 
     Args:
@@ -33,7 +33,6 @@ def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4, report: 
         pairs: what is measured on.
         steps: points m on the way. 1 is plain attribution patching, with its gradient at the clean run.
         batch: rows at once. Peak memory grows with batch x tokens x (writers + readers) x width.
-        report: is told when memory runs out.
     """
 
     def work(rows: slice) -> Tensor:
@@ -43,7 +42,7 @@ def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4, report: 
         gradients = reader_gradients(lens, clean, weights, here[:, :, 0], there[:, :, 0], points)
         return edge_scores(lens, there - here, gradients).cpu()
 
-    rows = in_batches(len(pairs.clean), batch, work, report)
+    rows = in_batches(len(pairs.clean), batch, work)
     return finite(pairs.by_item(rows), "the scores of edges")
 
 

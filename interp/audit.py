@@ -8,45 +8,31 @@ last, as a whole, beside the weights.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from chorus import report as machine
+from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Card, Measured, digest, weakest
 from chorus.chorus import versions
-from chorus.types import Answer
-from interp import changes, figures, graph, verdicts
-from interp.activations import Report
-from interp.discover import Discovery, late
+from interp import figures, graph, verdicts
+from interp.discover import Discovery
 from interp.figures import Figures, Opened
-from interp.foretold import RULE, foretold
-from interp.influence import influence
 from interp.plan import Config, Step, Work, now
 from interp.probes import holm
+from interp.said import check_dialogues
+from interp.steps import Against, discovering, testing, together
 from interp.subject import Subject
 from interp.vectors import Vector
 
+PERSONAL = (
+    "effect", "faithfulness", "thorough", "reliability", "cosines", "steering", "handles", "named", "residual",
+)  # fmt: skip
+"""Steps whose figures go onto the card as they are, in its order."""
+
 Kept = dict[str, dict[str, Any]]
 """What steps found, by their names."""
-
-
-@dataclass(frozen=True)
-class Against:
-    """What a model may be held against; all of it may be missing."""
-
-    base: Subject | None = None
-    """The model that it was trained from."""
-    twin: Subject | None = None
-    """The base, trained as long on neutral text. Only beside a base."""
-    dialogues: Sequence[Answer] = ()
-    """Saved inner dialogues of the model, for the rule of who acts when."""
 
 
 def audit(
@@ -69,9 +55,11 @@ def audit(
         report: is told of progress.
 
     Raises:
-        LensError: the work folder belongs to another audit, or a persona can't be examined.
+        LensError: the work folder belongs to another audit, a persona can't be examined, or the dialogues are not the
+            model's own.
     """
     other, names = against or Against(), config.personas
+    check_dialogues(other.dialogues, subject.weights)
     work = Work(folder, report)
     fixed = work.fix(
         config,
@@ -81,8 +69,9 @@ def audit(
         dialogues=digest([each.model_dump(mode="json", by_alias=True) for each in other.dialogues]),
     )
     before: dict[str, Step] = {}
+    sought = {name: Discovery(subject, name, config) for name in names}
     for persona in names:
-        before |= _discovering(Discovery(subject, persona, config, report), work, other.base)
+        before |= discovering(persona, sought, work, other.base)
     first = work.do(before)
     opened = work.do({"opened": ("the test split is opened", lambda: {"at": now()})})["opened"]["at"]
 
@@ -91,8 +80,8 @@ def audit(
     one = {name: Opened(subject, name, config, vectors[name], circuits, report) for name in names}
     after: dict[str, Step] = {}
     for each in one.values():
-        after |= _testing(each, work, other)
-    after |= _together(one, work, other)
+        after |= testing(each, work, other)
+    after |= together(one, work, other)
     kept = first | work.do(after)
     personas = {name: verdicts.judge(own) for name, own in _figures(one, kept, work).items()}
     return Card(
@@ -115,117 +104,6 @@ def audit(
     )
 
 
-# The steps
-
-
-def _discovering(found: Discovery, work: Work, base: Subject | None) -> dict[str, Step]:
-    """Return what is to be found of one persona before the test split is opened."""
-    persona = found.persona
-
-    def vector() -> Vector:
-        return Vector.load(work.folder / f"{persona}.vector.json")
-
-    def circuit(name: str, of: Discovery) -> dict[str, Any]:
-        scores = of.scores()
-        np.save(work.folder / f"{name}.scores.npy", scores.mean(0).numpy())
-        return graph.data(of.circuit(scores))
-
-    steps: dict[str, Step] = {
-        f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),
-        f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(found.subject.lens)).data()),
-        f"{persona}.reliability": (
-            f"{persona}: the vector from halves",
-            lambda: _data({"reliability": found.reliability(vector().hook)}),
-        ),
-        f"{persona}.circuit": (f"{persona}: the circuit", partial(circuit, persona, found)),
-    }
-    if base is not None:
-        there = Discovery(base, persona, found.config, found.report)
-        steps[f"{persona}.base.circuit"] = (
-            f"{persona}: the circuit in the base",
-            partial(circuit, f"{persona}.base", there),
-        )
-    return steps
-
-
-def _testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
-    """Return what is measured of one persona on the test split."""
-    persona, randoms = one.persona, one.config.randoms
-    hooks = one.config.swept(one.lens.wiring)
-    # Even the smallest p must outlast Holm's correction over all layers and personas.
-    relabelled = math.ceil(len(hooks) * len(one.config.personas) / verdicts.ALPHA) - 1
-
-    def thorough() -> dict[str, Any]:
-        scores = np.load(work.folder / f"{persona}.scores.npy")
-        return _data(one.thorough(torch.tensor(scores)))
-
-    steps: dict[str, Step] = {
-        f"{persona}.effect": (f"{persona}: its effect beside {randoms} placebos", lambda: _data(one.effect())),
-        f"{persona}.steering": (f"{persona}: steering beside {randoms} others", lambda: _data(one.steering())),
-        f"{persona}.faithfulness": (f"{persona}: its circuit beside {randoms} others", lambda: _data(one.circuit())),
-        f"{persona}.probes": (
-            f"{persona}: probes beside {relabelled} relabellings",
-            partial(one.probes, hooks, relabelled),
-        ),
-    }
-    if one.config.thorough:
-        steps[f"{persona}.thorough"] = (f"{persona}: its circuit at every size", thorough)
-    if (base := other.base) is not None:
-        told = f"{persona}: what training changed"
-        steps[f"{persona}.residual"] = (told, lambda: _data(one.residual(base)))
-        steps[f"changes.{persona}.circuits"] = (told, lambda: _data(changes.circuits(one, base, work)))
-        for name, model in _trained(one, other).items():
-            steps[f"changes.{persona}{name}"] = (told, partial(_along, one, base, model, name))
-    return steps
-
-
-def _together(one: Mapping[str, Opened], work: Work, other: Against) -> dict[str, Step]:
-    """Return what is measured of all personas at once."""
-    first = next(iter(one.values()))
-    steps: dict[str, Step] = {"influence": ("whom each persona moves", lambda: _influence(one, work))}
-    if (base := other.base) is not None:
-        for name, model in _trained(first, other).items():
-            steps[f"changes.all{name}"] = ("how far training moved the model", partial(_far, first, base, model, name))
-    if other.dialogues:
-        vectors = {name: each.vector for name, each in one.items()}
-        steps["rule"] = (
-            "who acts when",
-            lambda: _data(foretold(first.subject, vectors, other.dialogues, first.config, work.folder / RULE)),
-        )
-    return steps
-
-
-def _trained(one: Opened, other: Against) -> dict[str, Subject]:
-    """Return the models that the base is held against, by what is put behind their figures' names."""
-    return {"": one.subject} | ({" (twin)": other.twin} if other.twin else {})
-
-
-def _along(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
-    return _data(changes.along(one, base, model, name))
-
-
-def _far(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
-    return _data(changes.far(one, base, model, name))
-
-
-def _influence(one: Mapping[str, Opened], work: Work) -> dict[str, Any]:
-    first = next(iter(one.values()))
-    found = influence(
-        first.lens,
-        {name: each.vector for name, each in one.items()},
-        {name: Vector.load(work.folder / f"{name}.late.json").on(first.lens) for name in one},
-        late(first.lens),
-        {name: first.subject.pairs(name, "test", first.config.voices) for name in one},
-        randoms=first.config.randoms,
-        seed=first.config.seed,
-        report=first.report,
-    )
-    return asdict(found)
-
-
-# From what was kept to the card
-
-
 def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Figures]:
     """Return each persona's figures, with those that had to wait for all personas."""
     probes = {name: kept[f"{name}.probes"] for name in one}
@@ -234,12 +112,10 @@ def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Fig
     found: dict[str, Figures] = {}
     for name, opened in one.items():
         hook = opened.vector.hook
-        steps = [
-            f"{name}.{step}" for step in ("effect", "faithfulness", "thorough", "reliability", "steering", "residual")
-        ]
+        steps = [f"{name}.{step}" for step in PERSONAL]
         own = _gathered(kept, [step for step in steps if step in kept])
         circuit = graph.load(work.folder / f"{name}.circuit.json")
-        own["stability"] = Measured(**circuit.graph["stability"])
+        own |= {figure: Measured(**each) for figure, each in circuit.graph["stability"].items()}
         own |= figures.of_probe(probes[name][hook], corrected[f"{name} {hook}"])
         own |= {
             f"moves {goal}": Measured(value=cell["value"], null=cell["band"], p=cell["p"])
@@ -249,10 +125,6 @@ def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Fig
         own["moves the answer"] = Measured(value=cell["value"], null=cell["band"], p=cell["p"])
         found[name] = own
     return found
-
-
-def _data(found: Figures) -> dict[str, Any]:
-    return {name: figure.model_dump(mode="json") for name, figure in found.items()}
 
 
 def _gathered(kept: Kept, names: Sequence[str]) -> Figures:

@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import networkx as nx
 
 from chorus.checkpoints.legibility import Card, Measured
-from interp import influence, verdicts
+from interp import graph, influence, plots, verdicts
+from interp.foretold import RULE
+from interp.wiring import Wiring
 
 REPORT = "legibility.md"
 PLOT = "legibility.svg"
 MATRIX = "voices.svg"
+CIRCUITS = "circuits"
+"""Folder with each persona's circuit, as JSON and drawn, and with what its vector does at every layer."""
+DRAWN = 150
+"""Edges of a circuit that are drawn, its strongest: of thousands nobody could follow one."""
 
 
-def write(card: Card, folder: Path, rule: str = "") -> Path:
-    """Write the report and its plots, and return the report's path. `rule` is the rule of who acts when, in words."""
-    draw(card, folder / PLOT)
+def write(card: Card, folder: Path, work: Path) -> Path:
+    """Write the report, its plots and the circuits into a folder, and return the report's path.
+
+    Args:
+        card: what it is about.
+        folder: where to.
+        work: the audit's, with what was found on the way.
+    """
+    plots.figures(card, folder / PLOT)
     influence.draw(moves(card), folder / MATRIX)
+    (folder / CIRCUITS).mkdir(exist_ok=True)
+    shown = [line for name in card.personas for line in _circuit(name, work, folder / CIRCUITS)]
+    rule = (work / RULE).read_text("utf-8") if (work / RULE).exists() else ""
     path = folder / REPORT
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text(card, rule))
+    part.write_text(text(card, shown, rule))
     part.replace(path)
     return path
 
 
-def text(card: Card, rule: str = "") -> str:
-    """Return the report as Markdown."""
+def _circuit(name: str, work: Path, folder: Path) -> list[str]:
+    """Save and draw one persona's circuit, draw what its vector does at other layers, and return the report's lines."""
+    whole = graph.load(work / f"{name}.circuit.json")
+    edges, few = int(graph.to_mask(whole).sum()), graph.top(whole, DRAWN)
+    graph.save(whole, folder / f"{name}.json")
+    paths = graph.pruned(few) or few  # Where no path leads through so few, all of them are shown.
+    graph.draw(
+        paths, folder / f"{name}.svg", f"{name}: paths through the strongest {min(edges, DRAWN)} of {edges} edges"
+    )
+    lines = [f"### {name}", "", _strongest(whole, edges), "", f"![{name}'s circuit]({CIRCUITS}/{name}.svg)", ""]
+    if (work / f"{name}.layers.json").exists():
+        plots.layers(work, name, folder / f"{name}.layers.svg")
+        lines += [f"![What {name}'s vector does, layer by layer]({CIRCUITS}/{name}.layers.svg)", ""]
+    return lines
+
+
+def _strongest(circuit: nx.DiGraph[str], edges: int) -> str:
+    """Return in words which edges of a circuit carry most."""
+    wiring: Wiring = graph.wiring_of(circuit)
+    scores = nx.get_edge_attributes(circuit, "score")
+    first = sorted(scores, key=lambda edge: -abs(scores[edge]))[:5]
+    listed = ", ".join(f"`{a} → {b}` {scores[a, b]:+.3g}" for a, b in first)
+    return (
+        f"{edges} of {wiring.edges} edges ([as a graph]({CIRCUITS}/{circuit.graph['persona']}.json)); those that carry "
+        f"most, in nats: {listed}. Below zero an edge works for the behaviour: without it there is less."
+    )
+
+
+def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
+    """Return the report as Markdown; `circuits` are lines on each, `rule` is the rule of who acts when, in words."""
     config = card.config
     lines = [
         f"# How legible is {card.model}?",
@@ -54,6 +98,9 @@ def text(card: Card, rule: str = "") -> str:
         "",
         *_unexplained(card),
         "",
+        "## The circuits",
+        "",
+        *circuits,
         "## Who moves whom",
         "",
         f"![Whose vector moves whose behaviour beyond chance]({MATRIX})",
@@ -68,14 +115,22 @@ def text(card: Card, rule: str = "") -> str:
         "on. Intervals come from drawing questions anew (of reliability: from halving them); they don't cover other "
         f"templates or other wordings of the prompt. *By chance* is the middle 95 % of {config['randoms']} draws: placebo "
         "prompts of the same words (effect), random circuits as large (faithfulness, stability, residual), random "
-        "directions of the same norm (steering, wrong way, moves), halves with sides swapped at random (reliability), "
-        "labels swapped within questions (probe). A circuit "
+        "directions of the same norm (steering, wrong way, ablation, interchange, patching, damage, "
+        "moves, cosine), halves with sides swapped at random (reliability), "
+        "labels swapped within questions (probe), names swapped at random (name effect). A circuit "
         f"has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and are tested on "
         "wordings of the prompt that they were not fitted on; their p is corrected for all layers and personas by Holm's "
         "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number "
         "of personas: all bars have to be cleared together. *Specificity* is faithfulness less the mean of what other "
         "personas' circuits carry of the same behaviour; *mean faithfulness* replaces by means where faithfulness "
-        "replaces by the other prompt's values. What is not in the table below decides nothing.",
+        "replaces by the other prompt's values. *Ablation* is the share of the effect that goes with the part of the stream "
+        "along the vector, *interchange* the share that comes over with it to a prompt without the persona, *patching* the "
+        "share that comes over with the whole stream where the answer is foretold, beside moves as far in random "
+        "directions; *damage* is by how many nats a token plain text is foretold worse while steered. *Stability over "
+        "templates* draws whole templates anew; *needed* is the share of the circuit's edges of which each costs more than "
+        "19 in 20 edges outside it do; *CPR* is the area under the curve of faithfulness over the share of edges, *CMD* "
+        "that between it and 1, and *lack* by how much circuit and model suffer differently from losing the same edges, "
+        "beside random rankings and random circuits. What is not in the table below decides nothing.",
         "",
         verdicts.table(),
     ]
@@ -92,31 +147,6 @@ def moves(card: Card) -> nx.DiGraph[str]:
             if cell and cell.p is not None and cell.p <= verdicts.ALPHA:
                 graph.add_edge(name, goal, value=cell.value, p=cell.p)
     return graph
-
-
-def draw(card: Card, path: Path) -> None:
-    """Draw each figure of each persona with its interval, over the band that chance gives."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names = list(card.personas)
-    figures = [bar.figure for bar in verdicts.BARS if all(bar.figure in card.personas[name].figures for name in names)]
-    picture = Figure(figsize=(2.6 * len(figures), 1 + 0.5 * len(names)))
-    FigureCanvasAgg(picture)
-    for axes, figure in zip(picture.subplots(1, len(figures), sharey=True, squeeze=False)[0], figures, strict=True):
-        for place, name in enumerate(names):
-            own = card.personas[name].figures[figure]
-            if own.null:
-                axes.barh(place, own.null[1] - own.null[0], left=own.null[0], height=0.6, color="0.85")
-            if own.interval:
-                axes.plot(own.interval, (place, place), color="tab:blue", linewidth=2)
-            axes.plot(own.value, place, "o", color="tab:blue")
-        axes.set_title(figure, fontsize=9)
-        axes.axvline(0, color="0.6", linewidth=0.6)
-        axes.tick_params(labelsize=7)
-        axes.set_yticks(range(len(names)), names)
-    picture.tight_layout()
-    picture.savefig(path)
 
 
 def _row(name: str, figure: str, own: Measured) -> str:

@@ -26,7 +26,7 @@ def far(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
 
 def along(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
     """Return how far the stream moved along the persona's direction in the base, under neutral prompts."""
-    vector = Discovery(base, one.persona, one.config, one.report).at(one.vector.hook)
+    vector = Discovery(base, one.persona, one.config).at(one.vector.hook)
     rows, share = neutral(one.pairs)
     found = drift.shift_along(
         base.lens, model.lens, vector, one.pairs.corrupt[rows], share, randoms=one.config.randoms, seed=one.config.seed

@@ -1,6 +1,9 @@
-"""`chorus audit`: is this model legible enough to be given power? Added to `chorus` by entry point.
+"""The laboratory's commands, added to `chorus` by entry point.
 
-Imports are made inside the command, so that its `--help` works without the extra `interp`.
+`chorus audit`: is this model legible enough to be given power? `chorus voices`: who is speaking in a debate of it?
+`chorus emergence`: what did training do to it, checkpoint by checkpoint?
+
+Imports are made inside the commands, so that each `--help` works without the extra.
 """
 
 from __future__ import annotations
@@ -8,13 +11,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from chorus.errors import CheckpointError, MissingExtra
+from chorus.errors import CheckpointError, MissingExtra, RecordError
+
+if TYPE_CHECKING:
+    from chorus.types import Answer
+    from interp.listen import By
 
 REFUSED = 4
 """Exit code of an audit whose grant is `none`."""
+WORK = "audit"
+"""Folder beside the weights, of what an audit finds on its way."""
 
 
 @click.command("audit")
@@ -54,7 +64,7 @@ def audit(
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report, foretold, plan
+        from interp import card_report, plan, steps
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
@@ -66,19 +76,22 @@ def audit(
 
     names = _personas(personas)  # An unknown one is told of before anything is loaded.
     records = list(transcript.read(dialogues)) if dialogues else []
-    subject = Checkpoint(checkpoint, say)
-    against = laboratory.Against(
-        Checkpoint(base, say) if base else None, Checkpoint(twin, say) if twin else None, records
+    before = Checkpoint(base, say) if base else None
+    subject = Checkpoint(checkpoint, say, base=before.folder if before else None)
+    against = steps.Against(
+        before,
+        Checkpoint(twin, say) if twin else None,
+        records,
+        _names(subject.folder),
     )
     folder = out or subject.folder
     chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
-    found = work or folder / "audit"
+    found = work or folder / WORK
     card = laboratory.audit(subject, chosen, found, depth=depth, against=against, report=say)
     card = card.sealed(os.environ.get(KEY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        rule = found / foretold.RULE
-        written = card_report.write(card, folder, rule.read_text("utf-8") if rule.exists() else "")
+        written = card_report.write(card, folder, found)
         part = folder / f".{CARD}.part"
         part.write_text(card.text())
         part.replace(folder / CARD)
@@ -91,8 +104,141 @@ def audit(
     return REFUSED if card.grant == "none" else 0
 
 
+@click.command("voices")
+@click.argument("record", type=click.Path(path_type=Path))
+@click.option("--checkpoint", required=True, metavar="CHECKPOINT", help="The model that spoke, by name or folder.")
+@click.option("--work", type=click.Path(path_type=Path), help="Work folder of its audit.  [CHECKPOINT/audit]")
+@click.option(
+    "--by", type=click.Choice(["vector", "circuit"]), default="vector", show_default=True, help="What is taken out."
+)
+@click.option("--id", "chosen", metavar="ID", help="The debate or question, where RECORD holds several.")
+@click.option("--turn", "turns", multiple=True, metavar="TURN", help="Only this turn; may be repeated.  [all]")
+@click.option("--personas", "folder", metavar="FOLDER", help="Where the voices' cards lie, if they are your own.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("voices"), show_default=True, help="Folder to write to."
+)
+def voices(
+    record: Path,
+    checkpoint: str,
+    work: Path | None,
+    by: By,
+    chosen: str | None,
+    turns: tuple[str, ...],
+    folder: str | None,
+    out: Path,
+) -> int:
+    """Say token by token who is speaking in the debate saved in RECORD: data and a page.
+
+    It takes each persona that an audit of the same model found out of the computation, and sees what the words lose.
+    """
+    try:
+        from interp import listen
+        from interp.subject import Checkpoint
+    except ImportError as error:
+        raise MissingExtra("chorus voices", "interp") from error
+    from chorus.cli.personas import library_with
+
+    def say(words: str) -> None:
+        click.echo(words, err=True)
+
+    answer = _debate(record, chosen)
+    library = library_with(folder)
+    cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
+    subject = Checkpoint(checkpoint, say)
+    hear = listen.ear(work or subject.folder / WORK, by, subject)
+    heard = listen.listen(answer, subject, hear, cards, turns, say)
+    try:
+        written = listen.write(answer, by, heard, out)
+    except OSError as error:
+        raise CheckpointError(f"can't write into {out}: {error.strerror or error}") from error
+    for turn, own in heard.items():
+        click.echo(f"{turn}: {listen.in_words(own)}")
+    click.echo(", ".join(map(str, written)))
+    return 0
+
+
+@click.command("emergence")
+@click.argument("stages", nargs=-1, required=True, metavar="STEP=CHECKPOINT…")
+@click.option("--base", required=True, metavar="CHECKPOINT", help="The model before training.")
+@click.option(
+    "--accuracy",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="Accuracy by step: the run.json of `chorus distill rl`, or JSON of your own.",
+)
+@click.option("--depth", type=click.Choice(["quick", "full"]), default="full", show_default=True, help="How thorough.")
+@click.option(
+    "--persona", "personas", multiple=True, help="Only this one; may be repeated.  [all that have a contrast]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("emergence"),
+    show_default=True,
+    help="Folder of the results.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def emergence(
+    stages: tuple[str, ...], base: str, accuracy: Path, depth: str, personas: tuple[str, ...], out: Path, seed: int
+) -> int:
+    """Follow the personas' behaviour through the checkpoints of a training run, and what of it stays explained.
+
+    Each is given by its training step: `40=rl/checkpoint-40`. Goes on where it was interrupted.
+    """
+    try:
+        from interp import emergence as looking
+        from interp import plan, subject
+    except ImportError as error:
+        raise MissingExtra("chorus emergence", "interp") from error
+    from chorus.checkpoints import fingerprint
+
+    def say(words: str) -> None:
+        click.echo(words, err=True)
+
+    names, known = _personas(personas), looking.accuracies(accuracy)
+    before = subject.Checkpoint(base, say)
+
+    def stage(words: str) -> looking.Stage:
+        step, given, name = words.partition("=")
+        if not (given and name and step.isdecimal()):
+            raise click.UsageError(f"{words!r} is no STEP=CHECKPOINT, such as 40=rl/checkpoint-40")
+        weights = fingerprint(subject.folder_of(name, say))
+        return looking.Stage(int(step), weights, lambda: subject.Checkpoint(name, say, base=before.folder))
+
+    config = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
+    points = looking.emergence(before, [stage(words) for words in stages], known, config, out / "work", say)
+    told = f"chorus emergence {' '.join(stages)} --base {base} --accuracy {accuracy} --depth {depth}"
+    try:
+        written = looking.write(points, before.name, config, told, out)
+    except OSError as error:
+        raise CheckpointError(f"can't write into {out}: {error.strerror or error}") from error
+    click.echo(written.read_text("utf-8"))
+    return 0
+
+
+def _debate(file: Path, chosen: str | None) -> Answer:
+    """Return the one record that is meant. Raises RecordError when there is none, or several."""
+    from chorus.record import transcript
+
+    found = [each for each in transcript.read(file) if not chosen or chosen in (each.id, each.question.id)]
+    if len(found) != 1:
+        which = f" with the id {chosen}" if chosen else ""
+        raise RecordError(f"{file} holds {len(found)} debates{which}" + (": pick one with --id" if found else ""))
+    return found[0]
+
+
 def _personas(wanted: tuple[str, ...]) -> tuple[str, ...]:
     """Return the personas to examine. Raises PersonaError for one that has no contrast."""
     from personas.contrast import contrast, contrasts
 
     return tuple(contrast(name).persona for name in wanted) or tuple(contrasts())
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Return what the voices of a model's dialogues are called: those that it was trained with, and the built-in ones."""
+    from chorus.checkpoints import baked
+    from personas import Library
+
+    trained = baked.read(folder)
+    cast = (*Library.builtin().personas, *(trained.cast if trained else ()))
+    return {persona.id: persona.name for persona in cast}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,8 +11,8 @@ import torch
 from torch import Tensor
 
 from chorus.checkpoints.legibility import Measured
-from interp import figures, graph
-from interp.activations import Report, pooled
+from interp import figures, graph, vectors
+from interp.activations import pooled
 from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.drift import edge_entropy
@@ -20,7 +21,10 @@ from interp.graph import strongest
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.subject import Subject
-from interp.vectors import Vector, sweep
+from interp.vectors import Vector, random_like, sweep
+
+DRAWS = 200
+"""Of questions, for the interval of a cosine."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,6 @@ class Discovery:
     subject: Subject
     persona: str
     config: Config
-    report: Report
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -62,43 +65,69 @@ class Discovery:
 
     def at(self, hook: str) -> Vector:
         """Return the persona's direction at one of the hooks."""
-        apart = self._apart(hook)
+        apart = self.apart(hook)
         trust = figures.reliability(apart, 1, self.config.seed).value
         return Vector(self.persona, hook, apart.mean(0), trust, self.subject.lens.fingerprint)
 
     def reliability(self, hook: str) -> Measured:
         """Return how alike the directions at a hook are that halves of the questions give."""
-        return figures.reliability(self._apart(hook), self.config.randoms, self.config.seed)
+        return figures.reliability(self.apart(hook), self.config.randoms, self.config.seed)
 
     def scores(self) -> Tensor:
         """Return every edge's score on every item, (items, W, R)."""
-        return eap_ig(
-            self.subject.lens, self.pairs, steps=self.config.steps, batch=self.config.batch, report=self.report
-        )
+        return eap_ig(self.subject.lens, self.pairs, steps=self.config.steps, batch=self.config.batch)
 
     def circuit(self, scores: Tensor) -> nx.DiGraph[str]:
         """Return the strongest edges as a graph that knows its `stability` and over how many edges all is spread."""
         wiring, config = self.subject.lens.wiring, self.config
         size = max(1, round(config.share * wiring.edges))
         kept = strongest(wiring, scores.mean(0), size)
-        stable = stability(wiring, scores, figures.questions(self.pairs), size, draws=100, seed=config.seed)
         rivals = random_circuits(wiring, size, config.randoms, config.seed)
-        chance = [float((each & kept).sum() / (each | kept).sum()) for each in rivals]
-        about = {"value": stable.jaccard, "interval": stable.interval, "null": figures.ends(chance)}
+        chance = figures.ends([float((each & kept).sum() / (each | kept).sum()) for each in rivals])
+        drawn = {"stability": figures.questions(self.pairs), "stability over templates": self.pairs.groups}
+        stable = {
+            name: stability(wiring, scores, groups, size, draws=100, seed=config.seed) for name, groups in drawn.items()
+        }
         return graph.to_graph(
             wiring,
             kept,
             scores.mean(0),
             persona=self.persona,
             model=self.subject.weights,
-            stability=about,
+            stability={
+                name: {"value": each.jaccard, "interval": each.interval, "null": chance}
+                for name, each in stable.items()
+            },
             entropy=edge_entropy(wiring, scores.mean(0)),
         )
 
-    def _apart(self, hook: str) -> Tensor:
+    def apart(self, hook: str) -> Tensor:
         """Return (items, D), the stream with the persona less that without."""
         place = self.hooks.index(hook)
         return self.streams[0][:, place] - self.streams[1][:, place]
+
+
+def cosines(found: Mapping[str, Discovery], persona: str, hook: str) -> figures.Figures:
+    """Return how alike a persona's direction at a hook is to every other's there, beside random directions."""
+    apart = {name: each.apart(hook) for name, each in found.items()}
+    own, config = apart[persona], found[persona].config
+    draw = torch.Generator().manual_seed(config.seed)
+    drawn = [
+        vectors.cosines({name: each[rows].mean(0) for name, each in apart.items()})[persona]
+        for rows in torch.randint(len(own), (DRAWS, len(own)), generator=draw)
+    ]
+    whole = vectors.cosines({name: each.mean(0) for name, each in apart.items()})[persona]
+    null = torch.cosine_similarity(own.mean(0)[None], random_like(own.mean(0), config.randoms, config.seed)).tolist()
+    return {
+        f"cosine with {name}": Measured(
+            value=value,
+            interval=figures.ends([each[name] for each in drawn]),
+            null=figures.ends(null),
+            p=(1 + sum(abs(each) >= abs(value) for each in null)) / (1 + len(null)),
+        )
+        for name, value in whole.items()
+        if name != persona
+    }
 
 
 def late(lens: Lens) -> str:

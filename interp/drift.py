@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from interp.activations import Report, in_batches, pooled
+from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
 from interp.faithfulness import faithfulness, random_circuits
@@ -62,16 +61,6 @@ class Residual:
     """The shift itself, in nats a token."""
     null: tuple[float, ...]
     """The share for random circuits of the same size: near 1 where size alone explains nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """One point of an emergence curve."""
-
-    step: int
-    accuracy: Figure
-    """On held-out questions."""
-    residual: Residual
 
 
 @torch.no_grad()
@@ -152,7 +141,6 @@ def residual(
     randoms: int = 0,
     batch: int = 4,
     seed: int = 0,
-    report: Report = lambda _: None,
 ) -> Residual:
     """Return the share of the shift of the behaviour that the circuits don't recover. See the module's docstring.
 
@@ -164,7 +152,6 @@ def residual(
         randoms: circuits of the null.
         batch: rows at once; each runs once for every circuit.
         seed: of draws and random circuits.
-        report: is told when memory runs out.
 
     Raises:
         LensError: the models differ in shape. NoShift: the behaviour is as it was.
@@ -186,11 +173,11 @@ def residual(
         return torch.stack([each.cpu() for each in found], dim=1)
 
     with torch.no_grad():
-        found = pairs.by_item(in_batches(len(pairs.clean), batch, work, report)).numpy()  # (items, 4 + randoms)
+        found = pairs.by_item(in_batches(len(pairs.clean), batch, work)).numpy()  # (items, 4 + randoms)
     before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
     shift = mean_of(torch.tensor(after - before), pairs.groups, seed)
     if abs(shift.value) < NO_SHIFT:
-        raise NoShift(f"the behaviour shifted by {shift.value:.1g} nats a token: there is no shift to explain")
+        raise NoShift(shift.value, shift.interval)
     recovered = rest - nothing[:, None]
     sums = _sums(np.column_stack([after - before, recovered]), pairs.groups, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -198,45 +185,6 @@ def residual(
     low, high = np.nanquantile(shares, [0.025, 0.975])
     left = 1 - recovered.mean(0) / shift.value
     return Residual(float(left[0]), (float(low), float(high)), shift, tuple(map(float, left[1:])))
-
-
-def draw(checkpoints: Sequence[Checkpoint], path: Path) -> None:
-    """Draw the emergence curve (shift and residual over steps) and capability against legibility."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure as Picture
-
-    figure = Picture(figsize=(9, 4))
-    FigureCanvasAgg(figure)
-    over_time, against = figure.subplots(1, 2)
-    steps = [each.step for each in checkpoints]
-    curves = {
-        "accuracy": [each.accuracy for each in checkpoints],
-        "unexplained residual": [Figure(each.residual.share, each.residual.interval) for each in checkpoints],
-    }
-    for name, points in curves.items():
-        middle, ends = [point.value for point in points], [point.interval for point in points]
-        over_time.plot(steps, middle, marker="o", label=name)
-        over_time.fill_between(steps, [low for low, _ in ends], [high for _, high in ends], alpha=0.2)
-    over_time.set_xlabel("training step")
-    over_time.legend()
-    against.plot(
-        [c.accuracy.value for c in checkpoints], [c.residual.share for c in checkpoints], color="0.7", zorder=1
-    )
-    for each in checkpoints:
-        x, y = each.accuracy, each.residual
-        against.errorbar(
-            x.value,
-            y.share,
-            xerr=[[max(0.0, x.value - x.interval[0])], [max(0.0, x.interval[1] - x.value)]],
-            yerr=[[max(0.0, y.share - y.interval[0])], [max(0.0, y.interval[1] - y.share)]],
-            marker="o",
-            color="tab:blue",
-        )
-        against.annotate(str(each.step), (x.value, y.share), textcoords="offset points", xytext=(4, 4), fontsize=8)
-    against.set_xlabel("accuracy on held-out questions")
-    against.set_ylabel("unexplained residual")
-    figure.tight_layout()
-    figure.savefig(path)
 
 
 def mean_of(values: Tensor, groups: Sequence[str], seed: int = 0) -> Figure:

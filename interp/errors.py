@@ -16,6 +16,11 @@ class UnknownArchitecture(LensError):
 class NoShift(LensError):
     """Training left a behaviour as it was: there is nothing of which a share could be explained."""
 
+    def __init__(self, value: float, interval: tuple[float, float]) -> None:
+        """Take the shift that is none, in nats a token, with its interval."""
+        super().__init__(f"the behaviour shifted by {value:.1g} nats a token: there is no shift to explain")
+        self.value, self.interval = value, interval
+
 
 class HookMissed(LensError):
     """A hook was set and the model never came by: what it would have measured or changed did not happen."""

@@ -14,10 +14,9 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.integrate import trapezoid
 from torch import Tensor
 
-from interp.activations import Report, in_batches
+from interp.activations import in_batches
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.graph import strongest
@@ -26,33 +25,6 @@ from interp.patching import run_cut
 from interp.wiring import Wiring
 
 Ablation = Literal["patch", "mean"]
-
-SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""The shares of all edges at which a curve is measured (Mueller et al. 2025, MIB)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Faithfulness against circuit size, and the two areas that sum it up (Mueller et al. 2025, MIB, section 3)."""
-
-    edges: tuple[int, ...]
-    faithfulness: tuple[float, ...]
-    cpr: float
-    """Integrated circuit performance ratio: the area under the curve over the share of edges. Higher is better."""
-    cmd: float
-    """Integrated circuit-model distance: the area between the curve and 1. 0 is best."""
-
-
-@dataclass(frozen=True, slots=True)
-class Minimality:
-    """What each edge of a circuit is good for."""
-
-    drops: tuple[float, ...]
-    """How much faithfulness the circuit loses without each edge, by magnitude, in the order of `kept.nonzero()`."""
-    null: float
-    """The loss of the whole model without one edge outside the circuit: its 95th percentile over random edges."""
-    needed: float
-    """The share of the circuit's edges whose loss is above the null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +44,6 @@ def behaviours(
     *,
     ablation: Ablation = "patch",
     batch: int = 32,
-    report: Report = lambda _: None,
 ) -> Tensor:
     """Return the behaviour (circuits, items) in nats when only each circuit's edges carry the clean run.
 
@@ -82,7 +53,6 @@ def behaviours(
         circuits: (circuits, W, R), True at the edges that are kept.
         ablation: what the other edges carry.
         batch: runs at once; every circuit runs on every row.
-        report: is told when memory runs out.
     """
     count, means = len(pairs.clean), _means(lens, pairs, batch) if ablation == "mean" else None
     written: dict[int, Tensor] = {}
@@ -104,8 +74,29 @@ def behaviours(
         logits = run_cut(lens, clean, there, cut.to(lens.device), at=counted(weights))
         return behaviour(logits, clean, weights).cpu()
 
-    flat = in_batches(count * len(circuits), batch, work, report)
+    flat = in_batches(count * len(circuits), batch, work)
     return torch.stack([pairs.by_item(rows) for rows in flat.reshape(count, len(circuits)).T])
+
+
+def carried(
+    lens: Lens,
+    pairs: Pairs,
+    circuits: Tensor,
+    *,
+    ablation: Ablation = "patch",
+    batch: int = 32,
+) -> Tensor:
+    """Return (1 + circuits, items) in nats: what everything carries beyond nothing, and what each circuit does.
+
+    Raises:
+        LensError: the model behaves the same with everything cut, so there is nothing to be faithful to.
+    """
+    everything = lens.wiring.possible
+    ends = torch.stack([torch.zeros_like(everything), everything])
+    found = behaviours(lens, pairs, torch.cat([ends, circuits]), ablation=ablation, batch=batch)
+    if (found[1] - found[0]).mean().abs() < 1e-6:
+        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
+    return found[1:] - found[:1]
 
 
 def faithfulness(
@@ -115,75 +106,10 @@ def faithfulness(
     *,
     ablation: Ablation = "patch",
     batch: int = 32,
-    report: Report = lambda _: None,
 ) -> Tensor:
-    """Return each circuit's faithfulness (circuits,), over the means of all items.
-
-    Raises:
-        LensError: the model behaves the same with everything cut, so there is nothing to be faithful to.
-    """
-    found = behaviours(
-        lens, pairs, _with_ends(lens.wiring, circuits), ablation=ablation, batch=batch, report=report
-    ).mean(1)
-    nothing, everything, rest = found[0], found[1], found[2:]
-    if (everything - nothing).abs() < 1e-6:
-        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
-    return (rest - nothing) / (everything - nothing)
-
-
-def curve(
-    lens: Lens,
-    pairs: Pairs,
-    scores: Tensor,
-    *,
-    shares: Sequence[float] = SHARES,
-    ablation: Ablation = "patch",
-    batch: int = 32,
-) -> Curve:
-    """Return faithfulness as the strongest edges are added.
-
-    Args:
-        lens: the model.
-        pairs: not those that the scores were found on.
-        scores: (W, R), by whose magnitude edges are ranked.
-        shares: of all edges, increasing, ending with 1.
-        ablation: what the other edges carry.
-        batch: runs at once.
-    """
-    wiring = lens.wiring
-    sizes = [max(1, round(share * wiring.edges)) for share in shares]
-    kept = torch.stack([strongest(wiring, scores, size) for size in sizes])
-    found = faithfulness(lens, pairs, kept, ablation=ablation, batch=batch).numpy()
-    places = np.array([0.0, *shares])  # At no edges faithfulness is 0 by its definition.
-    values = np.array([0.0, *found])
-    area, distance = trapezoid(values, places), trapezoid(np.abs(1 - values), places)
-    return Curve(tuple(sizes), tuple(map(float, found)), float(area), float(distance))
-
-
-def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, seed: int = 0, batch: int = 32) -> float:
-    """Return how differently circuit and model suffer from losing the same edges: 0 when the circuit holds all that works.
-
-    The mean of |F(C without K) - F(M without K)| over random subsets K of the circuit, each edge drawn with
-    probability 1/2 (Wang et al. 2022, IOI, section 4), in units of faithfulness.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    lost = (torch.rand(draws, *kept.shape, generator=generator) < 0.5) & kept
-    everything = lens.wiring.possible
-    found = faithfulness(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]), batch=batch)
-    return float((found[:draws] - found[draws:]).abs().mean())
-
-
-def minimality(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 50, seed: int = 0) -> Minimality:
-    """Take each edge out of the circuit, and random edges outside it out of the whole model."""
-    everything = lens.wiring.possible
-    ours, others = kept.nonzero(), (everything & ~kept).nonzero()
-    others = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:draws]]
-    without = torch.cat([_less(kept, ours), _less(everything, others), kept[None]])
-    found = faithfulness(lens, pairs, without)
-    drops = (found[: len(ours)] - found[-1]).abs()
-    idle = (found[len(ours) : -1] - 1).abs()
-    null = float(np.quantile(idle.numpy(), 0.95)) if len(idle) else 0.0
-    return Minimality(tuple(drops.tolist()), null, float((drops > null).float().mean()) if len(drops) else 0.0)
+    """Return each circuit's faithfulness (circuits,), over the means of all items. Raises LensError as `carried` does."""
+    lost = carried(lens, pairs, circuits, ablation=ablation, batch=batch).mean(1)
+    return lost[1:] / lost[0]
 
 
 def random_circuits(wiring: Wiring, edges: int, draws: int, seed: int = 0) -> Tensor:
@@ -191,16 +117,6 @@ def random_circuits(wiring: Wiring, edges: int, draws: int, seed: int = 0) -> Te
     generator = torch.Generator().manual_seed(seed)
     noise = torch.rand(draws, *wiring.possible.shape, generator=generator)
     return torch.stack([strongest(wiring, each, edges) for each in noise])
-
-
-def specificity(lens: Lens, circuits: dict[str, Tensor], pairs: dict[str, Pairs]) -> dict[str, dict[str, float]]:
-    """Return the faithfulness of each persona's circuit (outer key) on each persona's behaviour (inner key).
-
-    A specific circuit is near 1 on its own persona and lower on others.
-    """
-    stacked = torch.stack(list(circuits.values()))
-    columns = {name: faithfulness(lens, own, stacked).tolist() for name, own in pairs.items()}
-    return {name: {other: values[place] for other, values in columns.items()} for place, name in enumerate(circuits)}
 
 
 def stability(
@@ -227,23 +143,9 @@ def stability(
     return Stability(float(overlaps.mean()), (float(low), float(high)))
 
 
-def _with_ends(wiring: Wiring, circuits: Tensor) -> Tensor:
-    """Put the circuit of no edges and the one of all before the others."""
-    return torch.cat([torch.zeros_like(wiring.possible)[None], wiring.possible[None], circuits])
-
-
-def _less(kept: Tensor, edges: Tensor) -> Tensor:
-    """Return (edges, W, R): the circuit without each of the edges in turn."""
-    without = kept.repeat(len(edges), 1, 1)
-    without[torch.arange(len(edges)), edges[:, 0], edges[:, 1]] = False
-    return without
-
-
 def _means(lens: Lens, pairs: Pairs, batch: int) -> Tensor:
     """Return what each writer writes on average over the tokens of the clean prompts and answers, (1, 1, W, D)."""
-    places = torch.arange(pairs.clean.shape[1])
-    last = torch.where(pairs.weights != 0, places, 0).amax(1) + 1  # The token after the last one that counts.
-    real = (places <= last[:, None]).float()
+    real = pairs.real.float()
 
     def work(chosen: slice) -> Tensor:
         written = lens.read(pairs.clean[chosen], at=slice(1)).writers

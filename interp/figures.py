@@ -7,6 +7,7 @@ kept as soon as it is done, so none is large.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -15,20 +16,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Measured
-from interp import dataset, drift, faithfulness
-from interp.activations import Report, in_batches, pooled
+from interp import dataset, drift, faithfulness, soundness
+from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
-from interp.faithfulness import behaviours, random_circuits
+from interp.faithfulness import random_circuits
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import DRAWS, Array, Probe, probe
-from interp.steering import slopes_of_each
 from interp.subject import Subject
-from interp.vectors import Vector, random_like
+from interp.vectors import Vector
 
 Figures = dict[str, Measured]
+
+EDGES = 20
+"""Of a circuit that are taken out one by one, and as many others."""
+RIVALS = 5
+"""Random rankings of all edges, and random circuits as large, for the nulls of what takes long."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +48,13 @@ class Opened:
     circuits: dict[str, Tensor]
     """(W, R) each: all personas' circuits."""
     report: Report
+    given: Pairs | None = None
+    """Items to measure on that are not the test split's."""
 
     @cached_property
     def pairs(self) -> Pairs:
         """The items."""
-        return self.subject.pairs(self.persona, "test", self.config.test)
+        return self.given or self.subject.pairs(self.persona, "test", self.config.test)
 
     @property
     def lens(self) -> Lens:
@@ -55,67 +63,71 @@ class Opened:
 
     def effect(self) -> Figures:
         """How far the persona's prompt moves the behaviour, beside placebo prompts."""
-        plain = self._by_prompt(self.pairs.corrupt)
+        plain = self.by_prompt(self.pairs.corrupt)
         placebos = self.subject.placebos(self.pairs, self.config.randoms, self.config.seed)
-        own, *others = (self._by_prompt(each.clean) - plain for each in (self.pairs, *placebos))
-        return {"effect": self._mean(own, [float(each.mean()) for each in others], sizes=True)}
-
-    def steering(self) -> Figures:
-        """What adding the vector does, and on how many questions the contrary, beside random directions."""
-        own = self.vector.on(self.lens)
-        every = torch.cat([own[None], random_like(own, self.config.randoms, self.config.seed)])
-        found = slopes_of_each(
-            self.lens, self.pairs, self.vector.hook, every, (-1.0, 1.0), self.config.batch, self.report
-        )
-        wrong = (found * found.mean(1, keepdim=True) < 0).float()
-        return {
-            "steering": self._mean(found[0], found[1:].mean(1).tolist(), sizes=True),
-            "wrong way": self._mean(wrong[0], wrong[1:].mean(1).tolist()),
-        }
+        own, *others = (self.by_prompt(each.clean) - plain for each in (self.pairs, *placebos))
+        return {"effect": mean(own, [float(each.mean()) for each in others], self.config.seed, sizes=True)}
 
     def circuit(self) -> Figures:
         """How much of the behaviour the circuit carries, and how much of it other personas' circuits carry."""
         names = [self.persona, *(name for name in self.circuits if name != self.persona)]
         masks = torch.stack([self.circuits[name] for name in names])
-        count, randoms = len(names), self.config.randoms
-        rivals = random_circuits(self.lens.wiring, int(masks[0].sum()), randoms, self.config.seed)
-        lost = self._carried(torch.cat([masks, rivals]))
-        whole, shares = lost[0].mean(), lost[1:].mean(1) / lost[0].mean()
+        count, randoms, seed = len(names), self.config.randoms, self.config.seed
+        rivals = random_circuits(self.lens.wiring, int(masks[0].sum()), randoms, seed)
+        about: dict[str, Any] = {"batch": self.config.batch}
+        lost = faithfulness.carried(self.lens, self.pairs, torch.cat([masks, rivals]), **about).numpy()
+        shares = lost[1:].mean(1) / lost[0].mean()
         null = shares[count:]
         # Which random circuit is better is a matter of how near to 1 it comes, not of how far beyond.
         nearer = sum(abs(1 - each) <= abs(1 - shares[0]) for each in null)
         figures = {
             "faithfulness": Measured(
                 value=float(shares[0]),
-                interval=self._ratio(lost[1], lost[0]),
+                interval=ratio(lost[1], lost[0], seed),
                 null=ends(null),
                 p=(1 + nearer) / (1 + randoms),
             )
         }
         if count > 1:
             apart = shares[0] - shares[1:count].mean()
-            interval = self._ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0])
+            interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0], seed)
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
-        means = self._carried(masks[:1], "mean")
-        if abs(whole) > 1e-6 and abs(means[0].mean()) > 1e-6:
-            share = float(means[1].mean() / means[0].mean())
-            figures["mean faithfulness"] = Measured(value=share, interval=self._ratio(means[1], means[0]))
+        with suppress(LensError):  # Under means there may be nothing to carry.
+            whole, own = faithfulness.carried(self.lens, self.pairs, masks[:1], ablation="mean", **about).numpy()
+            share = float(own.mean() / whole.mean())
+            figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed))
         return figures
 
     def thorough(self, scores: Tensor) -> Figures:
-        """The faithfulness curve's two areas and the circuit's completeness; takes long."""
-        batch, kept = self.config.batch, self.circuits[self.persona]
-        line = faithfulness.curve(self.lens, self.pairs, scores, batch=batch)
-        lack = faithfulness.completeness(self.lens, self.pairs, kept, seed=self.config.seed, batch=batch)
-        return {name: Measured(value=value) for name, value in (("CPR", line.cpr), ("CMD", line.cmd), ("lack", lack))}
+        """The faithfulness curve's two areas, the circuit's completeness and its minimality; takes long."""
+        about: dict[str, Any] = {"seed": self.config.seed, "batch": self.config.batch}
+        kept, wiring = self.circuits[self.persona], self.lens.wiring
+        noise = torch.rand(RIVALS, *scores.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        line, *lines = (soundness.curve(self.lens, self.pairs, each, **about) for each in (scores, *noise))
+        rivals = random_circuits(wiring, int(kept.sum()), RIVALS, self.config.seed)
+        lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
+        found = {
+            "CPR": (line.cpr, [each.cpr for each in lines]),
+            "CMD": (line.cmd, [each.cmd for each in lines]),
+            "lack": (lack, lacks),
+        }
+        least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
+        # Of edges outside the circuit one in twenty passes, by how the bar is laid.
+        needed = Measured(value=least.needed, interval=least.interval, null=(0.05, 0.05))
+        return {"needed": needed} | {
+            name: Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
+            for name, (own, others) in found.items()
+        }
 
     def residual(self, base: Subject) -> Figures:
         """The share of what training changed that no circuit of any persona recovers; nothing where it changed nothing."""
         named = torch.stack(list(self.circuits.values())).any(0)
-        about: dict[str, Any] = {"batch": self.config.batch, "seed": self.config.seed, "report": self.report}
         try:
-            found = drift.residual(base.lens, self.lens, self.pairs, named, randoms=self.config.randoms, **about)
+            found = drift.residual(
+                base.lens, self.lens, self.pairs, named,
+                randoms=self.config.randoms, batch=self.config.batch, seed=self.config.seed,
+            )  # fmt: skip
         except NoShift as unmoved:
             self.report(f"{self.persona}: {unmoved}")
             return {}
@@ -148,36 +160,26 @@ class Opened:
         }
 
     @torch.no_grad()
-    def _by_prompt(self, ids: Tensor) -> Tensor:
+    def by_prompt(self, ids: Tensor) -> Tensor:
         """Return m_p (items,) under the given prompts."""
 
         def work(few: slice) -> Tensor:
             return self.lens.behaviour(ids[few], self.pairs.weights[few]).cpu()
 
-        return self.pairs.by_item(in_batches(len(ids), self.config.batch, work, self.report))
+        return self.pairs.by_item(in_batches(len(ids), self.config.batch, work))
 
-    def _carried(self, circuits: Tensor, ablation: faithfulness.Ablation = "patch") -> Array:
-        """Return (1 + circuits, items): what everything carries beyond nothing, and what each circuit does."""
-        all_ = self.lens.wiring.possible
-        both = torch.cat([torch.stack([torch.zeros_like(all_), all_]), circuits])
-        found = behaviours(
-            self.lens, self.pairs, both, ablation=ablation, batch=self.config.batch, report=self.report
-        ).numpy()
-        lost: Array = found[1:] - found[:1]
-        if ablation == "patch" and abs(lost[0].mean()) < 1e-6:
-            raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
-        return lost
 
-    def _mean(self, items: Tensor, null: Sequence[float], *, sizes: bool = False) -> Measured:
-        """Return a mean over items; with `sizes`, p says how often the null is as great by magnitude."""
-        mean = drift.mean_of(items, questions(self.pairs), self.config.seed)
-        p = (1 + sum(abs(each) >= abs(mean.value) for each in null)) / (1 + len(null)) if sizes else None
-        return Measured(value=mean.value, interval=mean.interval, null=ends(null), p=p)
+def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False) -> Measured:
+    """Return a mean over items; with `sizes`, p says how often the null is as great by magnitude."""
+    found = drift.mean_of(items, [str(place) for place in range(len(items))], seed)
+    p = (1 + sum(abs(each) >= abs(found.value) for each in null)) / (1 + len(null)) if sizes else None
+    return Measured(value=found.value, interval=found.interval, null=ends(null), p=p)
 
-    def _ratio(self, over: Array, under: Array) -> tuple[float, float]:
-        """Return the 95 % interval of a ratio of means, by drawing items anew."""
-        drawn = np.random.default_rng(self.config.seed).integers(len(under), size=(DRAWS, len(under)))
-        return ends(over[drawn].sum(1) / under[drawn].sum(1))
+
+def ratio(over: Array, under: Array, seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of a ratio of means over items, by drawing items anew."""
+    drawn = np.random.default_rng(seed).integers(len(under), size=(DRAWS, len(under)))
+    return ends(over[drawn].sum(1) / under[drawn].sum(1))
 
 
 def reliability(apart: Tensor, randoms: int, seed: int) -> Measured:

@@ -76,6 +76,18 @@ def pruned(graph: nx.DiGraph[str]) -> nx.DiGraph[str]:
     return nx.DiGraph(graph.subgraph(whole))
 
 
+def top(graph: nx.DiGraph[str], edges: int) -> nx.DiGraph[str]:
+    """Return the circuit of the strongest of its edges, so many or all."""
+    wiring, kept = wiring_of(graph), to_mask(graph)
+    scores = torch.zeros(kept.shape)
+    for writer, reader, edge in graph.edges(data=True):
+        if not edge["inner"]:
+            scores[wiring.writers.index(writer), wiring.readers.index(reader)] = edge["score"]
+    few = strongest(wiring, scores, min(edges, int(kept.sum()))) & kept
+    about = {name: value for name, value in graph.graph.items() if name not in ("schema", "wiring")}
+    return to_graph(wiring, few, scores, **about)
+
+
 def data(graph: nx.DiGraph[str]) -> dict[str, Any]:
     """Return the circuit as node-link data, for a JSON file."""
     found: dict[str, Any] = nx.node_link_data(graph, edges="edges")

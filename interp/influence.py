@@ -15,7 +15,8 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from interp.activations import Report
+from chorus.checkpoints import Report
+from interp.activations import in_batches
 from interp.bridge import Lens
 from interp.pairs import Pairs, behaviour, counted
 from interp.steering import Steered
@@ -65,6 +66,7 @@ def influence(
     pairs: Mapping[str, Pairs],
     *,
     randoms: int = 40,
+    batch: int = 32,
     seed: int = 0,
     report: Report = lambda _: None,
 ) -> Influence:
@@ -77,37 +79,56 @@ def influence(
         hook: where activity is read; not before the vectors are added.
         pairs: each persona's behaviour.
         randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
+        batch: rows at once.
         seed: of the random directions.
         report: is told whose turn it is.
     """
     names = list(vectors)
-    spans = {name: counted(pairs[name].weights) for name in names}
-    plain = {name: _logp(lens.run(pairs[name].corrupt, at=spans[name])) for name in names}
 
-    def measured(runs: Mapping[str, Steered], direction: Tensor) -> Tensor:
-        """Return (2P + 1,): each behaviour, each activity, and the answer."""
-        told, active, moved = [], [], []
+    def measured(vector: Vector, directions: Tensor) -> Tensor:
+        """Return (directions, 2P + 1): each behaviour, each activity, and the answer."""
+        found = []
         for name in names:
-            own, at = pairs[name], spans[name]
-            kept: list[Tensor] = []
-            up, down = (runs[name](sign * direction[None, None], [(hook, kept.append)], at=at) for sign in (1.0, -1.0))
-            changed = behaviour(up, own.corrupt, own.weights) - behaviour(down, own.corrupt, own.weights)
-            told.append(float(changed.sum()) / 2 / len(own))
-            goal = late[name].to(direction)
-            change = (kept[0] - kept[1]) / 2 - direction
-            active.append(float((change @ goal / goal.square().sum())[own.weights != 0].mean()))
-            apart = torch.nn.functional.kl_div(plain[name], _logp(up), log_target=True, reduction="none").sum(-1)
-            moved.append(float(apart[own.weights[:, at] != 0].mean()))
-        return torch.tensor([*told, *active, sum(moved) / len(moved)])
+            own, goal = pairs[name], late[name]
 
-    found, null = [], []
+            def work(few: slice, own: Pairs = own, goal: Tensor = goal) -> Tensor:
+                return _moved(lens, own.corrupt[few], own.weights[few], vector.hook, directions, goal, hook)
+
+            rows = in_batches(len(own.clean), batch, work)  # (rows, directions, 3)
+            sizes = torch.tensor([len(own), *2 * [int((own.weights != 0).sum())]])
+            found.append(rows.sum(0) / sizes)
+        told, active, answer = torch.stack(found, dim=2).unbind(1)  # (directions, P) each
+        return torch.cat([told, active, answer.mean(1, keepdim=True)], dim=1)
+
+    rows = []
     for place, (persona, vector) in enumerate(vectors.items()):
         report(f"whom {persona} calls up")
-        whole = vector.hook == hook  # Else the runs would begin behind the place where activity is read.
-        runs = {name: Steered(lens, pairs[name].corrupt, vector.hook, whole=whole) for name in names}
-        found.append(measured(runs, vector.on(lens)))
-        null.append(torch.stack([measured(runs, each) for each in random_like(vector.on(lens), randoms, seed + place)]))
-    return _judged(names, torch.stack(found), torch.stack(null, dim=1))  # (P, 2P + 1), (randoms, P, 2P + 1)
+        own = vector.on(lens)
+        rows.append(measured(vector, torch.cat([own[None], random_like(own, randoms, seed + place)])))
+    both = torch.stack(rows, dim=1)  # (1 + randoms, P, 2P + 1)
+    return _judged(names, both[0], both[1:])
+
+
+def _moved(lens: Lens, ids: Tensor, weights: Tensor, hook: str, directions: Tensor, goal: Tensor, end: str) -> Tensor:
+    """Return (rows, directions, 3): what adding each direction at a hook does to each row of ids.
+
+    The change of the behaviour a unit; the sum over counted tokens of what the model itself adds along the goal at the
+    end; and the same sum of how far the next-token distribution moves.
+    """
+    at, there = counted(weights), (weights != 0).float()
+    run = Steered(lens, ids, hook, whole=hook == end)  # Else runs might begin behind the place where activity is read.
+    plain = _logp(lens.run(ids, at=at))
+    found = []
+    for direction in directions:
+        kept: list[Tensor] = []
+        up, down = (run(sign * direction[None, None], [(end, kept.append)], at=at) for sign in (1.0, -1.0))
+        told = (behaviour(up, ids, weights) - behaviour(down, ids, weights)) / 2
+        carried = (kept[0] - kept[1]) / 2 - direction
+        active = (carried @ goal.to(direction) / goal.square().sum()).cpu()
+        apart = torch.nn.functional.kl_div(plain, _logp(up), log_target=True, reduction="none").sum(-1).cpu()
+        sums = ((active * there).sum(1), (apart * there[:, at]).sum(1))
+        found.append(torch.stack([told.cpu(), *sums], dim=1))
+    return torch.stack(found, dim=1)
 
 
 def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> None:

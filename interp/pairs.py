@@ -73,6 +73,13 @@ class Pairs:
         item = torch.arange(len(pairs)).repeat_interleave(2)
         return cls(clean, corrupt, weights, item, tuple(pair.group for pair in pairs))
 
+    @property
+    def real(self) -> Tensor:
+        """(N, T), True on prompt and answer, False on the padding behind them."""
+        places = torch.arange(self.clean.shape[1])
+        last = torch.where(self.weights != 0, places, 0).amax(1) + 1  # The token after the last one that counts.
+        return places <= last[:, None]
+
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.groups)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interp.activations import Report, in_batches
+from interp.activations import in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
 
@@ -87,7 +87,6 @@ def exact_effects(
     *,
     both_ways: bool = False,
     batch: int = 256,
-    report: Report = lambda _: None,
 ) -> Tensor:
     """Corrupt one edge at a time and return the change of the behaviour, (items, edges), in nats.
 
@@ -98,15 +97,14 @@ def exact_effects(
         both_ways: take the mean of corrupting the edge in the clean run and of what restoring it in the corrupt run
             would undo. That is what integrated gradients estimate, whose way leads from one run to the other.
         batch: edges at once.
-        report: is told when memory runs out.
     """
     edges = lens.wiring.possible.nonzero() if edges is None else edges
-    effects = _one_at_a_time(lens, pairs, edges, batch, report)
-    return (effects - _one_at_a_time(lens, pairs.swapped(), edges, batch, report)) / 2 if both_ways else effects
+    effects = _one_at_a_time(lens, pairs, edges, batch)
+    return (effects - _one_at_a_time(lens, pairs.swapped(), edges, batch)) / 2 if both_ways else effects
 
 
 @torch.no_grad()
-def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int, report: Report) -> Tensor:
+def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int) -> Tensor:
     rows = []
     for row in range(len(pairs.clean)):
         ids, corrupt, weights = pairs.rows(slice(row, row + 1))
@@ -121,5 +119,5 @@ def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int, report: 
             logits = run_cut(lens, many, there, cut.to(lens.device), at=counted(weights))
             return behaviour(logits, many, weights.expand(len(few), -1)).cpu()
 
-        rows.append(in_batches(len(edges), batch, work, report) - base.cpu())
+        rows.append(in_batches(len(edges), batch, work) - base.cpu())
     return pairs.by_item(torch.stack(rows))

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import digest
 from interp import verdicts
-from interp.activations import Report
 from interp.errors import LensError
 from interp.wiring import Wiring
 
@@ -51,7 +51,10 @@ class Config:
     voices: int
     """Questions of the test split on which each persona's vector is tried on all others."""
     thorough: bool = False
-    """The faithfulness curve and completeness too."""
+    """The faithfulness curve, completeness and minimality too."""
+    elsewhere: int = 0
+    """Random directions beside each persona's own at the other layers of the sweep, on `voices` questions; 0 looks at
+    the chosen layer alone."""
     seed: int = 0
     batch: int = 8
 
@@ -85,10 +88,11 @@ DEPTHS: dict[str, dict[str, Any]] = {
         "layers": 12,
         "steps": 5,
         "share": 0.05,
-        "randoms": 99,
+        "randoms": 100,
         "probes": 30,
         "voices": 10,
         "thorough": True,
+        "elsewhere": 20,
     },
 }
 
@@ -129,6 +133,10 @@ class Work:
                 fresh += 1
             found[name] = _read(path)
         return found
+
+    def found(self, step: str) -> dict[str, Any]:
+        """Return what a step found that was done."""
+        return _read(self.folder / f"{step}.json")
 
 
 def now() -> str:

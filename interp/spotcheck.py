@@ -2,8 +2,8 @@
 
 Run `python -m interp.spotcheck`. The sample is stratified, so that neither the few strong edges nor the many weak ones make
 the result: edges into queries, keys, values, MLPs and logits, of each kind as many from its strongest thousandth, hundredth,
-tenth and from the rest. Besides, the same scores on a copy with repeated key-value heads, whose edges into keys and values
-must add up to those of the heads that share them.
+tenth and from the rest, and more from elsewhere where one has fewer. Besides, the same scores on a copy with repeated
+key-value heads, whose edges into keys and values must add up to those of the heads that share them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = {"q": "queries", "k": "keys", "v": "values", "i": "MLPs", "l": "logits"}
 
 
 def sampled(wiring: Wiring, scores: Tensor, count: int, seed: int = 0) -> dict[tuple[str, float], Tensor]:
-    """Return edges (n, 2) by kind of reader and band, `count` in all or fewer where a band has fewer.
+    """Return edges (n, 2) by kind of reader and band, `count` in all: what one band lacks others make up for.
 
     Args:
         wiring: of the model.
@@ -45,8 +45,7 @@ def sampled(wiring: Wiring, scores: Tensor, count: int, seed: int = 0) -> dict[t
     """
     draw = torch.Generator().manual_seed(seed)
     kinds = [name.rpartition(".")[2][0] for name in wiring.readers]
-    each = count // (len(KINDS) * len(BANDS))
-    found: dict[tuple[str, float], Tensor] = {}
+    bands: dict[tuple[str, float], Tensor] = {}
     for kind in KINDS:
         mine = torch.tensor([own == kind for own in kinds])
         edges = (wiring.possible & mine).nonzero()
@@ -54,10 +53,14 @@ def sampled(wiring: Wiring, scores: Tensor, count: int, seed: int = 0) -> dict[t
         start = 0
         for band in BANDS:
             end = max(start + 1, round(band * len(ranked)))
-            within = ranked[start:end]
-            found[kind, band] = within[torch.randperm(len(within), generator=draw)[:each]]
+            bands[kind, band] = ranked[start:end]
             start = end
-    return found
+    found: dict[tuple[str, float], Tensor] = {}
+    left = count
+    for place, (name, within) in enumerate(sorted(bands.items(), key=lambda own: len(own[1]))):
+        chosen = torch.randperm(len(within), generator=draw)[: left // (len(bands) - place)]
+        found[name], left = within[chosen], left - len(chosen)
+    return {name: found[name] for name in bands}
 
 
 def folded(wide: Wiring, ours: Wiring, scores: Tensor) -> Tensor:
@@ -87,7 +90,7 @@ def check(name: str, persona: str, items: int, count: int, steps: int, seed: int
     scores = eap_ig(lens, pairs, steps=steps).mean(0)
     strata = sampled(lens.wiring, scores, count, seed)
     edges = torch.cat(list(strata.values()))
-    exact = exact_effects(lens, pairs, edges, both_ways=True, batch=8, report=print).mean(0)
+    exact = exact_effects(lens, pairs, edges, both_ways=True, batch=8).mean(0)
     ours, wiring = scores[edges[:, 0], edges[:, 1]], lens.wiring
     del lens
     gc.collect()

@@ -1,25 +1,31 @@
-"""Does a vector cause the behaviour? Add it, take it out, or swap it between prompts, and hold each against random ones.
+"""Does a vector cause the behaviour? Add it, take it out, or swap it between prompts, beside directions that mean nothing.
 
-Everything is measured by m_p and compared with directions of the same norm that mean nothing. What counts is not only
-the mean: a vector that helps on average may push a share of the questions the wrong way.
+Everything is measured by m_p, question by question, and for many directions at once: a persona's own and random ones of
+the same norm. What counts is not only the mean: a vector that helps on average may push a share of the questions the
+wrong way. Ablation, patching and interchange return the persona's whole effect first and then how much of it goes, or
+comes over, with each direction, so that shares and their intervals can be taken over any questions.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from interp.activations import Report, in_batches
+from interp.activations import in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
 from interp.vectors import Vector, random_like
 
 STRENGTHS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 """Multiples of the vector that are added."""
+
+_Moved = Callable[[Tensor, Tensor], Tensor]
+"""Gets how the streams (1, T, D) of both prompts differ, and the weights; returns changes (changes, T, D)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,32 @@ class Steering:
     """The random directions' mean slopes."""
 
 
+class Steered:
+    """The model on rows of ids, with this or that added to the stream at one hook.
+
+    What is added can't change what came before it, so at the end of a block the stream is computed once and kept, and
+    every run goes on from there.
+    """
+
+    def __init__(self, lens: Lens, ids: Tensor, hook: str, *, whole: bool = False) -> None:
+        """Take rows of ids (B, T); with `whole`, runs are whole ones, so that hooks at any layer fire."""
+        self.lens, self.ids, self.hook = lens, ids, hook
+        kept: list[Tensor] = []
+        lens.run(ids, [(hook, kept.append)], at=slice(1))
+        self.stream = kept[0]
+        """(B, T, D), as it is when nothing is added."""
+        end = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook)
+        layer = int(end[1]) + 1 if end else lens.wiring.layers
+        self.start = layer if layer < lens.wiring.layers and not whole else None
+
+    def __call__(self, added: Tensor, hooks: Iterable[tuple[str, Hook]] = (), *, at: slice | None = None) -> Tensor:
+        """Return the logits with (B or 1, T or 1, D) added, which a single row of ids is repeated for."""
+        if self.start is None:
+            ids = self.ids.expand(max(len(self.ids), len(added)), -1)
+            return self.lens.run(ids, [(self.hook, lambda stream: stream + added), *hooks], at=at)
+        return self.lens.run(self.ids, hooks, at=at, start=(self.start, self.stream + added))
+
+
 def steer(
     lens: Lens,
     pairs: Pairs,
@@ -49,7 +81,7 @@ def steer(
     """Add the vector to the stream on prompts without the persona, and see whether its behaviour comes."""
     direction = vector.on(lens)
     every = torch.cat([direction[None], random_like(direction, randoms, seed)])
-    own, *others = slopes_of_each(lens, pairs, vector.hook, every, strengths, batch)
+    own, *others = slopes(lens, pairs, vector.hook, every, strengths, batch)
     null = [float(each.mean()) for each in others]
     mean = float(own.mean())
     wrong = float((own * mean < 0).float().mean())
@@ -58,121 +90,119 @@ def steer(
 
 @torch.no_grad()
 def slopes(
-    lens: Lens, pairs: Pairs, hook: str, direction: Tensor, strengths: Sequence[float] = STRENGTHS, batch: int = 256
-) -> Tensor:
-    """Return each item's slope of the behaviour (I,) over multiples of the direction (D,)."""
-    return slopes_of_each(lens, pairs, hook, direction[None], strengths, batch)[0]
-
-
-@torch.no_grad()
-def slopes_of_each(
     lens: Lens,
     pairs: Pairs,
     hook: str,
     directions: Tensor,
     strengths: Sequence[float] = STRENGTHS,
     batch: int = 256,
-    report: Report = lambda _: None,
 ) -> Tensor:
-    """Return the slopes (directions, I) of `slopes` for several directions (directions, D)."""
+    """Return each item's slope of the behaviour, (directions, items), over multiples of directions (directions, D)."""
     doses = torch.tensor(strengths)
     added = (doses.to(directions)[None, :, None] * directions[:, None]).reshape(-1, 1, directions.shape[1])
-    rows = []
-    for row in range(len(pairs.corrupt)):
-        _, ids, weights = pairs.rows(slice(row, row + 1))
-        steered, at = Steered(lens, ids, hook), counted(weights)
-
-        def work(
-            few: slice, steered: Steered = steered, at: slice = at, of: tuple[Tensor, Tensor] = (ids, weights)
-        ) -> Tensor:
-            ids, weights = (each.expand(len(added[few]), -1) for each in of)
-            return behaviour(steered(added[few], at=at), ids, weights).cpu()
-
-        rows.append(in_batches(len(added), batch, work, report))
+    rows = [_with_each(run, weights, added, batch) for run, weights in _runs(lens, pairs.corrupt, pairs.weights, hook)]
     found = pairs.by_item(torch.stack(rows)).reshape(len(pairs), len(directions), len(doses))
     centred = doses - doses.mean()
     return ((centred * found).sum(2) / (centred**2).sum()).T
 
 
-class Steered:
-    """The model on rows of ids, with this or that added to the stream at one hook.
+@torch.no_grad()
+def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int = 256) -> Tensor:
+    """Return (1 + directions, items): the persona's effect, and what of it goes without the part along each direction.
 
-    What is added can't change what came before it, so at the end of a block the stream is computed once and kept, and
-    every run goes on from there.
+    The stream's part along a direction (D,) is set to its mean over the tokens of both prompts. The first token is left
+    as it is, and out of the mean: many models keep there what belongs to no text.
     """
+    sides = [list(_runs(lens, ids, pairs.weights, hook)) for ids in (pairs.clean, pairs.corrupt)]
+    real = pairs.real[:, 1:, None].to(lens.device)
+    kept = [(run.stream[0, 1:] * own).sum(0) for side in sides for (run, _), own in zip(side, real, strict=True)]
+    mean = torch.stack(kept).sum(0) / (2 * real.sum())
+    units = _with_none(directions)
 
-    def __init__(self, lens: Lens, ids: Tensor, hook: str, *, whole: bool = False) -> None:
-        """Take rows of ids (B, T); with `whole`, runs are whole ones, so that hooks at any layer fire."""
-        self.lens, self.ids, self.hook = lens, ids, hook
-        self.start: tuple[int, Tensor] | None = None
-        end = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", hook)
-        if not whole and end and (layer := int(end[1]) + 1) < lens.wiring.layers:
-            kept: list[Tensor] = []
-            lens.run(ids, [(hook, kept.append)], at=slice(1))
-            self.start = layer, kept[0]
+    def left(run: Steered, weights: Tensor) -> Tensor:
+        added = _along(mean - run.stream, units)
+        added[:, 0] = 0
+        return _with_each(run, weights, added, batch)
 
-    def __call__(self, added: Tensor, hooks: Iterable[tuple[str, Hook]] = (), *, at: slice | None = None) -> Tensor:
-        """Return the logits with (B, 1, D) or (1, 1, D) added, which a single row of ids is repeated for."""
-        if self.start is None:
-            ids = self.ids.expand(max(len(self.ids), len(added)), -1)
-            return self.lens.run(ids, [(self.hook, lambda stream: stream + added), *hooks], at=at)
-        layer, stream = self.start
-        return self.lens.run(self.ids, hooks, at=at, start=(layer, stream + added))
-
-
-def off_target(lens: Lens, vectors: Mapping[str, Vector], pairs: Mapping[str, Pairs]) -> dict[str, dict[str, float]]:
-    """Return the mean slope of each persona's behaviour (inner key) under each persona's vector (outer key)."""
-    return {
-        name: {other: float(slopes(lens, own, vector.hook, vector.on(lens)).mean()) for other, own in pairs.items()}
-        for name, vector in vectors.items()
-    }
-
-
-def projecting(direction: Tensor, mean: float) -> Hook:
-    """Return a hook that sets the stream's part along a direction to a mean: what the direction told is gone."""
-    unit = direction / direction.norm()
-    return lambda stream: stream + (mean - stream @ unit)[..., None] * unit
+    on, off = (pairs.by_item(torch.stack([left(*each) for each in side])).T for side in sides)
+    return torch.cat([(on - off)[:1], (on - off)[:1] - (on - off)[1:]])
 
 
 @torch.no_grad()
-def ablation(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float:
-    """Return the share of the persona's effect that goes when the stream's part along the direction is set to its mean.
-
-    The mean is over both prompts' tokens. 1: the effect hung on this direction; 0: it didn't.
-    """
-    unit, parts = direction / direction.norm(), list[Tensor]()
-    both = torch.cat([pairs.clean, pairs.corrupt])
-    weights = torch.cat([pairs.weights, -pairs.weights])
-    whole = lens.behaviour(both, weights, [(hook, lambda stream: parts.append(stream @ unit))]).sum()
-    mean = float(parts[0].mean())
-    left = lens.behaviour(both, weights, [(hook, projecting(direction, mean))]).sum()
-    return float(1 - left / whole)
-
-
-@torch.no_grad()
-def interchange(lens: Lens, pairs: Pairs, hook: str, direction: Tensor) -> float:
-    """Return the share of the persona's effect that comes over with the stream's part along the direction alone.
+def interchange(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int = 256) -> Tensor:
+    """Return (1 + directions, items): the persona's effect, and what of it comes over with the part along each direction.
 
     An interchange intervention (Geiger et al. 2021): the prompt without the persona runs with the part that the stream
     has, token by token, under the prompt with it.
     """
-    unit, parts = direction / direction.norm(), list[Tensor]()
-    clean, corrupt, weights = pairs.rows(slice(None))
-    with_it = lens.behaviour(clean, weights, [(hook, lambda stream: parts.append(stream @ unit))]).sum()
-    without = lens.behaviour(corrupt, weights).sum()
-
-    def swap(stream: Tensor) -> Tensor:
-        swapped: Tensor = stream + (parts[0] - stream @ unit)[..., None] * unit
-        return swapped
-
-    moved = lens.behaviour(corrupt, weights, [(hook, swap)]).sum()
-    return float((moved - without) / (with_it - without))
+    units = _with_none(directions)
+    return _brought(lens, pairs, hook, lambda apart, _: _along(apart, units), batch)
 
 
 @torch.no_grad()
-def damage(lens: Lens, ids: Tensor, hook: str, direction: Tensor) -> float:
-    """Return how much worse ordinary text (B, T) is predicted while steered, in nats a token; 0 is no harm."""
-    weights = torch.full(ids.shape, 1 / (ids.shape[1] - 1))
-    plain = lens.behaviour(ids, weights)
-    steered = lens.behaviour(ids, weights, [(hook, lambda stream: stream + direction)])
-    return float((plain - steered).mean())
+def patching(lens: Lens, pairs: Pairs, hook: str, others: Tensor, batch: int = 256) -> Tensor:
+    """Return (2 + others, items): the persona's effect, and what of it comes over with the stream where answers are read.
+
+    Activation patching: at the tokens at which the answer is foretold, the prompt without the persona runs with the whole
+    stream of the prompt with it. At all tokens it would be the other run, and show nothing. For each of the other
+    directions (others, D), the stream is moved there as far as it was, but that way.
+    """
+    units = normalize(others, dim=1)
+
+    def moved(apart: Tensor, weights: Tensor) -> Tensor:
+        there = apart * (weights != 0).to(apart)[..., None]
+        return torch.cat([0 * there, there, there.norm(dim=2, keepdim=True) * units[:, None]])
+
+    return _brought(lens, pairs, hook, moved, batch)
+
+
+@torch.no_grad()
+def damage(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int = 256) -> Tensor:
+    """Return (directions, items): how much worse plain text is foretold while steered, in nats a token."""
+    rows = slice(1, None, 2)  # An item's second row has the neutral answer.
+    weights = torch.nn.functional.pad(pairs.real[rows, 1:].float(), (0, 1))
+    weights = weights / weights.sum(1, keepdim=True)
+    added = torch.cat([0 * directions[:1], directions])[:, None]
+    runs = _runs(lens, pairs.corrupt[rows], weights, hook)
+    found = torch.stack([_with_each(run, own, added, batch) for run, own in runs]).T
+    return found[:1] - found[1:]
+
+
+def _brought(lens: Lens, pairs: Pairs, hook: str, moved: _Moved, batch: int) -> Tensor:
+    """Return the whole effect, and what of it comes with each change but the first, which must be none."""
+    rows, whole = [], []
+    both = zip(
+        _runs(lens, pairs.clean, pairs.weights, hook), _runs(lens, pairs.corrupt, pairs.weights, hook), strict=True
+    )
+    for (on, weights), (off, _) in both:
+        rows.append(_with_each(off, weights, moved(on.stream - off.stream, weights), batch))
+        whole.append(lens.behaviour(on.ids, weights).cpu())
+    found, there = pairs.by_item(torch.stack(rows)).T, pairs.by_item(torch.stack(whole)).T
+    return torch.cat([there, found[1:]]) - found[:1]
+
+
+def _runs(lens: Lens, ids: Tensor, weights: Tensor, hook: str) -> Iterator[tuple[Steered, Tensor]]:
+    """Yield each row (1, T), ready to be changed, with its weights."""
+    for row in range(len(ids)):
+        yield Steered(lens, ids[row : row + 1], hook), weights[row : row + 1]
+
+
+def _with_each(run: Steered, weights: Tensor, added: Tensor, batch: int) -> Tensor:
+    """Return a row's behaviour (changes,) with each of these (changes, T or 1, D) added."""
+    at = counted(weights)
+
+    def work(few: slice) -> Tensor:
+        ids, own = (each.expand(len(added[few]), -1) for each in (run.ids, weights))
+        return behaviour(run(added[few], at=at), ids, own).cpu()
+
+    return in_batches(len(added), batch, work)
+
+
+def _with_none(directions: Tensor) -> Tensor:
+    """Return unit vectors (1 + directions, D), the first of which is nothing."""
+    return torch.cat([0 * directions[:1], normalize(directions, dim=1)])
+
+
+def _along(change: Tensor, units: Tensor) -> Tensor:
+    """Return the parts (units, T, D) of a change (1, T, D) along each unit vector."""
+    return (change[0] @ units.T).T[..., None] * units[:, None]

@@ -23,6 +23,9 @@ from interp.dataset import Cells, Split
 from interp.pairs import Pairs
 from personas.contrast import contrast
 
+ADAPTER = "adapter_config.json"
+"""Marks a folder as a LoRA adapter's."""
+
 
 class Subject(Protocol):
     """What can be audited."""
@@ -50,8 +53,13 @@ class Subject(Protocol):
 class Checkpoint:
     """A checkpoint on this machine."""
 
-    def __init__(self, name: str, report: Report = lambda _: None) -> None:
+    def __init__(self, name: str, report: Report = lambda _: None, *, base: Path | None = None) -> None:
         """Load a checkpoint by its name or folder.
+
+        Args:
+            name: as `checkpoints.resolve` knows it, or a folder with a LoRA adapter.
+            report: is told of each step.
+            base: folder of the model that an adapter is put on; None means the one that it names.
 
         Raises:
             ConfigError: there is no such model. CheckpointError: it can't be loaded.
@@ -61,14 +69,16 @@ class Checkpoint:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
             raise MissingExtra("an audit", "interp") from None
-        self.folder = checkpoints.resolve(name, report)
+        self.folder = folder_of(name, report)
         self.name = Path(name).name or name
         self.weights = checkpoints.fingerprint(self.folder)
         report(f"loading {self.name}")
         try:
             with checkpoints.quiet_transformers():
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder)
-                model: Any = AutoModelForCausalLM.from_pretrained(self.folder, dtype="float32")
+                load: Any = AutoModelForCausalLM.from_pretrained
+                adapter = (self.folder / ADAPTER).is_file()
+                model = _merged(self.folder, base) if adapter else load(self.folder, dtype="float32")
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"can't load the checkpoint in {self.folder}: {error}") from error
         self.lens = Lens(model)
@@ -99,6 +109,25 @@ class Checkpoint:
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return prompts whose differing tokens are replaced by shuffled ones of all prompts."""
         return scrambled(pairs, count, seed)
+
+
+def folder_of(name: str, report: Report = lambda _: None) -> Path:
+    """Return the folder of a checkpoint, or of an adapter. Raises ConfigError or CheckpointError where there is none."""
+    folder = Path(name).expanduser()
+    return folder.resolve() if (folder / ADAPTER).is_file() else checkpoints.resolve(name, report)
+
+
+def _merged(adapter: Path, base: Path | None) -> Any:
+    """Return the model with the adapter's change in its weights."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        from peft import PeftConfig, PeftModel
+    except ImportError:
+        raise MissingExtra("looking into a LoRA adapter", "distill") from None
+    under = base or PeftConfig.from_pretrained(adapter).base_model_name_or_path
+    load: Any = AutoModelForCausalLM.from_pretrained
+    return PeftModel.from_pretrained(load(under, dtype="float32"), adapter).merge_and_unload()
 
 
 def spread(items: list[dataset.Item], count: int) -> list[dataset.Item]:

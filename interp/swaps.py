@@ -20,19 +20,25 @@ MAX_TOKENS = 40
 """Of what a voice said: the rest of a long turn tells little about who speaks."""
 
 
-def swapped_names(tokenizer: Any, records: Sequence[Answer], persona: str, names: Mapping[str, str]) -> Pairs:
+def swapped_names(
+    tokenizer: Any, records: Sequence[Answer], persona: str, names: Mapping[str, str], *, most: int | None = None
+) -> Pairs:
     """Return a pair for each turn of the persona beside which another voice speaks that could stand in its place.
 
     Args:
         tokenizer: of the model, with a chat template.
         records: inner dialogues (`--mode inner`) that the model itself wrote.
         persona: whose name is swapped.
-        names: what each persona is called in the dialogue, by its id.
+        names: what each persona is called in the dialogue, by its id; one that is not there goes by its id.
+        most: pairs, the shortest ones; None means all.
 
     Raises:
         LensError: there is no such turn. Names of different length in tokens can't be swapped.
     """
     template = ChatTemplate(tokenizer)
+
+    def called(voice: str) -> str:
+        return f"{names.get(voice, voice)}:"
 
     def encoded(text: str) -> tuple[int, ...]:
         return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -46,11 +52,11 @@ def swapped_names(tokenizer: Any, records: Sequence[Answer], persona: str, names
         for place, turn in enumerate(spoken):
             if turn.persona != persona:
                 continue
-            own = encoded(f"{names[persona]}:")
+            own = encoded(called(persona))
             for rival in _others(spoken, place, persona):
-                other = encoded(f"{names[rival.persona]}:")
+                other = encoded(called(rival.persona))
                 if len(other) == len(own):
-                    before = (*asked, *encoded("".join(f"{names[t.persona]}: {t.text}\n" for t in spoken[:place])))
+                    before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in spoken[:place])))
                     said, answered = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
                     pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
@@ -58,6 +64,7 @@ def swapped_names(tokenizer: Any, records: Sequence[Answer], persona: str, names
         raise LensError(
             f"in {len(records)} dialogues no turn of {persona} stands beside one of another voice whose name is as long"
         )
+    pairs = sorted(pairs, key=lambda pair: len(pair.on))[:most]
     return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
 
 

@@ -59,13 +59,17 @@ class Vector:
     def load(cls, path: Path) -> Vector:
         """Read what `save` wrote. Raises LensError for anything else."""
         try:
-            fields = json.loads(path.read_text("utf-8"))
-            direction = finite(torch.tensor(fields.pop("direction"), dtype=torch.float32), f"the numbers in {path}")
-            return cls(direction=direction, **fields)
+            return cls.of(json.loads(path.read_text("utf-8")), str(path))
         except OSError as error:
             raise LensError(f"can't read {path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise LensError(f"{path} is no persona vector: {error!r}") from error
+
+    @classmethod
+    def of(cls, data: dict[str, Any], where: str) -> Vector:
+        """Return the vector of which this is the `data`. Raises NotFinite, naming where it comes from."""
+        direction = torch.tensor(data["direction"], dtype=torch.float32)
+        return cls(**{**data, "direction": finite(direction, f"the numbers in {where}")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,35 +19,19 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from chorus.debate.floor import Floor
-from chorus.debate.prompts import Prompter
-from chorus.engines.templating import ChatTemplate
-from chorus.types import Answer, Message
 from interp.activations import in_batches
 from interp.bridge import Hook, Lens
 from interp.errors import LensError
 from interp.faithfulness import random_circuits
 from interp.graph import to_mask, wiring_of
 from interp.patching import run_cut
+from interp.said import Said
 from interp.vectors import Vector, random_like
-from personas import Persona
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
 
 Removed = Callable[[Tensor], Tensor]
 """Runs a batch of equal rows of ids with something taken out, a different thing in each; returns logits."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A text as it was said, and as a plain voice would have been asked for it."""
-
-    ids: Tensor
-    """(T,), the prompt and the text."""
-    plain: Tensor
-    """(T',), the plain voice's prompt and the same text."""
-    tokens: tuple[str, ...]
-    """The text, token by token."""
 
 
 @dataclass(frozen=True)
@@ -99,48 +83,6 @@ class Voices:
         key = " ".join(f'<b style="color:{shade}">{html.escape(name)}</b>' for name, shade in colour.items())
         note = "underlined: what no persona explains"
         return f'<div style="font-family:monospace;line-height:2"><p>{key} · {note}</p><p>{"".join(spans)}</p></div>\n'
-
-
-def of_record(record: Answer, turn: str, personas: Mapping[str, Persona], tokenizer: Any, plain: Persona) -> Said:
-    """Return a turn of a saved debate.
-
-    Args:
-        record: the debate.
-        turn: the turn's id, such as `2.skeptic`.
-        personas: the cards of the cast by id.
-        tokenizer: of the model that spoke, with a chat template.
-        plain: the voice without a method, which takes the seat for the plain prompt.
-
-    Raises:
-        LensError: there is no such turn, it said nothing, or its prompt can't be written again as it was.
-    """
-    floor = Floor(record.plan, record.question)
-    for each in record.turns:
-        floor.add(each)
-    told = next((each for each in record.turns if each.id == turn and each.kind == "speech" and each.text), None)
-    if told is None or told.persona not in personas:
-        lack = "turn in which something was said" if told is None else "card at hand for the turn"
-        raise LensError(f"the record {record.id} has no {lack}: {turn!r}")
-
-    def messages(card: Persona) -> tuple[tuple[Message, ...], str]:
-        prompter = Prompter(record.plan, record.question, {**personas, told.persona: card})
-        prompt = prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
-        return prompt.messages, prompt.sha256
-
-    spoken, sha256 = messages(personas[told.persona])
-    if told.prompt_sha256 and told.prompt_sha256 != sha256:
-        raise LensError(f"the prompt of {turn} can't be written again as it was: the cards or the prompts have changed")
-    template = ChatTemplate(tokenizer)
-    return said(tokenizer, template.encode(spoken), template.encode(messages(plain)[0]), told.text)
-
-
-def said(tokenizer: Any, prompt: list[int], plain: list[int], text: str) -> Said:
-    """Return a text with two prompts in token ids. Raises LensError when it has no tokens."""
-    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if not ids:
-        raise LensError("nothing was said")
-    both = [torch.tensor([*before, *ids]) for before in (prompt, plain)]
-    return Said(both[0], both[1], tuple(tokenizer.decode([each]) for each in ids))
 
 
 @torch.no_grad()

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, plan, planted, subject, verdicts
-from interp.audit import Against, audit
+from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
+from interp.audit import audit
+from interp.discover import Discovery, cosines
 from interp.errors import LensError
 from interp.figures import Opened
 from interp.plan import Config
 from interp.planted_subject import PlantedSubject
+from interp.steps import Against
+from interp.swaps import swapped_names
+from interp.vectors import Vector
 from personas import PersonaError
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
@@ -34,6 +39,7 @@ QUICK = {
     "batch": 64,
 }
 CONFIG = Config(("planted",), **QUICK)
+FULL = replace(CONFIG, thorough=True, elsewhere=2)
 
 
 class Planted(PlantedSubject):
@@ -53,6 +59,16 @@ def seen(tmp_path_factory):
     """A model with a planted persona, its work folder and its card."""
     model, work = Planted(102), tmp_path_factory.mktemp("work")
     return model, work, audit(model, CONFIG, work, depth="quick")
+
+
+@pytest.fixture(scope="module")
+def full(seen, tmp_path_factory):
+    """The same, and what only a full audit does: work folder and card."""
+    model, lean, _ = seen
+    work = tmp_path_factory.mktemp("full")
+    for path in lean.glob("planted.*"):
+        (work / path.name).write_bytes(path.read_bytes())
+    return work, audit(model, FULL, work, depth="full")
 
 
 def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
@@ -89,13 +105,13 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    steps = ("vector", "late", "reliability", "circuit", "effect", "steering")
+    steps = ("vector", "late", "reliability", "cosines", "circuit", "effect", "steering")
     assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
         again = audit(model, CONFIG, tmp_path, depth="quick", report=said.append)
     assert again.personas == whole.personas
-    assert said[0].startswith("[########............] 3 of 5: planted: its circuit")
+    assert said[0].startswith("[#######.............] 3 of 6: planted: its circuit")
 
 
 def test_the_work_of_another_audit_is_refused(seen):
@@ -132,15 +148,78 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
     assert "residual" not in card.personas["planted"].figures
 
 
-def test_the_report_says_what_the_card_says(seen, tmp_path):
-    _, _, card = seen
-    text = card_report.write(card, tmp_path).read_text()
+def test_vectors_are_held_against_each_other(seen):
+    both = {name: Discovery(seen[0], name, CONFIG) for name in ("one", "again")}
+    (name, found) = cosines(both, "one", both["one"].hooks[0]).popitem()
+    assert name == "cosine with again"
+    assert found.value == pytest.approx(1)
+    assert found.null[1] < 0.9
+    assert found.p <= 0.05
+
+
+def test_dialogues_of_another_model_teach_nothing(tmp_path):
+    plan = SimpleNamespace(mode="inner", checkpoint_sha256="0" * 64, engine="hf:other")
+    against = Against(dialogues=[SimpleNamespace(id="q", plan=plan)])
+    with pytest.raises(LensError, match="spoken by hf:other"):
+        audit(Planted(102), CONFIG, tmp_path, depth="quick", against=against)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
+    """Dialogues in which the name tells, and dialogues in which it says nothing to the model."""
+    model, work, _ = seen
+    circuits = {"planted": graph.to_mask(graph.load(work / "planted.circuit.json"))}
+    said = []
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), circuits, said.append)
+    found = {}
+    for name, placebo in (("told", None), ("untold", 0)):
+        monkeypatch.setattr(
+            named, "swapped_names", lambda *_, most, p=placebo: planted.persona_pairs(most, 7, placebo=p)
+        )
+        found[name] = named.named(one, [], {})
+    assert found["told"]["name effect"].p <= 0.05
+    assert found["told"]["name faithfulness"].value == pytest.approx(1, abs=0.2)
+    assert abs(found["untold"]["name effect"].value) < 0.1 * found["told"]["name effect"].value
+    monkeypatch.setattr(named, "swapped_names", swapped_names)
+    assert named.named(replace(one, subject=SimpleNamespace(tokenizer=Plain())), [], {}) == {}
+    assert "in 0 dialogues no turn of planted" in said[-1]
+
+
+class Plain:
+    """A tokenizer that has a template, and nothing to do."""
+
+    chat_template = "there is one"
+
+
+def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full):
+    work, card = full
+    figures = card.personas["planted"].figures
+    for name in ("CPR", "CMD", "lack", "needed"):
+        assert figures[name].interval[0] <= figures[name].value <= figures[name].interval[1]
+        assert figures[name].null
+    assert figures["CPR"].value > figures["CPR"].null[1]
+    assert figures["lack"].value < figures["lack"].null[0]
+    there = json.loads((work / "planted.layers.json").read_text())
+    chosen = json.loads((work / "planted.vector.json").read_text())["hook"]
+    assert {*there, chosen} == {*FULL.swept(seen[0].lens.wiring)}
+    assert chosen not in there, "it is looked at anyway"
+    assert set(next(iter(there.values()))) >= {"steering", "ablation", "interchange", "patching"}
+
+
+def test_the_report_says_what_the_card_says(full, tmp_path):
+    work, card = full
+    text = card_report.write(card, tmp_path, work).read_text()
     assert "**Grant: `full`.**" in text
     assert verdicts.table() in text
     assert "has no explanation here" in text
     assert "Not asked: no base model was given" in text
-    for plot in (card_report.PLOT, card_report.MATRIX):
+    circuits = tmp_path / card_report.CIRCUITS
+    for plot in (card_report.PLOT, card_report.MATRIX, "circuits/planted.svg", "circuits/planted.layers.svg"):
         assert "<svg" in (tmp_path / plot).read_text()
+        assert f"]({plot})" in text
+    assert graph.load(circuits / "planted.json").graph["persona"] == "planted"
+    for figure in ("needed", "stability over templates", "ablation", "interchange", "patching", "damage"):
+        assert f"| planted | {figure} |" in text
 
 
 def test_placebos_have_the_words_and_the_length_of_the_prompts():
@@ -167,7 +246,7 @@ def command(monkeypatch, tmp_path):
 
         made = Planted(102, circuit=circuit)
         made.folder, made.weights, made.name = folder, fingerprint(folder), "baked"
-        monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
+        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
         return CliRunner().invoke(

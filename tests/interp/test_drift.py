@@ -9,7 +9,6 @@ import torch
 
 from interp import drift, planted
 from interp.bridge import Lens
-from interp.drift import Checkpoint, Figure
 from interp.errors import LensError, NoShift
 from interp.faithfulness import random_circuits
 from interp.recovery import truth_of
@@ -101,9 +100,3 @@ def test_circuits_are_tried_in_both_models(plant, baked, pairs):
     assert table["all"] == {"one": pytest.approx(1), "other": pytest.approx(1)}
     assert table["one"]["one"] == pytest.approx(table["one"]["other"])
     assert 0.8 < table["one"]["one"] < 1.2
-
-
-def test_emergence_is_drawn(plant, base, baked, pairs, tmp_path):
-    found = drift.residual(base, baked, pairs, truth_of(plant, baked))
-    drift.draw([Checkpoint(step, Figure(step / 10, (0, 1)), found) for step in (1, 2, 3)], tmp_path / "emergence.svg")
-    assert "<svg" in (tmp_path / "emergence.svg").read_text()

@@ -21,7 +21,7 @@ def test_the_sample_has_every_kind_and_every_band():
     found = sampled(wiring, scores, 200)
     assert set(found) == {(kind, band) for kind in KINDS for band in BANDS}
     edges = torch.cat(list(found.values()))
-    assert 150 < len(edges) <= 200, "few edges lead to the logits"
+    assert len(edges) == 200, "few edges lead to the logits: others make up for it"
     assert len({tuple(edge) for edge in edges.tolist()}) == len(edges)
     assert wiring.possible[edges[:, 0], edges[:, 1]].all()
     for kind in KINDS:

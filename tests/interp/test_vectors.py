@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from interp import planted, steering, vectors
+from interp import causal, planted, steering, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import HookMissed, LensError, NotFinite
@@ -87,11 +87,34 @@ def test_the_persona_is_steered_and_random_directions_do_not_do_it(lens, pairs, 
 
 
 def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vector):
-    assert steering.ablation(lens, pairs, vector.hook, vector.direction) > 0.7
-    assert steering.interchange(lens, pairs, vector.hook, vector.direction) > 0.7
-    (other,) = vectors.random_like(vector.direction, 1)
-    assert abs(steering.ablation(lens, pairs, vector.hook, other)) < 0.3
-    assert abs(steering.interchange(lens, pairs, vector.hook, other)) < 0.3
+    pairs = pairs.take([0, 1, 2, 3])
+    every = torch.cat([vector.direction[None], vectors.random_like(vector.direction, 3)])
+    with torch.no_grad():
+        own = [pairs.by_item(lens.behaviour(ids, pairs.weights)) for ids in (pairs.clean, pairs.corrupt)]
+    for test in (steering.ablation, steering.interchange):
+        whole, mine, *others = test(lens, pairs, vector.hook, every, batch=3)
+        assert torch.allclose(whole, own[0] - own[1], atol=1e-5)
+        assert mine.mean() > 0.7 * whole.mean()
+        assert all(abs(other.mean()) < 0.3 * whole.mean() for other in others)
+
+
+def test_the_whole_stream_brings_the_persona_over_where_it_has_arrived(lens, pairs, vector):
+    """At the end of the last layer all of it is at the answer's tokens; moves as far at random bring none of it."""
+    others = vectors.random_like(vector.direction, 3)
+    whole, mine, *rest = steering.patching(lens, pairs.take([0, 1, 2, 3]), HOOKS[-1], others)
+    assert torch.allclose(mine, whole, atol=1e-5)
+    assert all(abs(other.mean()) < 0.3 * whole.mean() for other in rest)
+    assert len(rest) == 3
+
+
+def test_a_share_is_held_against_random_directions():
+    noise = 0.1 * torch.randn(19, 8, generator=torch.Generator().manual_seed(0))
+    found = causal._share(torch.cat([torch.full((1, 8), 2.0), torch.full((1, 8), 1.5), noise]), 0)
+    assert (found.value, found.p) == (0.75, 0.05)
+    assert found.interval == (0.75, 0.75)
+    assert found.null[1] < 0.1
+    with pytest.raises(LensError, match="no behaviour"):
+        causal._share(torch.zeros(3, 4), 0)
 
 
 def test_a_run_that_goes_on_from_a_layer_is_the_whole_run(lens, pairs, vector):
@@ -109,19 +132,18 @@ def test_a_run_that_goes_on_from_a_layer_is_the_whole_run(lens, pairs, vector):
     fired = []
     lens.run(ids, [(HOOKS[0], lambda _: fired.append(1))])
     assert fired
-    both = steering.slopes_of_each(lens, few, HOOKS[1], torch.cat([added[0], 2 * added[0]]), (-1.0, 1.0), batch=3)
-    assert torch.allclose(both[0], steering.slopes(lens, few, HOOKS[1], vector.direction, (-1.0, 1.0)), atol=1e-5)
+    both = steering.slopes(lens, few, HOOKS[1], torch.cat([added[0], 2 * added[0]]), (-1.0, 1.0), batch=3)
+    one = steering.slopes(lens, few, HOOKS[1], added[0], (-1.0, 1.0))
+    assert torch.allclose(both[0], one[0], atol=1e-5)
     assert both.shape == (2, 2)
 
 
-def test_off_target_and_damage(lens, pairs, vector):
-    placebo = planted.persona_pairs(16, 1, placebo=0)
-    table = steering.off_target(lens, {"planted": vector}, {"planted": pairs, "placebo": placebo})
-    assert set(table["planted"]) == {"planted", "placebo"}
-    assert steering.damage(lens, pairs.corrupt, vector.hook, 0 * vector.direction) == pytest.approx(0, abs=1e-6)
-    assert steering.damage(lens, pairs.corrupt, vector.hook, 3 * vector.direction) != 0
+def test_steering_damages_other_text(lens, pairs, vector):
+    none, some = steering.damage(lens, pairs, vector.hook, torch.stack([0 * vector.direction, 3 * vector.direction]))
+    assert none.tolist() == pytest.approx([0] * len(pairs), abs=1e-6)
+    assert some.mean() > 0
     with pytest.raises(HookMissed):
-        steering.slopes(lens, pairs, "blocks.4.hook_resid_post", vector.direction)
+        steering.slopes(lens, pairs, "blocks.4.hook_resid_post", vector.direction[None])
 
 
 # Probes

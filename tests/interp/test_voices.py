@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
-from chorus.record import transcript
 from interp import graph, planted, vectors, voices
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.recovery import truth_of
+from interp.said import Said
 from interp.vectors import Vector
-from interp.voices import Said
-from personas import Library
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
 HOOK = "blocks.3.hook_resid_post"
-RECORD = Path(__file__).parents[2] / "evals" / "results" / "first-debate.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -91,38 +87,3 @@ def test_it_is_kept_as_data_and_shown_as_a_strip(lens, told, personas):
     assert "last &amp; least" in strip
     assert "unexplained" in strip
     assert strip.count("<span") == 2
-
-
-class Letters:
-    """A tokenizer with a token a letter."""
-
-    chat_template = "there is one"
-
-    def apply_chat_template(self, messages, **options):
-        text = "".join(f"<{m['role']}>{m['content']}" for m in messages)
-        return self(text)["input_ids"] if options.get("tokenize", True) else text
-
-    def __call__(self, text, **options):
-        return {"input_ids": [ord(letter) % 1000 for letter in text]}
-
-    def decode(self, ids):
-        return "".join(map(chr, ids))
-
-
-def test_a_turn_of_a_saved_debate_is_asked_for_again_as_it_was():
-    (record,) = transcript.read(RECORD)
-    library = Library.builtin()
-    cards = {name: library.get(name) for name in record.personas}
-    plain = library.get("plain")
-    unhashed = record.model_copy(
-        update={"turns": tuple(turn.model_copy(update={"prompt_sha256": None}) for turn in record.turns)}
-    )
-    found = voices.of_record(unhashed, "2.decomposer", cards, Letters(), plain)
-    assert "".join(found.tokens) == next(turn.text for turn in record.turns if turn.id == "2.decomposer")
-    assert not torch.equal(found.ids, found.plain)
-    assert found.ids[-len(found.tokens) :].equal(found.plain[-len(found.tokens) :])
-    with pytest.raises(LensError, match="no turn"):
-        voices.of_record(record, "9.nobody", cards, Letters(), plain)
-    altered = cards | {"decomposer": cards["decomposer"].model_copy(update={"cue": "Be another."})}
-    with pytest.raises(LensError, match="as it was"):
-        voices.of_record(record, "2.decomposer", altered, Letters(), plain)

@@ -1,0 +1,167 @@
+"""Is a circuit all that works, and does all of it work? Its curve over sizes, its completeness and its minimality.
+
+Where `faithfulness` asks whether one circuit carries the behaviour, here parts are added and taken away, which takes long.
+Intervals come from drawing items anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.integrate import trapezoid
+from torch import Tensor
+
+from interp.bridge import Lens
+from interp.errors import LensError
+from interp.faithfulness import Ablation, carried, faithfulness
+from interp.graph import strongest
+from interp.pairs import Pairs
+from interp.probes import DRAWS, Array, Interval
+
+SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""The shares of all edges at which a curve is measured (Mueller et al. 2025, MIB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A figure with its 95 % interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Faithfulness against circuit size, and the two areas that sum it up (Mueller et al. 2025, MIB, section 3)."""
+
+    edges: tuple[int, ...]
+    faithfulness: tuple[float, ...]
+    cpr: Area
+    """Integrated circuit performance ratio: the area under the curve over the share of edges. Higher is better."""
+    cmd: Area
+    """Integrated circuit-model distance: the area between the curve and 1. 0 is best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minimality:
+    """What each edge of a circuit is good for."""
+
+    drops: tuple[float, ...]
+    """How much faithfulness the circuit loses without each edge that was tried, by magnitude."""
+    null: float
+    """The loss of the whole model without one edge outside the circuit: its 95th percentile over random edges."""
+    needed: float
+    """The share of the tried edges whose loss is above the null."""
+    interval: tuple[float, float]
+    """95 %, by Wilson's method."""
+
+
+def curve(
+    lens: Lens,
+    pairs: Pairs,
+    scores: Tensor,
+    *,
+    shares: Sequence[float] = SHARES,
+    ablation: Ablation = "patch",
+    batch: int = 32,
+    seed: int = 0,
+) -> Curve:
+    """Return faithfulness as the strongest edges are added.
+
+    Args:
+        lens: the model.
+        pairs: not those that the scores were found on.
+        scores: (W, R), by whose magnitude edges are ranked.
+        shares: of all edges, increasing, ending with 1.
+        ablation: what the other edges carry.
+        batch: runs at once.
+        seed: of the draws of items.
+    """
+    sizes = [max(1, round(share * lens.wiring.edges)) for share in shares]
+    kept = torch.stack([strongest(lens.wiring, scores, size) for size in sizes])
+    found = _drawn(carried(lens, pairs, kept, ablation=ablation, batch=batch), seed)
+    values = np.concatenate([np.zeros_like(found[:1]), found])  # At no edges faithfulness is 0 by its definition.
+    places = np.array([0.0, *shares])
+    areas = (trapezoid(each, places, axis=0) for each in (values, np.abs(1 - values)))
+    return Curve(tuple(sizes), tuple(map(float, found[:, 0])), *map(_area, areas))
+
+
+def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, seed: int = 0, batch: int = 32) -> Area:
+    """Return how differently circuit and model suffer from losing the same edges: 0 when the circuit holds all that works.
+
+    The mean of |F(C without K) - F(M without K)| over random subsets K of the circuit, each edge drawn with
+    probability 1/2 (Wang et al. 2022, IOI, section 4), in units of faithfulness.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    lost = (torch.rand(draws, *kept.shape, generator=generator) < 0.5) & kept
+    everything = lens.wiring.possible
+    found = _drawn(carried(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]), batch=batch), seed)
+    return _area(np.abs(found[:draws] - found[draws:]).mean(0))
+
+
+def minimality(
+    lens: Lens,
+    pairs: Pairs,
+    kept: Tensor,
+    *,
+    tried: int | None = None,
+    draws: int = 50,
+    seed: int = 0,
+    batch: int = 32,
+) -> Minimality:
+    """Take edges out of the circuit one by one, and random edges outside it out of the whole model.
+
+    Args:
+        lens: the model.
+        pairs: not those that the circuit was found on.
+        kept: (W, R), the circuit.
+        tried: how many of its edges, drawn evenly; None means all, in the order of `kept.nonzero()`.
+        draws: edges outside.
+        seed: of both draws.
+        batch: runs at once.
+
+    Raises:
+        LensError: the circuit is empty, or nothing lies outside it.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    everything, draw = lens.wiring.possible, torch.Generator().manual_seed(seed)
+    ours, others = kept.nonzero(), (everything & ~kept).nonzero()
+    if not (len(ours) and len(others)):
+        raise LensError("a circuit of no edges, or of all, can't be held against what lies outside it")
+    others = others[torch.randperm(len(others), generator=draw)[:draws]]
+    if tried is not None:
+        ours = ours[torch.randperm(len(ours), generator=draw)[:tried]]
+    without = torch.cat([_less(kept, ours), _less(everything, others), kept[None]])
+    found = faithfulness(lens, pairs, without, batch=batch)
+    drops, idle = (found[: len(ours)] - found[-1]).abs(), (found[len(ours) : -1] - 1).abs()
+    null = float(np.quantile(idle.numpy(), 0.95))
+    needed = int((drops > null).sum())
+    low, high = proportion_confint(needed, len(drops), method="wilson")
+    return Minimality(tuple(drops.tolist()), null, needed / len(drops), (float(low), float(high)))
+
+
+def _less(kept: Tensor, edges: Tensor) -> Tensor:
+    """Return (edges, W, R): the circuit without each of the edges in turn."""
+    without = kept.repeat(len(edges), 1, 1)
+    without[torch.arange(len(edges)), edges[:, 0], edges[:, 1]] = False
+    return without
+
+
+def _drawn(lost: Tensor, seed: int) -> Array:
+    """Return each circuit's faithfulness (circuits, 1 + DRAWS) over all items, then over items drawn anew."""
+    items = lost.shape[1]
+    drawn = np.random.default_rng(seed).integers(items, size=(DRAWS, items))
+    counts = np.concatenate([np.ones((1, items)), np.stack([np.bincount(each, minlength=items) for each in drawn])])
+    sums = lost.double().numpy() @ counts.T
+    found: Array = sums[1:] / sums[0]
+    return found
+
+
+def _area(values: Array) -> Area:
+    """Return the first of some values, and the middle 95 % of the others."""
+    low, high = np.quantile(values[1:], [0.025, 0.975])
+    return Area(float(values[0]), (float(low), float(high)))

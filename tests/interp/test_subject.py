@@ -1,0 +1,31 @@
+"""A LoRA adapter is looked at as the model that it makes of its base."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny import random_pairs, tiny
+
+from chorus.errors import ConfigError
+from interp import subject
+
+pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
+
+
+def test_an_adapter_is_put_onto_the_base_that_is_given(tmp_path):
+    peft = pytest.importorskip("peft")
+    model, ids = tiny(3), random_pairs().clean
+    model.save_pretrained(tmp_path / "base")
+    tuned = peft.get_peft_model(model, peft.LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    tuned.save_pretrained(tmp_path / "adapter")
+    assert subject.folder_of(str(tmp_path / "adapter")) == tmp_path / "adapter"
+    with torch.no_grad():
+        expected = tuned.eval()(ids).logits
+        found = subject._merged(tmp_path / "adapter", tmp_path / "base")(ids).logits
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert not torch.allclose(found, tiny(3)(ids).logits, atol=1e-3)
+
+
+def test_a_folder_that_holds_neither_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"without a config\.json"):
+        subject.folder_of(str(tmp_path))
