@@ -73,7 +73,7 @@ def run_suite(
     """Run SUITE: its systems on its tasks. Goes on where it ended; writes logs, results.jsonl and a report."""
     part = _shard(shard)
     try:
-        from evals import glance, run, verdict
+        from evals import glance, origin, run, verdict
         from evals import suite as suites
     except ImportError as error:
         raise MissingExtra("chorus eval", "evals") from error
@@ -92,7 +92,7 @@ def run_suite(
     click.echo(glance.table(rows))
     if len({row.system for row in rows}) > 1:
         command = f"chorus eval {suite}" + (f" --engine {engine}" if engine else "")
-        click.echo(verdict.write(rows, folder, about=run.about(command)))
+        click.echo(verdict.write(rows, folder, about=origin.about(folder, command)))
     click.echo(done.in_words(), err=True)
     return 0 if done.complete else UNFINISHED
 
@@ -165,6 +165,7 @@ def questions(task: str, split: Split, count: int, out: Path | None) -> int:
 @click.option("--calibrated", metavar="SYSTEM", default="chorus", show_default=True, help="Which system's.")
 @click.option("--shared", is_flag=True, help="Only questions that every system answered.")
 @click.option("--adaptive", metavar="SYSTEM", help="Show where sampling one at a time would have stopped, and at what.")
+@click.option("--title", help="Of the report.")
 @click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
 def report(
     results: tuple[Path, ...],
@@ -175,11 +176,12 @@ def report(
     calibrated: str,
     shared: bool,
     adaptive: str | None,
+    title: str | None,
     seed: int,
 ) -> int:
     """Write a report with plots on the outcomes in RESULTS (results.jsonl)."""
     try:
-        from evals import compare, outcomes, resample, verdict
+        from evals import compare, origin, outcomes, resample, verdict
     except ImportError as error:
         raise MissingExtra("chorus eval report", "evals") from error
     from chorus.debate.calibration import load
@@ -192,7 +194,10 @@ def report(
         rows += resample.calibrated(tried, known) if known.voice else []
         rows += resample.gated(tried, known, Library.builtin()) if known.gate else []
     rows += resample.adaptive([one for one in rows if one.system == adaptive]) if adaptive else []
-    click.echo(verdict.write(rows, out, against=against, budget=budget, seed=seed))
+    options = {"against": against, "budget": budget, "calibration": calibration, "shared": shared, "adaptive": adaptive}
+    given = [f"--{name}" + ("" if value is True else f" {value}") for name, value in options.items() if value]
+    about = {**origin.about(results[0].parent), "report": " ".join(["chorus eval report", *map(str, results), *given])}
+    click.echo(verdict.write(rows, out, against=against, budget=budget, title=title, about=about, seed=seed))
     return 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 
-from evals import compare, inside, stats
+from evals import compare, inside, recount, resample, stats
 from evals.compare import Comparison, Contrast
 from evals.outcomes import Outcome
 from evals.resample import Point
@@ -60,6 +60,24 @@ def talked(system: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
     side = "right more often than wrong" if gained > lost else "wrong more often than right"
     what = f"turned answers {side}" if p < stats.ALPHA else "did not change how many answers are right, beyond chance"
     yield f"Talk {what} in {system}: {gained} to right, {lost} to wrong (p = {p:.2g}, by question)."
+
+
+def undecided(system: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Yield what a vote of the first drafts would have come to, beside what was decided; nothing where that is the same."""
+    firsts = [recount.first_drafts(one) for one in outcomes]
+    blind = all(firsts) and not any(draft.heard for first in firsts for draft in first)
+    talk = any(len(one.drafts) > len(first) > 1 for one, first in zip(outcomes, firsts, strict=True))
+    if not (blind and talk) or any(one.resampled or one.gated for one in outcomes):
+        return
+    alone = resample.first(outcomes)
+    found = compare.compare(outcomes, alone).overall
+    side = "above" if found.difference.value > 0 else "below"
+    what = f"{side} it" if found.clear else "not apart from it beyond chance"
+    yield (
+        f"A vote of {system}'s first drafts, before anybody heard anybody, is right in {sum(one.correct for one in alone)} "
+        f"of {len(alone)}; what was decided in {sum(one.correct for one in outcomes)}, {what}: {_points(found)} "
+        f"({_tested(found)})."
+    )
 
 
 def kept(system: str, outcomes: Sequence[Outcome]) -> str:

@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from evals import recount, stats
 from evals.outcomes import Draft, Outcome
@@ -91,6 +92,15 @@ class Credit:
     """Share of its last positions that were right."""
     gain: Interval
     """Mean over the questions, a bootstrap interval around it."""
+    p: float
+    """Exact, two-sided: see `stats.flip_test`."""
+    holm: float
+    """The same, adjusted over the personas."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether the adjusted test and the interval both tell it from nothing."""
+        return self.holm < stats.ALPHA and 0.0 not in self.gain
 
 
 def flips(outcomes: Sequence[Outcome]) -> list[Flips]:
@@ -167,9 +177,10 @@ def credits(outcomes: Sequence[Outcome], seed: int = 0) -> list[Credit]:
             without = _right(outcome, [other for other in seats if other != seat])
             gains.setdefault(persona, {}).setdefault((outcome.task, outcome.question), []).append(whole - without)
             rights.setdefault(persona, []).append(seat in last and last[seat].side == outcome.right)
+    p_values = [stats.flip_test(_exact(of)) for of in gains.values()]
     found = [
-        Credit(persona, sum(rights[persona]) / len(rights[persona]), stats.mean([_means(of)], seed))
-        for persona, of in gains.items()
+        Credit(persona, sum(rights[persona]) / len(rights[persona]), stats.mean([_means(of)], seed), p, holm)
+        for (persona, of), p, holm in zip(gains.items(), p_values, stats.holm(p_values), strict=True)
     ]
     return sorted(found, key=lambda one: (-one.gain.value, one.persona))
 
@@ -203,6 +214,10 @@ def _entropy(counts: Sequence[int]) -> float:
 def _right(outcome: Outcome, seats: Sequence[str] | dict[str, str]) -> float:
     answer = recount.decided(outcome, seats).answer
     return float(outcome.right is not None and answer == outcome.answers[outcome.right])
+
+
+def _exact(of: dict[tuple[str, str], list[float]]) -> list[Fraction]:
+    return [sum(map(Fraction, values), Fraction()) / len(values) for values in of.values()]
 
 
 def _means(of: dict[tuple[str, str], list[float]]) -> list[float]:

@@ -50,20 +50,21 @@ class Point:
 
 
 def votes(
-    outcomes: Sequence[Outcome], k: int, *, power: float = WEIGHTED, draws: int = 20, seed: int = 0
+    outcomes: Sequence[Outcome], k: int, *, power: float | None = None, draws: int = 20, seed: int = 0
 ) -> list[Outcome]:
     """Return votes of k of the first drafts: all there are, or so many drawn at random.
 
     Args:
         outcomes: of one system.
         k: how many drafts vote.
-        power: of the confidence that they weigh.
+        power: of the confidence that they weigh; None is that of the system's own rule.
         draws: how many votes to draw of each outcome, without one twice.
         seed: of the drawing; an outcome's draws depend on its question and seed besides, on no other outcome.
 
     Raises:
         RecordError: an outcome has fewer first drafts.
     """
+    power = _own(outcomes) if power is None else power
     name = f"{_named(outcomes)} · {k} of its drafts"
     found: list[Outcome] = []
     for outcome in outcomes:
@@ -74,14 +75,21 @@ def votes(
     return found
 
 
-def within(outcomes: Sequence[Outcome], budget: int, *, power: float = WEIGHTED) -> list[Outcome]:
+def first(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the votes of all first drafts: what would have been decided before anybody heard anybody."""
+    name, power = f"{_named(outcomes)} · its first drafts, resampled", _own(outcomes)
+    return [_again(outcome, recount.first_drafts(outcome), recount.turns(outcome), name, power) for outcome in outcomes]
+
+
+def within(outcomes: Sequence[Outcome], budget: int, *, power: float | None = None) -> list[Outcome]:
     """Return votes of as many first drafts, in the order in which they were drawn, as fit a budget; at least one.
 
     Args:
         outcomes: of one system.
         budget: computed tokens a question.
-        power: of the confidence that votes weigh.
+        power: of the confidence that votes weigh; None is that of the system's own rule.
     """
+    power = _own(outcomes) if power is None else power
     name = f"{_named(outcomes)} · within {budget} tokens{_weighing(power)}, resampled"
     found: list[Outcome] = []
     for outcome in outcomes:
@@ -92,7 +100,7 @@ def within(outcomes: Sequence[Outcome], budget: int, *, power: float = WEIGHTED)
     return found
 
 
-def adaptive(outcomes: Sequence[Outcome], *, sure: float = SURE, power: float = WEIGHTED) -> list[Outcome]:
+def adaptive(outcomes: Sequence[Outcome], *, sure: float = SURE, power: float | None = None) -> list[Outcome]:
     """Return the votes of adaptive self-consistency: drafts in the order in which they were drawn, until one stands.
 
     Drafts that were drawn with the same seed are the ones that it would have drawn (`evals.adaptive`, one at a time).
@@ -100,8 +108,9 @@ def adaptive(outcomes: Sequence[Outcome], *, sure: float = SURE, power: float = 
     Args:
         outcomes: of self-consistency.
         sure: probability that the majority stands at which it stops.
-        power: of the confidence that votes weigh.
+        power: of the confidence that votes weigh; None is that of the system's own rule.
     """
+    power = _own(outcomes) if power is None else power
     name, found = f"{_named(outcomes)} · adaptive, resampled", []
     for outcome in outcomes:
         drawn: list[Draft] = []
@@ -115,12 +124,13 @@ def adaptive(outcomes: Sequence[Outcome], *, sure: float = SURE, power: float = 
     return found
 
 
-def cast(outcomes: Sequence[Outcome], personas: Collection[str], *, power: float = WEIGHTED) -> list[Outcome]:
+def cast(outcomes: Sequence[Outcome], personas: Collection[str], *, power: float | None = None) -> list[Outcome]:
     """Return the votes of some personas' first drafts alone.
 
     Raises:
         RecordError: an outcome has no first draft of any of them.
     """
+    power = _own(outcomes) if power is None else power
     name = f"{_named(outcomes)} · {', '.join(sorted(personas))}{_weighing(power)}, resampled"
     found: list[Outcome] = []
     for outcome in outcomes:
@@ -300,6 +310,11 @@ def _drafts(outcome: Outcome, k: int) -> list[Draft]:
 
 def _named(outcomes: Sequence[Outcome]) -> str:
     return outcomes[0].system if outcomes else ""
+
+
+def _own(outcomes: Sequence[Outcome]) -> float:
+    """Return the power of the confidence that votes weigh by a system's own rule."""
+    return WEIGHTED if outcomes and outcomes[0].rule == "weighted" else PLURALITY
 
 
 def _weighing(power: float) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,13 +29,11 @@ from inspect_ai.solver import TaskState
 from inspect_ai.util._display import init_display_type
 
 from chorus.batch import GIVE_UP_AFTER, every_call_failed
-from chorus.chorus import versions
 from chorus.engines.registry import Opener, open_engine
 from chorus.errors import ConfigError, RecordError
 from chorus.types import Question
 from evals import logs, outcomes, provider, samples, tasks
 from evals.outcomes import Outcome
-from evals.report import hardware
 from evals.scorers import graded
 from evals.suite import Suite, System
 
@@ -159,16 +156,6 @@ def collect(folder: Path) -> list[Outcome]:
         found = gathered(folder)
         outcomes.write(found, folder / RESULTS)
     return found
-
-
-def about(command: str) -> dict[str, str]:
-    """Return what a reader of the results should know of how they were made."""
-    return {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
-        "command": command,
-        "hardware": hardware(),
-        "versions": ", ".join(f"{package} {version}" for package, version in versions().items()),
-    }
 
 
 class _Run:

@@ -1,4 +1,4 @@
-"""The tables of a report, as Markdown. A star stands only where a test does: see `Contrast.clear`."""
+"""The tables of a report, as Markdown. A star stands only where a test does: see `Contrast.clear`, `Credit.clear`."""
 
 from __future__ import annotations
 
@@ -113,11 +113,10 @@ def credits(systems: Mapping[str, Sequence[Outcome]], seed: int) -> str:
     for name, outcomes in systems.items():
         if len({draft.persona for one in outcomes for draft in one.drafts if draft.kind == "speech"}) > 1:
             for one in inside.credits(outcomes, seed):
-                clear = "*" if 0.0 not in one.gain else ""
-                rows.append([name, one.persona, f"{one.right:.0%}", f"{_signed(one.gain)}{clear}"])
-    return (
-        table(["system", "persona", "its last positions right", "credit: with it less without"], rows) if rows else ""
-    )
+                holm = f"{one.holm:.2g}{'*' if one.clear else ''}"
+                rows.append([name, one.persona, f"{one.right:.0%}", _signed(one.gain), f"{one.p:.2g}", holm])
+    columns = ["system", "persona", "its last positions right", "credit: with it less without", "p exact", "p Holm"]
+    return table(columns, rows) if rows else ""
 
 
 def weighings(systems: Mapping[str, Sequence[Outcome]], seed: int) -> str:

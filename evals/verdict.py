@@ -22,17 +22,20 @@ from evals.outcomes import Outcome
 from evals.resample import Point
 from evals.stats import Floats
 
+TITLE = "Is the chorus worth its tokens?"
 DRAWS = 10
 """Votes drawn of each question for a point of a resampled curve."""
 NOTES = """
 How to read this. Accuracies have Wilson intervals, clustered by question where there are several seeds; a mean over
 tasks counts every task alike and has a bootstrap interval over questions. Comparisons are paired by question: p is
 McNemar's exact test (its generalization to several seeds), Holm's adjustment is over the tasks of a comparison, and in
-the rows `all tasks` over the systems; a star needs the adjusted p below .05 and an interval without 0. "Could have shown"
-is the gain that so many questions would have shown four times in five. Costs are tokens that the engine had to compute:
-read and not cached, plus written. Systems on other questions than the
-reference's stand in the table only. "Resampled" votes were taken again from stored first drafts and not run: their tokens
-are those of the drafts, and they have no time. Credit leaves a persona's vote out; what the others heard of it stays.
+the rows `all tasks` over the systems; a star needs the adjusted p below .05 and an interval without 0. "Could have
+shown" is the gain that so many questions would have shown four times in five. Costs are tokens that the engine had to
+compute: read and not cached, plus written. Systems on other questions than the reference's stand in the table only.
+Where fewer than ten questions differ, the interval around a difference is rough and the exact p is what counts.
+"Resampled" votes were taken again from stored first drafts and not run: their tokens are those of the drafts, and they
+have no time. Credit leaves a persona's vote out; what the others heard of it stays; its p is exact over questions,
+adjusted (Holm) over the personas of a system.
 """.strip()
 
 
@@ -42,7 +45,7 @@ def write(
     *,
     against: str | None = None,
     budget: int | None = None,
-    title: str = "Is the chorus worth its tokens?",
+    title: str | None = None,
     about: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> Path:
@@ -54,7 +57,7 @@ def write(
         against: the system that all are compared with; None: the first whose name begins with `self-consistency`,
             else the first.
         budget: computed tokens a question that the reference's votes are cut down to, in the order of their drawing.
-        title: of the report.
+        title: of the report; None: the question that it is there to answer.
         about: name -> what a reader should know of the run: date, hardware, versions, command.
         seed: of all that is drawn here.
 
@@ -68,7 +71,7 @@ def write(
     if reference not in systems:
         raise RecordError(f"there is no system {reference!r} to compare with; there are {', '.join(systems)}")
     if budget is not None:
-        cut = resample.within(systems[reference], budget, power=_power(systems[reference]))
+        cut = resample.within(systems[reference], budget)
         reference = cut[0].system
         systems[reference] = cut
     found, refused = compare.against(systems, reference, seed)
@@ -78,7 +81,7 @@ def write(
     target = Path(folder)
     text = "\n\n".join(
         [
-            f"# {title}",
+            f"# {title or TITLE}",
             _about(outcomes, about or {}, seed),
             "## Verdict",
             _verdict(systems, found, refused, points),
@@ -131,6 +134,7 @@ def _verdict(
     said.append(findings.guessed(systems))
     for name, outcomes in systems.items():
         said += findings.talked(name, outcomes)
+        said += findings.undecided(name, outcomes)
         if resample.most(outcomes) > 1:
             said.append(findings.kept(name, outcomes))
     said += findings.unfinished(systems)
@@ -151,7 +155,7 @@ def _known(systems: Mapping[str, Sequence[Outcome]], reference: str, seed: int) 
         calls = round(sum(one.calls for one in outcomes) / len(outcomes))
         if name != reference and 1 < calls <= drafts and calls not in shown:
             shown.add(calls)
-            equal = resample.votes(systems[reference], calls, power=_power(systems[reference]), draws=DRAWS, seed=seed)
+            equal = resample.votes(systems[reference], calls, draws=DRAWS, seed=seed)
             found.append(knows.knowing(equal, "support", seed))
     return found
 
@@ -172,8 +176,7 @@ def _curve(outcomes: Sequence[Outcome], seed: int) -> list[Point]:
     if any(one.resampled or one.gated for one in outcomes):
         return []
     sizes = range(1, resample.most(outcomes) + 1)
-    power = _power(outcomes)
-    return [resample.point(resample.votes(outcomes, size, power=power, draws=DRAWS, seed=seed), seed) for size in sizes]
+    return [resample.point(resample.votes(outcomes, size, draws=DRAWS, seed=seed), seed) for size in sizes]
 
 
 def _risks(systems: Mapping[str, Sequence[Outcome]]) -> dict[str, tuple[Floats, Floats]]:
@@ -183,8 +186,3 @@ def _risks(systems: Mapping[str, Sequence[Outcome]]) -> dict[str, tuple[Floats, 
         )
         for name, of in systems.items()
     }
-
-
-def _power(outcomes: Sequence[Outcome]) -> float:
-    """Return the power of the confidence by which a system's votes are taken again: that of its own rule."""
-    return resample.WEIGHTED if outcomes[0].rule == "weighted" else resample.PLURALITY

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 
 from chorus.debate import grade, inner, position_schema, structured
@@ -158,7 +159,7 @@ class Speaker:
         """Call the engine, and again after faults that may pass."""
         prompt = await self._fit(draft, write, heard, max_tokens)
         del heard  # a thousand debates wait below, and each would hold its list
-        draft.seed = turn_seed(self._seed, draft.id) if draft.seat.temperature > 0 else None
+        draft.seed = turn_seed(self._seed, self._question.text, draft.id) if draft.seat.temperature > 0 else None
         sampling = Sampling(max_tokens, draft.seat.temperature, draft.seat.top_p, draft.seed, stop)
         request = Request(prompt.messages, sampling, draft.id, self._minutes.debate, json_schema=self._guide(schema))
 
@@ -279,9 +280,14 @@ class Speaker:
         return None if same else before
 
 
-def turn_seed(seed: int, turn: str) -> int:
-    """Return the sampling seed of a turn: 32 bits that differ from turn to turn and repeat from run to run."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{turn}".encode()).digest()[:4], "big")
+def turn_seed(seed: int, question: str, turn: str) -> int:
+    """Return the sampling seed of a turn: 32 bits that repeat from run to run, and differ from turn to turn.
+
+    They differ from question to question too: a voice that drew the same chances for each would be lucky or unlucky with
+    all of them at once, and a hundred questions would say no more of it than one.
+    """
+    drawn = json.dumps([seed, question, turn]).encode()
+    return int.from_bytes(hashlib.sha256(drawn).digest()[:4], "big")
 
 
 def _mending(hear: Callable[[str], None]) -> Callable[[str], None]:

@@ -26,6 +26,8 @@ NOTES = (
     "Gain and cost of a rule are against plurality on the same words: accuracy won under attack, accuracy lost without one.",
     "A rule that is a defence is one whose gain's interval lies above 0; it costs nothing only if its cost's interval "
     "lies about 0 and is narrow.",
+    "The wrong answer is near the right one, or another question's; it may be none of those that the question offers. On a "
+    "sparse graph few voices hear the liar within few rounds, so that more than half of them can't follow it.",
 )
 
 
@@ -125,6 +127,8 @@ def write(verdicts: Sequence[Verdict], folder: Path, *, command: str, seed: int)
         f"Strategies: {', '.join(arms)}; the table is over all of them.",
         *(_worst(by_strategy)),
         *NOTES,
+        f"An interval of [0.00, 0.00] says that none of the {questions} questions differed: up to {_unseen(questions):.0%} "
+        "of all such questions may.",
     ]
     return report.write(
         "liar",
@@ -149,6 +153,11 @@ def _worst(by_strategy: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
             worst = max(plain, key=lambda one: float(one["lost"]))
             said.append(f"{arm}: at most {worst['lost']:.2f} lost ({worst['condition']}, plurality).")
     return said
+
+
+def _unseen(questions: int) -> float:
+    """Return the largest share, at 95%, of what happened in none of so many questions (exact: Clopper and Pearson 1934)."""
+    return 1 - 0.05 ** (1 / questions) if questions else 1.0
 
 
 def _check(question: Question) -> None:

@@ -75,6 +75,21 @@ def test_the_vote_that_decides_has_the_credit():
     assert {name: one.right for name, one in credits.items()} == {"a": 1.0, "b": 1.0, "c": 0.0}
 
 
+def test_a_credit_has_a_star_only_where_a_test_says_so():
+    """The bootstrap over 144 questions of which 3 differ excludes 0; the exact test says that it may well be chance."""
+    few = [
+        debate(draft("a", 0), draft("b", 0), draft("c", 1 if n < 3 else 0, sure=0.9)).model_copy(
+            update={"question": f"sums/dev/{n}"}
+        )
+        for n in range(144)
+    ]
+    many = [one.model_copy(update={"drafts": few[0].drafts}) for one in few]
+    (first, *_), (sure, *_) = inside.credits(few), inside.credits(many)
+    assert (first.persona, first.gain.value, first.p) == ("a", 3 / 144, 0.25)
+    assert not first.clear
+    assert sure.clear
+
+
 def test_a_voice_alone_has_no_credit():
     assert inside.credits([debate(draft("a", 0))]) == []
     assert inside.credits(of([True])) == []

@@ -65,6 +65,26 @@ def test_sampling_one_at_a_time_stops_once_the_majority_stands():
     assert stopped[0].system.endswith("adaptive, resampled")
 
 
+@pytest.mark.parametrize(("rule", "right"), [("plurality", True), ("weighted", False)])
+def test_votes_are_taken_again_by_the_systems_own_rule(rule, right):
+    drafts = draft("a", 0, sure=0.3), draft("b", 0, sure=0.3), draft("c", 1, sure=0.9)
+    of_three = [debate(*drafts, rule=rule)]
+    taken = (
+        resample.votes(of_three, 3),
+        resample.adaptive(of_three),
+        resample.within(of_three, 999),
+        resample.first(of_three),
+    )
+    assert {(again.correct, again.rule) for (again,) in taken} == {(right, rule)}
+
+
+def test_what_the_first_drafts_would_have_decided():
+    talk = outcomes("talk", right=0.6, rounds=2, yielding=1.0, questions=50)
+    (alone, *_), (held, *_) = resample.first(talk), talk
+    assert (alone.calls, held.calls) == (3, 6)
+    assert alone.system == "talk · its first drafts, resampled"
+
+
 def test_who_finds_nothing_in_the_cache_pays_for_it():
     """Without the voice that read the prompt, the next one has to: it isn't had for nothing."""
     (alone,) = resample.cast([debate(draft("a", 0), draft("b", 1, cached_tokens=40))], {"b"})

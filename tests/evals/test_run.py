@@ -16,7 +16,7 @@ pytest.importorskip("reasoning_gym")
 
 from chorus.engines.registry import open_engine
 from chorus.errors import ConfigError, RecordError
-from evals import logs, outcomes, run, suite
+from evals import logs, outcomes, run, solvers, suite
 from evals.commands import evaluate
 
 pytestmark = [
@@ -120,6 +120,22 @@ def test_a_question_that_fails_is_recorded_with_its_reason(tmp_path):
     assert done.complete
     assert sorted(done.failed) == ["chorus/sums/dev/3", "single/sums/dev/3"]
     assert all("no words for this" in str(row.reason) for row in results(out) if row.status == "failed")
+
+
+def test_a_solver_that_crashes_on_one_question_fails_there_alone(small, tmp_path, monkeypatch):
+    hold = solvers._hold
+
+    async def crash(chorus, question):
+        if question.id == "sums/dev/3":
+            raise ZeroDivisionError("no voice was left to divide by")
+        return await hold(chorus, question)
+
+    monkeypatch.setattr(solvers, "_hold", crash)
+    out = tmp_path / "out"
+    done = run.run(suite.load(small), out)
+    assert (done.complete, sorted(done.failed)) == (True, ["chorus/sums/dev/3", "single/sums/dev/3"])
+    assert len(results(out)) == 20
+    assert all("no voice was left" in str(row.reason) for row in results(out) if row.status == "failed")
 
 
 def test_an_engine_that_is_gone_ends_the_run_and_what_failed_can_be_asked_again(tmp_path):

@@ -199,11 +199,17 @@ def test_every_turn_samples_with_a_seed_of_its_own_unless_it_is_greedy():
     seen, held = requests_of(of.model_copy(update={"seats": (cold, warm, hot)}), seed=3)
     assert [request.sampling.seed for request in seen] == [
         None,
-        turn_seed(3, "1.estimator"),
-        turn_seed(3, "1.formalist"),
+        turn_seed(3, SUM.text, "1.estimator"),
+        turn_seed(3, SUM.text, "1.formalist"),
     ]
     assert [turn.seed for turn in held.answer.turns] == [request.sampling.seed for request in seen]
     assert [request.sampling.temperature for request in seen] == [0, 0.5, 1]
+
+
+def test_a_voice_that_is_lucky_with_one_question_is_not_so_with_all():
+    drawn = {turn_seed(0, f"What is {number} * 8?", "1.plain-5") for number in range(100)}
+    assert len(drawn) == 100
+    assert turn_seed(0, "What is 7 * 8?", "1.plain-5") in drawn, "and the same question repeats"
 
 
 def test_a_request_names_its_turn_and_its_debate_and_is_known_by_hash():

@@ -66,7 +66,7 @@ def test_collect_makes_the_same_of_debates_that_were_held_on_ray(chorus, recipe,
             self.worker.close()
 
         def hold(self, lines):
-            yield self.worker.hold(lines)
+            yield from self.worker.hold(lines)
 
     monkeypatch.setattr(on_ray, "RayFleet", Fleet)
     for where, more in (("here", []), ("there", ["--ray", "local"])):
