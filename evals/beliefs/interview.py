@@ -24,7 +24,13 @@ from personas import Library, Persona
 
 SYSTEMS: Mapping[str, Mapping[str, Any]] = {
     "single": {"mode": "solo", "personas": "plain"},
-    "self-consistency": {"mode": "vote", "personas": "plain*5", "temperature": 0.8, "decision": "plurality"},
+    "self-consistency": {
+        "mode": "vote",
+        "personas": "plain*5",
+        "temperature": 0.8,
+        "decision": "plurality",
+        "early_stop": False,
+    },
     "chorus": {
         "mode": "debate",
         "personas": "estimator,skeptic,formalist,tester,decomposer",
