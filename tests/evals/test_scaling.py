@@ -194,7 +194,7 @@ def test_the_drafts_of_one_system_are_votes_of_any_size(tmp_path):
     )
     path = saved(tmp_path, [drafted])
     found = points.read(path, "personas", drafts=True).points
-    assert [(p.x, p.name) for p in found] == [(k, f"vote · {k} of its drafts, resampled") for k in (1, 2, 3)]
+    assert [(p.x, p.name) for p in found] == [(k, f"vote · {k} of its drafts, plain, resampled") for k in (1, 2, 3)]
     assert (found[0].right, found[2].right) == (pytest.approx(1 / 3), 0)
     with pytest.raises(ConfigError, match="one system's drafts: w is there too"):
         points.read(saved(tmp_path, [drafted, outcome("w", "q", True)]), "personas", drafts=True)
