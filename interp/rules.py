@@ -23,6 +23,7 @@ from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.probes import FOLDS, Array
+from interp.said import spoken
 
 Codes = NDArray[np.intp]
 
@@ -73,8 +74,7 @@ def acts(records: Iterable[Answer]) -> list[Act]:
     found = []
     for record in records:
         before = ""
-        spoken = [turn for turn in record.turns if turn.kind == "speech" and turn.status == "done"]
-        for place, turn in enumerate(spoken, 1):
+        for place, turn in enumerate(spoken(record), 1):
             found.append(Act(record.id, place, before, turn.persona))
             before = turn.persona
     return found

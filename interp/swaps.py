@@ -15,6 +15,7 @@ from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer, Turn
 from interp.errors import LensError
 from interp.pairs import Pair, Pairs
+from interp.said import spoken
 
 MAX_TOKENS = 40
 """Of what a voice said: the rest of a long turn tells little about who speaks."""
@@ -45,18 +46,16 @@ def swapped_names(
 
     pairs = []
     for record in records:
-        spoken = [
-            turn for turn in record.turns if turn.kind == "speech" and turn.status == "done" and turn.text.strip()
-        ]
+        turns = spoken(record)
         asked = template.encode(messages(record.question, "chorus"))
-        for place, turn in enumerate(spoken):
+        for place, turn in enumerate(turns):
             if turn.persona != persona:
                 continue
             own = encoded(called(persona))
-            for rival in _others(spoken, place, persona):
+            for rival in _others(turns, place, persona):
                 other = encoded(called(rival.persona))
                 if len(other) == len(own):
-                    before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in spoken[:place])))
+                    before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in turns[:place])))
                     said, answered = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
                     pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
@@ -68,6 +67,6 @@ def swapped_names(
     return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
 
 
-def _others(spoken: Sequence[Turn], place: int, persona: str) -> list[Turn]:
+def _others(turns: Sequence[Turn], place: int, persona: str) -> list[Turn]:
     """Return other personas' turns, those before the place last: what was already said is the easier to repeat."""
-    return [turn for turn in (*spoken[place + 1 :], *spoken[:place][::-1]) if turn.persona != persona]
+    return [turn for turn in (*turns[place + 1 :], *turns[:place][::-1]) if turn.persona != persona]

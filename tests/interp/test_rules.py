@@ -75,6 +75,8 @@ class Turn:
     persona: str
     kind: str = "speech"
     status: str = "done"
+    text: str = "Nine."
+    heard: tuple = ()
 
 
 @dataclass
@@ -85,8 +87,9 @@ class Record:
 
 
 def test_acts_know_who_spoke_before():
-    turns = [Turn("skeptic"), Turn("estimator", status="failed"), Turn("formalist"), Turn("judge", kind="verdict")]
-    first, second = rules.acts([Record("r", turns)])
+    """A record's turns stand by round and seat: that the skeptic began is told by what the others heard."""
+    turns = [Turn("estimator", status="failed"), Turn("formalist", heard=("1.skeptic",)), Turn("skeptic")]
+    first, second = rules.acts([Record("r", [*turns, Turn("judge", kind="verdict", heard=("1.skeptic",))])])
     assert (first.voice, first.before, first.place) == ("skeptic", "", 1)
     assert (second.voice, second.before, second.place) == ("formalist", "skeptic", 2)
 
@@ -110,7 +113,9 @@ def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
     vectors = {name: Vector(name, HOOK, each, 1.0, lens.fingerprint) for name, each in (("a", one), ("b", other))}
     dialogues = [
         Record(
-            f"q{number}", [Turn("a" if number % 2 else "b"), Turn("b")], Question(question=f"what {number} is {end}")
+            f"q{number}",
+            [Turn("a" if number % 2 else "b"), Turn("b", heard=("1",))],
+            Question(question=f"what {number} is {end}"),
         )
         for number in range(30)
         for end in ("up" if number % 2 else "down",)

@@ -41,6 +41,7 @@ class Turn:
     text: str
     kind: str = "speech"
     status: str = "done"
+    heard: tuple = ()
 
 
 @dataclass
@@ -50,7 +51,8 @@ class Record:
 
 
 def dialogue(*turns):
-    return Record([Turn(*each) for each in turns])
+    """A record of what was said in this order, whose turns stand in another, as records' do."""
+    return Record([Turn(*each, heard=tuple(range(place))) for place, each in enumerate(turns)][::-1])
 
 
 def test_the_two_sides_differ_in_the_name_alone():
