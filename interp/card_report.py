@@ -106,7 +106,11 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         f"![Whose vector moves whose behaviour beyond chance]({MATRIX})",
         "",
         *_together("## What training changed", card.drift, "Not asked: no base model was given (`--base`)."),
-        *_together("## Who acts when", card.rules, "Not asked: no dialogues of the model were given (`--dialogues`)."),
+        *_together(
+            "## Who acts when",
+            card.rules,
+            "Nothing: no dialogues of the model were given (`--dialogues`), or too few or too alike to tell.",
+        ),
         *(["```", rule.rstrip(), "```", ""] if rule else []),
         "## How to read it",
         "",

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from chorus.types import Question
-from interp import planted, rules
+from interp import planted, rules, steps
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.foretold import foretold
@@ -60,6 +60,14 @@ def test_in_noise_there_is_no_rule(world):
     found = rules.learn(noise, voices, groups, named={"noise": noise[:, 0]}, shufflings=19, seed=1)
     assert found.p > 0.05
     assert found.accuracy < found.base + 0.1
+
+
+def test_a_voice_that_a_fold_never_met_is_not_foretold(world):
+    """The estimator speaks on one question alone, so the models that are tried on it have met the skeptic only."""
+    seen, _, groups, named, _ = world
+    voices = ["estimator" if group == "question 7" else "skeptic" for group in groups]
+    found = rules.learn(seen, voices, groups, named=named, shufflings=1)
+    assert found.accuracy == found.base == 1 - 2 / N
 
 
 def test_what_can_not_be_foretold_is_refused(world):
@@ -128,6 +136,13 @@ def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
     assert "Turn 1, tree" in (tmp_path / "rule.txt").read_text()
     with pytest.raises(LensError, match="turn 1: nobody speaks there; turn 2"):
         foretold(subject, vectors, [], config, tmp_path / "rule.txt")
+    said = []
+    one = {
+        name: SimpleNamespace(subject=subject, vector=v, config=config, report=said.append)
+        for name, v in vectors.items()
+    }
+    assert steps._rule(one, SimpleNamespace(folder=tmp_path), []) == {}, "an audit goes on without a rule"
+    assert "nobody speaks there" in said[0]
 
 
 def test_questions_are_read_where_nobody_has_spoken_yet():
