@@ -26,9 +26,9 @@ def elsewhere(one: Opened, vector: Vector) -> Opened:
 
 
 def steering(one: Opened) -> Figures:
-    """What adding the vector does, and on how many questions the contrary."""
+    """What adding the vector does, and on how many questions the contrary of what the persona's prompt does."""
     found = doing.slopes(one.lens, one.pairs, one.vector.hook, _directions(one), (-1.0, 1.0), one.config.batch)
-    wrong = (found * found.mean(1, keepdim=True) < 0).float()
+    wrong = (found * one.apart().mean() < 0).float()
     seed = one.config.seed
     return {
         "steering": mean(found[0], found[1:].mean(1).tolist(), seed, sizes=True),

@@ -159,6 +159,10 @@ class Opened:
             for place, hook in enumerate(hooks)
         }
 
+    def apart(self) -> Tensor:
+        """Return m_p (items,) with the persona less that without."""
+        return self.by_prompt(self.pairs.clean) - self.by_prompt(self.pairs.corrupt)
+
     @torch.no_grad()
     def by_prompt(self, ids: Tensor) -> Tensor:
         """Return m_p (items,) under the given prompts."""

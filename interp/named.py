@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from chorus.checkpoints.legibility import Measured
 from chorus.types import Answer
@@ -33,8 +32,7 @@ def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) ->
         one.report(f"{one.persona}: {silent}")
         return {}
     there = replace(one, given=pairs)
-    with torch.no_grad():
-        apart = there.by_prompt(pairs.clean) - there.by_prompt(pairs.corrupt)
+    apart = there.apart()
     found = drift.mean_of(apart, pairs.groups, one.config.seed)
     codes = np.unique(np.asarray(pairs.groups), return_inverse=True)[1]
     signs = np.random.default_rng(one.config.seed).choice([-1.0, 1.0], (DRAWS, int(codes.max()) + 1))

@@ -35,7 +35,7 @@ class Steering:
     slope: float
     """Change of m_p a unit of the vector, in nats a token: the mean over items of least-squares lines."""
     wrong_way: float
-    """The share of items whose own slope runs against the mean."""
+    """The share of items whose own slope runs against the effect that the prompt with the persona has on the whole."""
     p: float
     """Share of random directions with a mean slope at least as great by magnitude, counting this one."""
     null: tuple[float, ...]
@@ -84,7 +84,10 @@ def steer(
     own, *others = slopes(lens, pairs, vector.hook, every, strengths, batch)
     null = [float(each.mean()) for each in others]
     mean = float(own.mean())
-    wrong = float((own * mean < 0).float().mean())
+    ids, signed = torch.cat([pairs.clean, pairs.corrupt]), torch.cat([pairs.weights, -pairs.weights])
+    with torch.no_grad():
+        effect = in_batches(len(ids), batch, lambda few: lens.behaviour(ids[few], signed[few]).cpu()).sum()
+    wrong = float((own * effect < 0).float().mean())
     return Steering(mean, wrong, (1 + sum(abs(each) >= abs(mean) for each in null)) / (1 + randoms), tuple(null))
 
 

@@ -324,6 +324,8 @@ def figures(**changes):
         ({"stability": {"value": 0.4}}, "partly", "limited"),
         ({"faithfulness": {"value": 0.3, "interval": (0.1, 0.5)}}, "unexplained", "supervised"),
         ({"wrong_way": {"value": 0.5}}, "unexplained", "supervised"),
+        ({"steering": {"value": -0.1}}, "unexplained", "supervised"),
+        ({"faithfulness": {"p": 0.5}, "steering": {"value": -0.1}}, "unexplained", "none"),
         ({"effect": {"p": 0.3}}, "unexplained", "none"),
         ({"faithfulness": {"p": 0.5}, "steering": {"p": 0.5}}, "unexplained", "none"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from interp import causal, planted, steering, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import HookMissed, LensError, NotFinite
+from interp.figures import Opened
+from interp.plan import Config
 from interp.probes import auroc, held_out, holm, probe
 from interp.vectors import Vector
 
@@ -84,6 +88,18 @@ def test_the_persona_is_steered_and_random_directions_do_not_do_it(lens, pairs, 
     assert found.p <= 0.05
     assert len(found.null) == 39
     assert max(map(abs, found.null)) < found.slope
+
+
+def test_a_vector_that_backfires_works_the_wrong_way(lens, pairs, vector):
+    """Turned round it lowers what the prompt raises: on every question, though all of them agree."""
+    backwards = replace(vector, direction=-vector.direction)
+    assert steering.steer(lens, pairs, backwards, randoms=1).wrong_way == 1
+    config = Config(("planted",), 8, 8, 8, layers=2, steps=1, share=0.05, randoms=2, probes=5, voices=1)
+    one = Opened(SimpleNamespace(lens=lens), "planted", config, backwards, {}, print, given=pairs)
+    found = causal.steering(one)
+    assert found["wrong way"].value == 1
+    assert found["steering"].value * one.apart().mean() < 0
+    assert causal.steering(replace(one, vector=vector))["wrong way"].value == 0
 
 
 def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vector):
