@@ -37,7 +37,8 @@ def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) ->
     codes = np.unique(np.asarray(pairs.groups), return_inverse=True)[1]
     signs = np.random.default_rng(one.config.seed).choice([-1.0, 1.0], (DRAWS, int(codes.max()) + 1))
     null = (signs[:, codes] * apart.numpy()).mean(1)
-    p = (1 + int((abs(null) >= abs(found.value)).sum())) / (1 + len(null))
+    # Swapping all or nothing gives the effect itself, but for rounding.
+    p = (1 + int((abs(null) >= abs(found.value) * (1 - 1e-5)).sum())) / (1 + len(null))
     effect = Measured(value=found.value, interval=found.interval, null=ends(null), p=p)
     carried = there.circuit() if p <= verdicts.ALPHA else {}  # Of an effect that is none there are no shares.
     return {"name effect": effect} | {f"name {figure}": each for figure, each in carried.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
@@ -183,6 +184,16 @@ def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
     monkeypatch.setattr(named, "swapped_names", swapped_names)
     assert named.named(replace(one, subject=SimpleNamespace(tokenizer=Plain())), [], {}) == {}
     assert "in 0 dialogues no turn of planted" in said[-1]
+
+
+def test_an_effect_of_a_single_question_is_chance(seen, monkeypatch):
+    """Swapped or not, it is as great: p is 1, however its digits are rounded."""
+    model, work, _ = seen
+    pairs = replace(planted.persona_pairs(3, 7), groups=("the same",) * 3)
+    monkeypatch.setattr(named, "swapped_names", lambda *_, most: pairs)
+    monkeypatch.setattr(Opened, "apart", lambda _: torch.tensor([0.6, 0.3, 0.4]))
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), {}, print)
+    assert named.named(one, [], {})["name effect"].p == 1
 
 
 class Plain:
