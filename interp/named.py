@@ -24,7 +24,7 @@ from interp.swaps import swapped_names
 def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) -> Figures:
     """Return the effect of the persona's name and, where there is one, what its circuit carries of it.
 
-    Nothing where the persona speaks in none of the dialogues, or beside no voice whose name is as long.
+    Nothing where the persona speaks in none of the dialogues, or before no voice whose name is as long.
     """
     try:
         pairs = swapped_names(one.subject.tokenizer, dialogues, one.persona, names, most=one.config.test)

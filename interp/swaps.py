@@ -12,7 +12,7 @@ from typing import Any
 
 from chorus.distill.styles import messages
 from chorus.engines.templating import ChatTemplate
-from chorus.types import Answer, Turn
+from chorus.types import Answer
 from interp.errors import LensError
 from interp.pairs import Pair, Pairs
 from interp.said import spoken
@@ -24,7 +24,7 @@ MAX_TOKENS = 40
 def swapped_names(
     tokenizer: Any, records: Sequence[Answer], persona: str, names: Mapping[str, str], *, most: int | None = None
 ) -> Pairs:
-    """Return a pair for each turn of the persona beside which another voice speaks that could stand in its place.
+    """Return a pair for each turn of the persona after which another voice speaks that could stand in its place.
 
     Args:
         tokenizer: of the model, with a chat template.
@@ -52,21 +52,17 @@ def swapped_names(
             if turn.persona != persona:
                 continue
             own = encoded(called(persona))
-            for rival in _others(turns, place, persona):
+            # What was said before stands in the prompt, where it could be copied: only what comes after is a rival.
+            for rival in turns[place + 1 :]:
                 other = encoded(called(rival.persona))
-                if len(other) == len(own):
+                if rival.persona != persona and len(other) == len(own):
                     before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in turns[:place])))
                     said, answered = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
                     pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
     if not pairs:
         raise LensError(
-            f"in {len(records)} dialogues no turn of {persona} stands beside one of another voice whose name is as long"
+            f"in {len(records)} dialogues no turn of {persona} is followed by one of another voice whose name is as long"
         )
     pairs = sorted(pairs, key=lambda pair: len(pair.on))[:most]
     return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
-
-
-def _others(turns: Sequence[Turn], place: int, persona: str) -> list[Turn]:
-    """Return other personas' turns, those before the place last: what was already said is the easier to repeat."""
-    return [turn for turn in (*turns[place + 1 :], *turns[:place][::-1]) if turn.persona != persona]
