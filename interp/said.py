@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chorus.debate.floor import Floor
 from chorus.debate.prompts import Prompter
+from chorus.distill.styles import PROMPTS
 from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer, Message, Turn
 from interp.errors import LensError
@@ -39,7 +40,7 @@ def spoken(record: Answer) -> list[Turn]:
 
 
 def check_dialogues(records: Iterable[Answer], weights: str) -> None:
-    """Raise LensError unless all are inner dialogues of the model with these weights."""
+    """Raise LensError unless all are inner dialogues of the model with these weights, asked for as it was trained."""
     for record in records:
         if record.plan.mode != "inner":
             raise LensError(
@@ -47,6 +48,11 @@ def check_dialogues(records: Iterable[Answer], weights: str) -> None:
                 "`chorus ask --mode inner --save FILE`"
             )
         check_speaker(record, weights)
+        if record.plan.trained_prompt != PROMPTS["chorus"]:
+            raise LensError(
+                f"the record {record.id} was not asked for by the prompt that models are baked with, under which the lens "
+                "looks at them: save dialogues of a checkpoint that `chorus distill` exported"
+            )
 
 
 def check_speaker(record: Answer, weights: str) -> None:
