@@ -1,4 +1,4 @@
-"""What a persona's vector causes on the test split, each figure beside random directions of the same norm.
+"""What a persona's vector causes on the test split, each figure beside moves as far in random directions.
 
 Adding it (`steering`), taking the part of the stream along it out (`ablation`), bringing that part over from the prompt
 with the persona to the one without (`interchange`), bringing the whole stream over (`patching`), and what steering does

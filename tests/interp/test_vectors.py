@@ -104,14 +104,28 @@ def test_a_vector_that_backfires_works_the_wrong_way(lens, pairs, vector):
 
 def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vector):
     pairs = pairs.take([0, 1, 2, 3])
-    every = torch.cat([vector.direction[None], vectors.random_like(vector.direction, 3)])
+    every = torch.cat([vector.direction[None], vectors.random_like(vector.direction, 19)])
     with torch.no_grad():
         own = [pairs.by_item(lens.behaviour(ids, pairs.weights)) for ids in (pairs.clean, pairs.corrupt)]
     for test in (steering.ablation, steering.interchange):
         whole, mine, *others = test(lens, pairs, vector.hook, every, batch=3)
         assert torch.allclose(whole, own[0] - own[1], atol=1e-5)
         assert mine.mean() > 0.7 * whole.mean()
-        assert all(abs(other.mean()) < 0.3 * whole.mean() for other in others)
+        assert all(abs(other.mean()) < mine.mean() for other in others), "a move as far in another direction does less"
+
+
+def test_along_others_the_stream_is_moved_as_far(lens, pairs, vector):
+    """Else random directions would hardly move it, and anything would beat them: moved as far the other way, it shows."""
+    pairs = pairs.take([0, 1])
+    both = torch.stack([vector.direction, -3 * vector.direction])
+    for test in (steering.ablation, steering.interchange):
+        whole, mine, contrary = test(lens, pairs, vector.hook, both)
+        assert mine.mean() > 0.7 * whole.mean()
+        assert contrary.mean() < -0.1 * whole.mean()
+    change = torch.randn(1, 5, planted.WIDTH, generator=torch.Generator().manual_seed(0))
+    moved = steering._along(change, steering._with_none(torch.cat([both[:1], vectors.random_like(both[0], 2)])))
+    assert not moved[0].any()
+    assert torch.allclose(moved[2:].norm(dim=2), moved[1].norm(dim=1).expand(2, -1), rtol=1e-4)
 
 
 def test_the_whole_stream_brings_the_persona_over_where_it_has_arrived(lens, pairs, vector):
