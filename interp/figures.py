@@ -1,4 +1,4 @@
-"""What an audit measures of one persona on the test split: each figure with its interval and what chance gives.
+"""What an audit measures of one persona on the test split: each figure with its interval and, mostly, what chance gives.
 
 Nothing is chosen here any more. A figure is a `Measured`; a step returns one or more of them by name, and each step is
 kept as soon as it is done, so none is large.
@@ -113,8 +113,7 @@ class Opened:
             "lack": (lack, lacks),
         }
         least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
-        # Of edges outside the circuit one in twenty passes, by how the bar is laid.
-        needed = Measured(value=least.needed, interval=least.interval, null=(0.05, 0.05))
+        needed = Measured(value=least.needed, interval=least.interval)
         return {"needed": needed} | {
             name: Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
             for name, (own, others) in found.items()

@@ -27,6 +27,8 @@ from interp.said import spoken
 
 Codes = NDArray[np.intp]
 
+SHUFFLINGS = 100
+"""Of labels among questions, for the null."""
 MIN_SHARE = 0.02
 """Of accuracy above the base rate: with less there is nothing of which a share could be kept."""
 
@@ -116,7 +118,7 @@ def learn(
     *,
     named: Mapping[str, Array],
     surface: Mapping[str, Array] | None = None,
-    shufflings: int = 100,
+    shufflings: int = SHUFFLINGS,
     seed: int = 0,
 ) -> Rule:
     """Foretell which voice acts, and put the rule into words.
