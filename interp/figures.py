@@ -223,11 +223,6 @@ def of_probe(found: dict[str, Any], p: float) -> Figures:
     return figures
 
 
-def questions(pairs: Pairs) -> list[str]:
-    """Return a group for each item: questions are drawn one by one, since a quick audit has few templates."""
-    return [str(place) for place in range(len(pairs))]
-
-
 def ends(values: Sequence[float] | Array) -> tuple[float, float]:
     """Return the 2.5th and the 97.5th percentile."""
     low, high = np.quantile(np.asarray(values, dtype=float), [0.025, 0.975])
