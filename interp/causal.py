@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chorus.checkpoints.legibility import Measured
 from interp import steering as doing
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened, ends, mean, ratio
 from interp.vectors import Vector, random_like
 
@@ -59,7 +59,9 @@ def _share(found: Tensor, seed: int) -> Measured:
     """Return as a share of the effect (row 0) what the vector does (row 1), beside random directions (the rest)."""
     whole = found[0].mean()
     if abs(whole) < 1e-6:
-        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
+        raise NothingToExplain(
+            "the model behaves the same with and without the persona: there is no behaviour to explain"
+        )
     own, null = float(found[1].mean() / whole), found[2:].mean(1) / whole
     p = (1 + int((null.abs() >= abs(own)).sum())) / (1 + len(null))
     interval = ratio(found[1].numpy(), found[0].numpy(), seed)

@@ -21,7 +21,7 @@ from chorus.checkpoints.legibility import Measured
 from interp import dataset, drift, faithfulness, soundness
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
-from interp.errors import LensError, NoShift
+from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import random_circuits
 from interp.pairs import Pairs
 from interp.plan import Config
@@ -93,7 +93,7 @@ class Opened:
             interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0], seed)
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
-        with suppress(LensError):  # Under means there may be nothing to carry.
+        with suppress(NothingToExplain):  # Under means there may be nothing to carry.
             whole, own = faithfulness.carried(self.lens, self.pairs, masks[:1], ablation="mean", **about).numpy()
             share = float(own.mean() / whole.mean())
             figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed))

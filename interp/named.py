@@ -15,7 +15,7 @@ import numpy as np
 from chorus.checkpoints.legibility import Measured
 from chorus.types import Answer
 from interp import drift, verdicts
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened, ends
 from interp.probes import DRAWS
 from interp.swaps import swapped_names
@@ -28,7 +28,7 @@ def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) ->
     """
     try:
         pairs = swapped_names(one.subject.tokenizer, dialogues, one.persona, names, most=one.config.test)
-    except LensError as silent:
+    except NothingToExplain as silent:
         one.report(f"{one.persona}: {silent}")
         return {}
     there = replace(one, given=pairs)

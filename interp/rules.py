@@ -21,7 +21,7 @@ from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer, Question
 from interp.activations import pooled
 from interp.bridge import Lens
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.probes import FOLDS, Array
 from interp.said import spoken
 
@@ -133,7 +133,7 @@ def learn(
         seed: of shufflings and draws.
 
     Raises:
-        LensError: fewer groups than folds, or only one voice.
+        NothingToExplain: fewer groups than folds, or only one voice.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier, export_text
@@ -141,9 +141,9 @@ def learn(
     names, labels = np.unique(np.asarray(voices), return_inverse=True)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if (count := int(codes.max()) + 1) < FOLDS:
-        raise LensError(f"{count} different questions are too few for a rule: at least {FOLDS} are needed")
+        raise NothingToExplain(f"{count} different questions are too few for a rule: at least {FOLDS} are needed")
     if len(names) < 2:
-        raise LensError(f"only {names[0]} ever acts: there is nothing to foretell")
+        raise NothingToExplain(f"only {names[0]} ever acts: there is nothing to foretell")
     draw = np.random.default_rng(seed)
     quantities = np.stack(list(named.values()), axis=1)
     makers: dict[str, Callable[[], Any]] = {

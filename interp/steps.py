@@ -14,7 +14,7 @@ import torch
 from chorus.types import Answer
 from interp import causal, changes, graph, verdicts
 from interp.discover import Discovery, cosines, late
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened
 from interp.foretold import RULE, foretold
 from interp.influence import influence
@@ -154,7 +154,7 @@ def _rule(one: Mapping[str, Opened], work: Work, dialogues: Sequence[Answer]) ->
     first, vectors = next(iter(one.values())), {name: each.vector for name, each in one.items()}
     try:
         return _data(foretold(first.subject, vectors, dialogues, first.config, work.folder / RULE))
-    except LensError as untold:
+    except NothingToExplain as untold:
         first.report(str(untold))
         return {}
 

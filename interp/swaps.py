@@ -13,7 +13,7 @@ from typing import Any
 from chorus.distill.styles import messages
 from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.pairs import Pair, Pairs
 from interp.said import spoken
 
@@ -34,7 +34,7 @@ def swapped_names(
         most: pairs, the shortest ones; None means all.
 
     Raises:
-        LensError: there is no such turn. Names of different length in tokens can't be swapped.
+        NothingToExplain: there is no such turn. Names of different length in tokens can't be swapped.
     """
     template = ChatTemplate(tokenizer)
 
@@ -61,7 +61,7 @@ def swapped_names(
                     pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
     if not pairs:
-        raise LensError(
+        raise NothingToExplain(
             f"in {len(records)} dialogues no turn of {persona} is followed by one of another voice whose name is as long"
         )
     pairs = sorted(pairs, key=lambda pair: len(pair.on))[:most]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,10 @@ from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
+from interp import card_report, commands, discover, faithfulness, graph, named, plan, planted, subject, verdicts
 from interp.audit import audit
 from interp.discover import Discovery, cosines
-from interp.errors import LensError
+from interp.errors import LensError, NotFinite, NothingToExplain
 from interp.figures import Opened
 from interp.plan import Config
 from interp.planted_subject import PlantedSubject
@@ -184,6 +185,23 @@ def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
     monkeypatch.setattr(named, "swapped_names", swapped_names)
     assert named.named(replace(one, subject=SimpleNamespace(tokenizer=Plain())), [], {}) == {}
     assert "in 0 dialogues no turn of planted" in said[-1]
+
+
+@pytest.mark.parametrize(("fault", "hidden"), [(NothingToExplain, True), (NotFinite, False)])
+def test_only_where_there_is_nothing_to_carry_a_figure_is_left_out(seen, monkeypatch, fault, hidden):
+    """NaN, a missed hook or too little memory are no finding."""
+    model, work, _ = seen
+
+    def carried(*given, ablation="patch", **about):
+        if ablation == "mean":
+            raise fault("no")
+        return torch.ones(22, 8)
+
+    monkeypatch.setattr(faithfulness, "carried", carried)
+    circuits = {"planted": graph.to_mask(graph.load(work / "planted.circuit.json"))}
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), circuits, print)
+    with nullcontext() if hidden else pytest.raises(fault):
+        assert "mean faithfulness" not in one.circuit()
 
 
 def test_an_effect_of_a_single_question_is_chance(seen, monkeypatch):
