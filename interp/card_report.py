@@ -9,7 +9,10 @@ import networkx as nx
 
 from chorus.checkpoints.legibility import Card, Measured
 from interp import graph, influence, plots, verdicts
+from interp.figures import RIVALS
 from interp.foretold import RULE
+from interp.probes import DRAWS
+from interp.rules import SHUFFLINGS
 from interp.wiring import Wiring
 
 REPORT = "legibility.md"
@@ -106,31 +109,40 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         f"![Whose vector moves whose behaviour beyond chance]({MATRIX})",
         "",
         *_together("## What training changed", card.drift, "Not asked: no base model was given (`--base`)."),
-        *_together("## Who acts when", card.rules, "Not asked: no dialogues of the model were given (`--dialogues`)."),
+        *_together(
+            "## Who acts when",
+            card.rules,
+            "Nothing: no dialogues of the model were given (`--dialogues`), or too few or too alike to tell.",
+        ),
         *(["```", rule.rstrip(), "```", ""] if rule else []),
         "## How to read it",
         "",
-        f"Measured on {config['test']} questions of the test split, which share neither a number nor a template with the "
-        f"{config['discover']} that vectors and circuits were found on or the {config['select']} that the layer was chosen "
-        "on. Intervals come from drawing questions anew (of reliability: from halving them); they don't cover other "
-        f"templates or other wordings of the prompt. *By chance* is the middle 95 % of {config['randoms']} draws: placebo "
-        "prompts of the same words (effect), random circuits as large (faithfulness, stability, residual), random "
-        "directions of the same norm (steering, wrong way, ablation, interchange, patching, damage, "
-        "moves, cosine), halves with sides swapped at random (reliability), "
-        "labels swapped within questions (probe), names swapped at random (name effect). A circuit "
-        f"has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and are tested on "
-        "wordings of the prompt that they were not fitted on; their p is corrected for all layers and personas by Holm's "
-        "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number "
-        "of personas: all bars have to be cleared together. *Specificity* is faithfulness less the mean of what other "
-        "personas' circuits carry of the same behaviour; *mean faithfulness* replaces by means where faithfulness "
-        "replaces by the other prompt's values. *Ablation* is the share of the effect that goes with the part of the stream "
-        "along the vector, *interchange* the share that comes over with it to a prompt without the persona, *patching* the "
-        "share that comes over with the whole stream where the answer is foretold, beside moves as far in random "
-        "directions; *damage* is by how many nats a token plain text is foretold worse while steered. *Stability over "
-        "templates* draws whole templates anew; *needed* is the share of the circuit's edges of which each costs more than "
-        "19 in 20 edges outside it do; *CPR* is the area under the curve of faithfulness over the share of edges, *CMD* "
-        "that between it and 1, and *lack* by how much circuit and model suffer differently from losing the same edges, "
-        "beside random rankings and random circuits. What is not in the table below decides nothing.",
+        f"Measured on {config['test']} questions of the test split, which share neither a number nor a template with "
+        f"the {config['discover']} that vectors and circuits were found on or the {config['select']} that the layer "
+        "was chosen on. Intervals come from drawing questions anew (of reliability: from halving them; of *needed*: "
+        "by Wilson's method, over its edges); they don't cover other templates or other wordings of the prompt. *By "
+        f"chance* is the middle 95 % of {config['randoms']} draws: placebo prompts of the same words (effect), random "
+        "circuits as large (faithfulness, specificity, stability, residual), moves as far in random directions "
+        "(steering, wrong way, ablation, interchange, patching, damage, moves), random directions (cosine, shift), "
+        "halves with sides swapped at random (reliability). Of other numbers of draws: names swapped at random (name "
+        f"effect, {DRAWS}), voices shuffled among questions (who speaks, {SHUFFLINGS}), labels swapped within "
+        "questions (probe, as many as the correction of its p needs), and random rankings and circuits (CPR, CMD, "
+        f"lack), so few, {RIVALS}, that it is hardly more than their range. Where nothing stands, none was drawn. A "
+        f"circuit has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and "
+        "are tested on wordings of the prompt that they were not fitted on; their p is of these wordings, too few to "
+        "be swapped themselves, and says nothing of others. It is corrected for all layers and personas by Holm's "
+        "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the "
+        "number of personas: all bars have to be cleared together. *Specificity* is faithfulness less the mean of "
+        "what other personas' circuits carry of the same behaviour; *mean faithfulness* replaces by means where "
+        "faithfulness replaces by the other prompt's values. *Ablation* is the share of the effect that goes with the "
+        "part of the stream along the vector, *interchange* the share that comes over with it to a prompt without the "
+        "persona, *patching* the share that comes over with the whole stream where the answer is foretold, beside "
+        "moves as far in random directions; *damage* is by how many nats a token plain text is foretold worse while "
+        "steered. *Stability over templates* draws whole templates anew; *needed* is the share of the circuit's edges "
+        "of which each costs more than 19 in 20 edges outside it do; *CPR* is the area under the curve of "
+        "faithfulness over the share of edges, *CMD* that between it and 1, and *lack* by how much circuit and model "
+        "suffer differently from losing the same edges, beside random rankings and random circuits. What is not in "
+        "the table below decides nothing.",
         "",
         verdicts.table(),
     ]

@@ -1,4 +1,4 @@
-"""What a persona's vector causes on the test split, each figure beside random directions of the same norm.
+"""What a persona's vector causes on the test split, each figure beside moves as far in random directions.
 
 Adding it (`steering`), taking the part of the stream along it out (`ablation`), bringing that part over from the prompt
 with the persona to the one without (`interchange`), bringing the whole stream over (`patching`), and what steering does
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from chorus.checkpoints.legibility import Measured
 from interp import steering as doing
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened, ends, mean, ratio
 from interp.vectors import Vector, random_like
 
@@ -26,9 +26,9 @@ def elsewhere(one: Opened, vector: Vector) -> Opened:
 
 
 def steering(one: Opened) -> Figures:
-    """What adding the vector does, and on how many questions the contrary."""
+    """What adding the vector does, and on how many questions the contrary of what the persona's prompt does."""
     found = doing.slopes(one.lens, one.pairs, one.vector.hook, _directions(one), (-1.0, 1.0), one.config.batch)
-    wrong = (found * found.mean(1, keepdim=True) < 0).float()
+    wrong = (found * one.apart().mean() < 0).float()
     seed = one.config.seed
     return {
         "steering": mean(found[0], found[1:].mean(1).tolist(), seed, sizes=True),
@@ -59,7 +59,9 @@ def _share(found: Tensor, seed: int) -> Measured:
     """Return as a share of the effect (row 0) what the vector does (row 1), beside random directions (the rest)."""
     whole = found[0].mean()
     if abs(whole) < 1e-6:
-        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
+        raise NothingToExplain(
+            "the model behaves the same with and without the persona: there is no behaviour to explain"
+        )
     own, null = float(found[1].mean() / whole), found[2:].mean(1) / whole
     p = (1 + int((null.abs() >= abs(own)).sum())) / (1 + len(null))
     interval = ratio(found[1].numpy(), found[0].numpy(), seed)

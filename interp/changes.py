@@ -7,7 +7,7 @@ import torch
 from chorus.checkpoints.legibility import Measured
 from interp import drift, figures, graph
 from interp.discover import Discovery, neutral
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened
 from interp.plan import Work
 from interp.subject import Subject
@@ -48,7 +48,7 @@ def circuits(one: Opened, base: Subject, work: Work) -> Figures:
     try:
         with torch.no_grad():
             table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch)
-    except LensError as idle:  # One of them doesn't know the persona.
+    except NothingToExplain as idle:  # One of them doesn't know the persona.
         one.report(f"{persona}: {idle}")
         return found
     return found | {

@@ -55,7 +55,7 @@ class Discovery:
         """Return the persona's vector at the layer where it separates the select split best."""
         lens, hooks = self.subject.lens, self.hooks[:-1]
         on, off = (side[:, :-1] for side in self.streams)
-        found = sweep(on, off, figures.questions(self.pairs), seed=self.config.seed)
+        found = sweep(on, off, self.pairs.questions, seed=self.config.seed)
         chosen = self.subject.pairs(self.persona, "select", self.config.select)
         unit = torch.nn.functional.normalize(torch.stack([layer.direction for layer in found]), dim=1)
         there = [torch.einsum("nld,ld->nl", side, unit) for side in streams(lens, chosen, hooks, self.config.batch)]
@@ -84,7 +84,7 @@ class Discovery:
         kept = strongest(wiring, scores.mean(0), size)
         rivals = random_circuits(wiring, size, config.randoms, config.seed)
         chance = figures.ends([float((each & kept).sum() / (each | kept).sum()) for each in rivals])
-        drawn = {"stability": figures.questions(self.pairs), "stability over templates": self.pairs.groups}
+        drawn = {"stability": self.pairs.questions, "stability over templates": self.pairs.groups}
         stable = {
             name: stability(wiring, scores, groups, size, draws=100, seed=config.seed) for name, groups in drawn.items()
         }

@@ -57,6 +57,7 @@ class Residual:
     share: float
     """0: the circuits carry all of it; 1: nothing of it."""
     interval: tuple[float, float]
+    """95 %, by drawing questions anew."""
     shift: Figure
     """The shift itself, in nats a token."""
     null: tuple[float, ...]
@@ -175,11 +176,11 @@ def residual(
     with torch.no_grad():
         found = pairs.by_item(in_batches(len(pairs.clean), batch, work)).numpy()  # (items, 4 + randoms)
     before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
-    shift = mean_of(torch.tensor(after - before), pairs.groups, seed)
+    shift = mean_of(torch.tensor(after - before), pairs.questions, seed)
     if abs(shift.value) < NO_SHIFT:
         raise NoShift(shift.value, shift.interval)
     recovered = rest - nothing[:, None]
-    sums = _sums(np.column_stack([after - before, recovered]), pairs.groups, seed)
+    sums = _sums(np.column_stack([after - before, recovered]), pairs.questions, seed)
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = 1 - sums[:, 1] / sums[:, 0]
     low, high = np.nanquantile(shares, [0.025, 0.975])

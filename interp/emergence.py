@@ -182,7 +182,7 @@ def write(points: Sequence[Point], base: str, config: Config, command: str, fold
             f"shift and residual on {config.test} others",
             "shift: of the mean log-probability of the persona's answer less that of the neutral one, under the persona's "
             "prompt, from the base model's; residual: the share of the shift that no circuit of any persona recovers",
-            "in brackets: 95 %, by drawing groups of questions anew",
+            "in brackets: 95 %, by drawing questions anew",
         ],
         data={
             "points": [

@@ -13,7 +13,11 @@ class UnknownArchitecture(LensError):
     """The model's residual stream is not the sum of parts that a circuit is drawn over."""
 
 
-class NoShift(LensError):
+class NothingToExplain(LensError):
+    """What was to be explained is not there: no behaviour, no turn of a voice, one voice alone. No fault of the model's."""
+
+
+class NoShift(NothingToExplain):
     """Training left a behaviour as it was: there is nothing of which a share could be explained."""
 
     def __init__(self, value: float, interval: tuple[float, float]) -> None:

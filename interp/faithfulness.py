@@ -18,7 +18,7 @@ from torch import Tensor
 
 from interp.activations import in_batches
 from interp.bridge import Lens
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.graph import strongest
 from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
@@ -89,13 +89,15 @@ def carried(
     """Return (1 + circuits, items) in nats: what everything carries beyond nothing, and what each circuit does.
 
     Raises:
-        LensError: the model behaves the same with everything cut, so there is nothing to be faithful to.
+        NothingToExplain: the model behaves the same with everything cut, so there is nothing to be faithful to.
     """
     everything = lens.wiring.possible
     ends = torch.stack([torch.zeros_like(everything), everything])
     found = behaviours(lens, pairs, torch.cat([ends, circuits]), ablation=ablation, batch=batch)
     if (found[1] - found[0]).mean().abs() < 1e-6:
-        raise LensError("the model behaves the same with and without the persona: there is no behaviour to explain")
+        raise NothingToExplain(
+            "the model behaves the same with and without the persona: there is no behaviour to explain"
+        )
     return found[1:] - found[:1]
 
 
@@ -107,7 +109,7 @@ def faithfulness(
     ablation: Ablation = "patch",
     batch: int = 32,
 ) -> Tensor:
-    """Return each circuit's faithfulness (circuits,), over the means of all items. Raises LensError as `carried` does."""
+    """Return each circuit's faithfulness (circuits,), over the means of all items. Raises as `carried` does."""
     lost = carried(lens, pairs, circuits, ablation=ablation, batch=batch).mean(1)
     return lost[1:] / lost[0]
 

@@ -1,4 +1,4 @@
-"""What an audit measures of one persona on the test split: each figure with its interval and what chance gives.
+"""What an audit measures of one persona on the test split: each figure with its interval and, mostly, what chance gives.
 
 Nothing is chosen here any more. A figure is a `Measured`; a step returns one or more of them by name, and each step is
 kept as soon as it is done, so none is large.
@@ -21,7 +21,7 @@ from chorus.checkpoints.legibility import Measured
 from interp import dataset, drift, faithfulness, soundness
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
-from interp.errors import LensError, NoShift
+from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import random_circuits
 from interp.pairs import Pairs
 from interp.plan import Config
@@ -93,7 +93,7 @@ class Opened:
             interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0], seed)
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
-        with suppress(LensError):  # Under means there may be nothing to carry.
+        with suppress(NothingToExplain):  # Under means there may be nothing to carry.
             whole, own = faithfulness.carried(self.lens, self.pairs, masks[:1], ablation="mean", **about).numpy()
             share = float(own.mean() / whole.mean())
             figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed))
@@ -113,8 +113,7 @@ class Opened:
             "lack": (lack, lacks),
         }
         least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
-        # Of edges outside the circuit one in twenty passes, by how the bar is laid.
-        needed = Measured(value=least.needed, interval=least.interval, null=(0.05, 0.05))
+        needed = Measured(value=least.needed, interval=least.interval)
         return {"needed": needed} | {
             name: Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
             for name, (own, others) in found.items()
@@ -158,6 +157,10 @@ class Opened:
             )
             for place, hook in enumerate(hooks)
         }
+
+    def apart(self) -> Tensor:
+        """Return m_p (items,) with the persona less that without."""
+        return self.by_prompt(self.pairs.clean) - self.by_prompt(self.pairs.corrupt)
 
     @torch.no_grad()
     def by_prompt(self, ids: Tensor) -> Tensor:
@@ -218,11 +221,6 @@ def of_probe(found: dict[str, Any], p: float) -> Figures:
         apart = own.auroc - own.untrained
         figures["gain over untrained"] = Measured(value=apart, interval=own.untrained_interval)
     return figures
-
-
-def questions(pairs: Pairs) -> list[str]:
-    """Return a group for each item: questions are drawn one by one, since a quick audit has few templates."""
-    return [str(place) for place in range(len(pairs))]
 
 
 def ends(values: Sequence[float] | Array) -> tuple[float, float]:

@@ -10,7 +10,7 @@ import numpy as np
 from chorus.checkpoints.legibility import Measured
 from chorus.types import Answer, Question
 from interp import rules
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.figures import Figures
 from interp.plan import Config
 from interp.probes import Array
@@ -29,7 +29,7 @@ def foretold(
 ) -> Figures:
     """Return for each place in the dialogue how well its speaker can be foretold, and write the rule in words.
 
-    Raises LensError when the dialogues' voices can't be foretold at any place: too few questions, or a single voice.
+    Raises NothingToExplain when the dialogues' voices can't be foretold at any place: too few questions, or a single voice.
     """
     asked = {record.id: record.question for record in dialogues}
     found: Figures = {}
@@ -39,13 +39,13 @@ def foretold(
         acts = [act for act in rules.acts(dialogues) if act.place == place]
         try:
             rule = when(subject, vectors, [asked[act.record] for act in acts], [act.voice for act in acts], config)
-        except LensError as fault:
+        except NothingToExplain as fault:
             faults.append(f"turn {place}: {fault}")
             continue
         found |= figures_of(rule, place)
         told += [f"Turn {place}, {model}:\n\n{text}\n" for model, text in rule.told.items()]
     if not found:
-        raise LensError(f"no rule can be looked for in these dialogues ({'; '.join(faults)})")
+        raise NothingToExplain(f"no rule can be looked for in these dialogues ({'; '.join(faults)})")
     words.write_text("\n".join(told))
     return found
 
@@ -59,7 +59,7 @@ def when(
 ) -> Rule:
     """Foretell who acts from the stream at the personas' vectors; readable models see how far it goes along each."""
     if not questions:
-        raise LensError("nobody speaks there")
+        raise NothingToExplain("nobody speaks there")
     named: dict[str, Array] = {}
     read: list[Array] = []
     surface: dict[str, Array] = {}

@@ -80,6 +80,11 @@ class Pairs:
         last = torch.where(self.weights != 0, places, 0).amax(1) + 1  # The token after the last one that counts.
         return places <= last[:, None]
 
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """A group for each item: questions are drawn one by one for intervals, since a quick audit has few templates."""
+        return tuple(map(str, range(len(self))))
+
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.groups)

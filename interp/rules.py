@@ -21,11 +21,14 @@ from chorus.engines.templating import ChatTemplate
 from chorus.types import Answer, Question
 from interp.activations import pooled
 from interp.bridge import Lens
-from interp.errors import LensError
+from interp.errors import NothingToExplain
 from interp.probes import FOLDS, Array
+from interp.said import spoken
 
 Codes = NDArray[np.intp]
 
+SHUFFLINGS = 100
+"""Of labels among questions, for the null."""
 MIN_SHARE = 0.02
 """Of accuracy above the base rate: with less there is nothing of which a share could be kept."""
 
@@ -73,8 +76,7 @@ def acts(records: Iterable[Answer]) -> list[Act]:
     found = []
     for record in records:
         before = ""
-        spoken = [turn for turn in record.turns if turn.kind == "speech" and turn.status == "done"]
-        for place, turn in enumerate(spoken, 1):
+        for place, turn in enumerate(spoken(record), 1):
             found.append(Act(record.id, place, before, turn.persona))
             before = turn.persona
     return found
@@ -116,7 +118,7 @@ def learn(
     *,
     named: Mapping[str, Array],
     surface: Mapping[str, Array] | None = None,
-    shufflings: int = 100,
+    shufflings: int = SHUFFLINGS,
     seed: int = 0,
 ) -> Rule:
     """Foretell which voice acts, and put the rule into words.
@@ -131,7 +133,7 @@ def learn(
         seed: of shufflings and draws.
 
     Raises:
-        LensError: fewer groups than folds, or only one voice.
+        NothingToExplain: fewer groups than folds, or only one voice.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.tree import DecisionTreeClassifier, export_text
@@ -139,9 +141,9 @@ def learn(
     names, labels = np.unique(np.asarray(voices), return_inverse=True)
     codes = np.unique(np.asarray(groups), return_inverse=True)[1]
     if (count := int(codes.max()) + 1) < FOLDS:
-        raise LensError(f"{count} different questions are too few for a rule: at least {FOLDS} are needed")
+        raise NothingToExplain(f"{count} different questions are too few for a rule: at least {FOLDS} are needed")
     if len(names) < 2:
-        raise LensError(f"only {names[0]} ever acts: there is nothing to foretell")
+        raise NothingToExplain(f"only {names[0]} ever acts: there is nothing to foretell")
     draw = np.random.default_rng(seed)
     quantities = np.stack(list(named.values()), axis=1)
     makers: dict[str, Callable[[], Any]] = {
@@ -206,10 +208,14 @@ def _shuffled(labels: Codes, codes: Codes, draw: np.random.Generator) -> Codes:
 
 def _hits(features: Array, labels: Codes, codes: Codes, make: Callable[[], Any]) -> Array:
     """Return for each row whether a model that saw none of its group foretells it, as 0.0 or 1.0."""
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import GroupKFold
 
-    told = cross_val_predict(_scaled(make()), features, labels, groups=codes, cv=GroupKFold(FOLDS))
-    hits: Array = (told == labels).astype(float)
+    hits = np.empty(len(labels))
+    for fitted, tested in GroupKFold(FOLDS).split(features, groups=codes):
+        seen = labels[fitted]
+        # A fold may have met a single voice: it can foretell no other, and there is nothing to fit.
+        model = _commonest() if (seen == seen[0]).all() else _scaled(make())
+        hits[tested] = model.fit(features[fitted], seen).predict(features[tested]) == labels[tested]
     return hits
 
 

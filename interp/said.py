@@ -11,8 +11,9 @@ from torch import Tensor
 
 from chorus.debate.floor import Floor
 from chorus.debate.prompts import Prompter
+from chorus.distill.styles import PROMPTS
 from chorus.engines.templating import ChatTemplate
-from chorus.types import Answer, Message
+from chorus.types import Answer, Message, Turn
 from interp.errors import LensError
 from personas import Persona
 
@@ -29,8 +30,17 @@ class Said:
     """The text, token by token."""
 
 
+def spoken(record: Answer) -> list[Turn]:
+    """Return what was said in an inner dialogue, in the order in which it was.
+
+    A record's turns stand by round and seat; who spoke when is told by how many turns each had heard.
+    """
+    said = [turn for turn in record.turns if turn.kind == "speech" and turn.status == "done" and turn.text.strip()]
+    return sorted(said, key=lambda turn: len(turn.heard))
+
+
 def check_dialogues(records: Iterable[Answer], weights: str) -> None:
-    """Raise LensError unless all are inner dialogues of the model with these weights."""
+    """Raise LensError unless all are inner dialogues of the model with these weights, asked for as it was trained."""
     for record in records:
         if record.plan.mode != "inner":
             raise LensError(
@@ -38,6 +48,11 @@ def check_dialogues(records: Iterable[Answer], weights: str) -> None:
                 "`chorus ask --mode inner --save FILE`"
             )
         check_speaker(record, weights)
+        if record.plan.trained_prompt != PROMPTS["chorus"]:
+            raise LensError(
+                f"the record {record.id} was not asked for by the prompt that models are baked with, under which the lens "
+                "looks at them: save dialogues of a checkpoint that `chorus distill` exported"
+            )
 
 
 def check_speaker(record: Answer, weights: str) -> None:
@@ -86,11 +101,11 @@ def of_record(
         prompt = prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
         return prompt.messages, prompt.sha256
 
-    spoken, sha256 = messages(personas[told.persona])
+    asked, sha256 = messages(personas[told.persona])
     if told.prompt_sha256 and told.prompt_sha256 != sha256:
         raise LensError(f"the prompt of {turn} can't be written again as it was: the cards or the prompts have changed")
     template = ChatTemplate(tokenizer)
-    return said(tokenizer, template.encode(spoken), template.encode(messages(plain)[0]), told.text)
+    return said(tokenizer, template.encode(asked), template.encode(messages(plain)[0]), told.text)
 
 
 def said(tokenizer: Any, prompt: list[int], plain: list[int], text: str) -> Said:

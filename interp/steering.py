@@ -3,7 +3,9 @@
 Everything is measured by m_p, question by question, and for many directions at once: a persona's own and random ones of
 the same norm. What counts is not only the mean: a vector that helps on average may push a share of the questions the
 wrong way. Ablation, patching and interchange return the persona's whole effect first and then how much of it goes, or
-comes over, with each direction, so that shares and their intervals can be taken over any questions.
+comes over, with each direction, so that shares and their intervals can be taken over any questions. There the stream is
+moved at each token as far along the random directions as along the persona's own: the part that it has along a random
+one is next to nothing, and to move next to nothing shows nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ class Steering:
     slope: float
     """Change of m_p a unit of the vector, in nats a token: the mean over items of least-squares lines."""
     wrong_way: float
-    """The share of items whose own slope runs against the mean."""
+    """The share of items whose own slope runs against the effect that the prompt with the persona has on the whole."""
     p: float
     """Share of random directions with a mean slope at least as great by magnitude, counting this one."""
     null: tuple[float, ...]
@@ -84,7 +86,10 @@ def steer(
     own, *others = slopes(lens, pairs, vector.hook, every, strengths, batch)
     null = [float(each.mean()) for each in others]
     mean = float(own.mean())
-    wrong = float((own * mean < 0).float().mean())
+    ids, signed = torch.cat([pairs.clean, pairs.corrupt]), torch.cat([pairs.weights, -pairs.weights])
+    with torch.no_grad():
+        effect = in_batches(len(ids), batch, lambda few: lens.behaviour(ids[few], signed[few]).cpu()).sum()
+    wrong = float((own * effect < 0).float().mean())
     return Steering(mean, wrong, (1 + sum(abs(each) >= abs(mean) for each in null)) / (1 + randoms), tuple(null))
 
 
@@ -108,10 +113,11 @@ def slopes(
 
 @torch.no_grad()
 def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int = 256) -> Tensor:
-    """Return (1 + directions, items): the persona's effect, and what of it goes without the part along each direction.
+    """Return (1 + directions, items): the persona's effect, and what of it goes with each direction.
 
-    The stream's part along a direction (D,) is set to its mean over the tokens of both prompts. The first token is left
-    as it is, and out of the mean: many models keep there what belongs to no text.
+    The stream's part along the first direction, the persona's own, is set to its mean over the tokens of both prompts.
+    Along each of the others the stream is moved as far. The first token is left as it is, and out of the mean: many
+    models keep there what belongs to no text.
     """
     sides = [list(_runs(lens, ids, pairs.weights, hook)) for ids in (pairs.clean, pairs.corrupt)]
     real = pairs.real[:, 1:, None].to(lens.device)
@@ -130,10 +136,11 @@ def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int
 
 @torch.no_grad()
 def interchange(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int = 256) -> Tensor:
-    """Return (1 + directions, items): the persona's effect, and what of it comes over with the part along each direction.
+    """Return (1 + directions, items): the persona's effect, and what of it comes over with each direction.
 
     An interchange intervention (Geiger et al. 2021): the prompt without the persona runs with the part that the stream
-    has, token by token, under the prompt with it.
+    has along the first direction, the persona's own, token by token, under the prompt with it. Along each of the others
+    the stream is moved as far.
     """
     units = _with_none(directions)
     return _brought(lens, pairs, hook, lambda apart, _: _along(apart, units), batch)
@@ -204,5 +211,5 @@ def _with_none(directions: Tensor) -> Tensor:
 
 
 def _along(change: Tensor, units: Tensor) -> Tensor:
-    """Return the parts (units, T, D) of a change (1, T, D) along each unit vector."""
-    return (change[0] @ units.T).T[..., None] * units[:, None]
+    """Return changes (units, T, D): the part of a change (1, T, D) along the second unit vector, and as much of each."""
+    return (change[0] @ units[1])[:, None] * units[:, None]

@@ -14,6 +14,7 @@ import torch
 from chorus.types import Answer
 from interp import causal, changes, graph, verdicts
 from interp.discover import Discovery, cosines, late
+from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened
 from interp.foretold import RULE, foretold
 from interp.influence import influence
@@ -124,11 +125,7 @@ def together(one: Mapping[str, Opened], work: Work, other: Against) -> dict[str,
         for name, model in _trained(first, other).items():
             steps[f"changes.all{name}"] = ("how far training moved the model", partial(_far, first, base, model, name))
     if other.dialogues:
-        vectors = {name: each.vector for name, each in one.items()}
-        steps["rule"] = (
-            "who acts when",
-            lambda: _data(foretold(first.subject, vectors, other.dialogues, first.config, work.folder / RULE)),
-        )
+        steps["rule"] = ("who acts when", lambda: _rule(one, work, other.dialogues))
     return steps
 
 
@@ -150,6 +147,16 @@ def _layers(one: Opened, work: Work) -> dict[str, Any]:
 
 def _far(one: Opened, base: Subject, model: Subject, name: str) -> dict[str, Any]:
     return _data(changes.far(one, base, model, name))
+
+
+def _rule(one: Mapping[str, Opened], work: Work, dialogues: Sequence[Answer]) -> dict[str, Any]:
+    """Return how well it can be foretold who acts; nothing where the dialogues are too few or too alike to tell."""
+    first, vectors = next(iter(one.values())), {name: each.vector for name, each in one.items()}
+    try:
+        return _data(foretold(first.subject, vectors, dialogues, first.config, work.folder / RULE))
+    except NothingToExplain as untold:
+        first.report(str(untold))
+        return {}
 
 
 def _influence(one: Mapping[str, Opened], work: Work) -> dict[str, Any]:

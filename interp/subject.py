@@ -20,6 +20,7 @@ from chorus.errors import CheckpointError, MissingExtra
 from interp import dataset
 from interp.bridge import Lens
 from interp.dataset import Cells, Split
+from interp.errors import LensError
 from interp.pairs import Pairs
 from personas.contrast import contrast
 
@@ -63,7 +64,7 @@ class Checkpoint:
 
         Raises:
             ConfigError: there is no such model. CheckpointError: it can't be loaded.
-            UnknownArchitecture: circuits can't be drawn over it.
+            LensError: the base is not the adapter's. UnknownArchitecture: circuits can't be drawn over it.
         """
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -118,16 +119,30 @@ def folder_of(name: str, report: Report = lambda _: None) -> Path:
 
 
 def _merged(adapter: Path, base: Path | None) -> Any:
-    """Return the model with the adapter's change in its weights."""
+    """Return the model with the adapter's change in its weights. Raises LensError for a base that it was not made for."""
     from transformers import AutoModelForCausalLM
 
     try:
         from peft import PeftConfig, PeftModel
     except ImportError:
         raise MissingExtra("looking into a LoRA adapter", "distill") from None
-    under = base or PeftConfig.from_pretrained(adapter).base_model_name_or_path
+    own = PeftConfig.from_pretrained(adapter).base_model_name_or_path
+    under = base or own
+    if base and own and (Path(own) / "config.json").is_file():
+        made, given = (checkpoints.fingerprint(folder) for folder in (Path(own), base))
+        if made != given:
+            raise LensError(
+                f"the adapter in {adapter} was made for {own}, with the weights {made[:12]}…; those of {base} are "
+                f"{given[:12]}…"
+            )
     load: Any = AutoModelForCausalLM.from_pretrained
-    return PeftModel.from_pretrained(load(under, dtype="float32"), adapter).merge_and_unload()
+    model = load(under, dtype="float32")
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except RuntimeError as error:
+        if "size mismatch" not in str(error):
+            raise
+        raise LensError(f"the adapter in {adapter} doesn't fit {under}, whose layers have other shapes") from error
 
 
 def spread(items: list[dataset.Item], count: int) -> list[dataset.Item]:

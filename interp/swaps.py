@@ -12,9 +12,10 @@ from typing import Any
 
 from chorus.distill.styles import messages
 from chorus.engines.templating import ChatTemplate
-from chorus.types import Answer, Turn
-from interp.errors import LensError
+from chorus.types import Answer
+from interp.errors import NothingToExplain
 from interp.pairs import Pair, Pairs
+from interp.said import spoken
 
 MAX_TOKENS = 40
 """Of what a voice said: the rest of a long turn tells little about who speaks."""
@@ -23,7 +24,7 @@ MAX_TOKENS = 40
 def swapped_names(
     tokenizer: Any, records: Sequence[Answer], persona: str, names: Mapping[str, str], *, most: int | None = None
 ) -> Pairs:
-    """Return a pair for each turn of the persona beside which another voice speaks that could stand in its place.
+    """Return a pair for each turn of the persona after which another voice speaks that could stand in its place.
 
     Args:
         tokenizer: of the model, with a chat template.
@@ -33,7 +34,7 @@ def swapped_names(
         most: pairs, the shortest ones; None means all.
 
     Raises:
-        LensError: there is no such turn. Names of different length in tokens can't be swapped.
+        NothingToExplain: there is no such turn. Names of different length in tokens can't be swapped.
     """
     template = ChatTemplate(tokenizer)
 
@@ -45,29 +46,23 @@ def swapped_names(
 
     pairs = []
     for record in records:
-        spoken = [
-            turn for turn in record.turns if turn.kind == "speech" and turn.status == "done" and turn.text.strip()
-        ]
+        turns = spoken(record)
         asked = template.encode(messages(record.question, "chorus"))
-        for place, turn in enumerate(spoken):
+        for place, turn in enumerate(turns):
             if turn.persona != persona:
                 continue
             own = encoded(called(persona))
-            for rival in _others(spoken, place, persona):
+            # What was said before stands in the prompt, where it could be copied: only what comes after is a rival.
+            for rival in turns[place + 1 :]:
                 other = encoded(called(rival.persona))
-                if len(other) == len(own):
-                    before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in spoken[:place])))
+                if rival.persona != persona and len(other) == len(own):
+                    before = (*asked, *encoded("".join(f"{called(t.persona)} {t.text}\n" for t in turns[:place])))
                     said, answered = (encoded(f" {each.text}")[:MAX_TOKENS] for each in (turn, rival))
                     pairs.append(Pair((*before, *own), (*before, *other), said, answered, record.question.text))
                     break
     if not pairs:
-        raise LensError(
-            f"in {len(records)} dialogues no turn of {persona} stands beside one of another voice whose name is as long"
+        raise NothingToExplain(
+            f"in {len(records)} dialogues no turn of {persona} is followed by one of another voice whose name is as long"
         )
     pairs = sorted(pairs, key=lambda pair: len(pair.on))[:most]
     return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
-
-
-def _others(spoken: Sequence[Turn], place: int, persona: str) -> list[Turn]:
-    """Return other personas' turns, those before the place last: what was already said is the easier to repeat."""
-    return [turn for turn in (*spoken[place + 1 :], *spoken[:place][::-1]) if turn.persona != persona]

@@ -81,9 +81,10 @@ BARS = (
     ),
     Bar(
         "steering",
-        "p ≤ 0.05",
-        "p ≤ 0.05",
-        "a direction that does no more than random ones when it is added has been read, not understood",
+        "p ≤ 0.05, to the side of the effect",
+        "the same",
+        "a direction that does no more than random ones when it is added, or the contrary of the prompt, has been read, "
+        "not understood",
         (_significant, _significant),
     ),
     Bar(
@@ -140,13 +141,22 @@ def table() -> str:
 
 def _cleared(bar: Bar, figures: Mapping[str, Measured], level: int) -> bool:
     figure = figures.get(bar.figure)
-    return bar.figure == "residual" if figure is None else bar.passes[level](figure)
+    if figure is None:
+        return bar.figure == "residual"
+    return bar.passes[level](figure) and not (bar.figure == "steering" and _backfires(figures))
 
 
 def _handle(figures: Mapping[str, Measured]) -> bool:
     moved = figures.get("effect")
-    handles = [figures.get(name) for name in ("faithfulness", "steering")]
-    return moved is not None and _moves(moved) and any(each is not None and _significant(each) for each in handles)
+    names = ["faithfulness"] if _backfires(figures) else ["faithfulness", "steering"]
+    handles = [figures[name] for name in names if name in figures]
+    return moved is not None and _moves(moved) and any(map(_significant, handles))
+
+
+def _backfires(figures: Mapping[str, Measured]) -> bool:
+    """Return whether adding the vector does the contrary of what the persona's prompt does."""
+    steered, moved = figures.get("steering"), figures.get("effect")
+    return steered is not None and moved is not None and steered.value * moved.value < 0
 
 
 def _shown(figure: Measured | None) -> str:

@@ -30,8 +30,8 @@ from interp.vectors import Vector, random_like
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
 
-Removed = Callable[[Tensor], Tensor]
-"""Runs a batch of equal rows of ids with something taken out, a different thing in each; returns logits."""
+Removed = Callable[[Tensor, slice], Tensor]
+"""Runs a batch of equal rows of ids with something taken out, a different thing in each; returns logits of some tokens."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ def by_vector(
     def removing(hook: str, directions: Tensor) -> Removed:
         """Take one direction (B, D) out of each row."""
         bases = torch.nn.functional.normalize(directions, dim=1)[:, None]
-        return lambda ids: lens.run(ids, [(hook, _fixing(bases[: len(ids)], usual[hook]))])
+        return lambda ids, at: lens.run(ids, [(hook, _fixing(bases[: len(ids)], usual[hook]))], at=at)
 
-    def all_out(ids: Tensor) -> Tensor:
+    def all_out(ids: Tensor, at: slice) -> Tensor:
         edits = []
         for hook in hooks:
             mine = torch.stack([vector.on(lens) for vector in vectors.values() if vector.hook == hook], dim=1)
             edits.append((hook, _fixing(torch.linalg.qr(mine).Q.T[None], usual[hook])))
-        return lens.run(ids, edits)
+        return lens.run(ids, edits, at=at)
 
     null = {}
     for place, hook in enumerate(hooks):
@@ -146,12 +146,12 @@ def by_circuit(
     """
     if any(wiring_of(graph) != lens.wiring for graph in circuits.values()):
         raise LensError("a circuit belongs to a model with other layers or heads than this one")
-    written = lens.read(told.plain[None]).writers  # (1, T', W, D)
+    written = lens.read(told.plain[None], at=slice(1)).writers  # (1, T', W, D)
     other = written[:, 1:].mean(1, keepdim=True).repeat(1, len(told.ids), 1, 1)
     other[:, 0] = written[:, 0]
 
     def cutting(cuts: Tensor) -> Removed:
-        return lambda ids: run_cut(lens, ids, other.expand(len(ids), -1, -1, -1), cuts.to(lens.device))
+        return lambda ids, at: run_cut(lens, ids, other.expand(len(ids), -1, -1, -1), cuts.to(lens.device), at=at)
 
     masks = {name: to_mask(graph) for name, graph in circuits.items()}
     own = {name: _changes(lens, told, cutting(mask[None]), 1)[0] for name, mask in masks.items()}
@@ -168,8 +168,9 @@ def by_circuit(
 
 
 def _voices(lens: Lens, told: Said, own: dict[str, Tensor], bands: dict[str, Tensor], all_out: Removed) -> Voices:
-    here, there = (_logp(lens.run(ids[None]), ids[None], len(told.tokens))[0] for ids in (told.ids, told.plain))
-    without = _logp(all_out(told.ids[None]), told.ids[None], len(told.tokens))[0]
+    at, count = _said(told), len(told.tokens)
+    here, there = (_logp(lens.run(ids[None], at=at), ids[None], count)[0] for ids in (told.ids, told.plain))
+    without = _logp(all_out(told.ids[None], at), told.ids[None], count)[0]
     edges = {name: torch.quantile(band, torch.tensor([0.025, 0.975]), dim=0).tolist() for name, band in bands.items()}
     return Voices(
         told.tokens,
@@ -183,14 +184,19 @@ def _voices(lens: Lens, told: Said, own: dict[str, Tensor], bands: dict[str, Ten
 
 def _changes(lens: Lens, told: Said, removed: Removed, rows: int) -> Tensor:
     """Return log P less log P with something taken out, (rows, tokens)."""
-    ids, count = told.ids[None], len(told.tokens)
+    ids, at, count = told.ids[None], _said(told), len(told.tokens)
     many = ids.expand(rows, -1)
-    return _logp(lens.run(ids), ids, count) - _logp(removed(many), many, count)
+    return _logp(lens.run(ids, at=at), ids, count) - _logp(removed(many, at), many, count)
+
+
+def _said(told: Said) -> slice:
+    """Return the tokens at which what was said is foretold: logits of the others would fill the memory unread."""
+    return slice(-len(told.tokens) - 1, -1)
 
 
 def _logp(logits: Tensor, ids: Tensor, count: int) -> Tensor:
-    """Return log P (B, count) of the last tokens."""
-    logp = torch.log_softmax(logits[:, -count - 1 : -1].float(), dim=-1)
+    """Return log P (B, count) of the last tokens, of which logits (B, count, vocabulary) are given."""
+    logp = torch.log_softmax(logits.float(), dim=-1)
     return logp.gather(2, ids[:, -count:, None].to(logp.device)).squeeze(2).cpu()
 
 
@@ -201,7 +207,7 @@ def _mean_streams(lens: Lens, ids: Tensor, hooks: list[str]) -> dict[str, Tensor
     def keep(hook: str) -> Hook:
         return lambda stream: kept.update({hook: stream[0, 1:].mean(0)})
 
-    lens.run(ids[None], [(hook, keep(hook)) for hook in hooks])
+    lens.run(ids[None], [(hook, keep(hook)) for hook in hooks], at=slice(1))
     return kept
 
 

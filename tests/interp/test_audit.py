@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, graph, named, plan, planted, subject, verdicts
+from interp import card_report, commands, discover, faithfulness, graph, named, plan, planted, subject, verdicts
 from interp.audit import audit
 from interp.discover import Discovery, cosines
-from interp.errors import LensError
+from interp.errors import LensError, NotFinite, NothingToExplain
 from interp.figures import Opened
 from interp.plan import Config
 from interp.planted_subject import PlantedSubject
@@ -185,6 +187,33 @@ def test_a_voices_name_is_tried_in_the_models_own_dialogues(seen, monkeypatch):
     assert "in 0 dialogues no turn of planted" in said[-1]
 
 
+@pytest.mark.parametrize(("fault", "hidden"), [(NothingToExplain, True), (NotFinite, False)])
+def test_only_where_there_is_nothing_to_carry_a_figure_is_left_out(seen, monkeypatch, fault, hidden):
+    """NaN, a missed hook or too little memory are no finding."""
+    model, work, _ = seen
+
+    def carried(*given, ablation="patch", **about):
+        if ablation == "mean":
+            raise fault("no")
+        return torch.ones(22, 8)
+
+    monkeypatch.setattr(faithfulness, "carried", carried)
+    circuits = {"planted": graph.to_mask(graph.load(work / "planted.circuit.json"))}
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), circuits, print)
+    with nullcontext() if hidden else pytest.raises(fault):
+        assert "mean faithfulness" not in one.circuit()
+
+
+def test_an_effect_of_a_single_question_is_chance(seen, monkeypatch):
+    """Swapped or not, it is as great: p is 1, however its digits are rounded."""
+    model, work, _ = seen
+    pairs = replace(planted.persona_pairs(3, 7), groups=("the same",) * 3)
+    monkeypatch.setattr(named, "swapped_names", lambda *_, most: pairs)
+    monkeypatch.setattr(Opened, "apart", lambda _: torch.tensor([0.6, 0.3, 0.4]))
+    one = Opened(model, "planted", CONFIG, Vector.load(work / "planted.vector.json"), {}, print)
+    assert named.named(one, [], {})["name effect"].p == 1
+
+
 class Plain:
     """A tokenizer that has a template, and nothing to do."""
 
@@ -196,7 +225,7 @@ def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full
     figures = card.personas["planted"].figures
     for name in ("CPR", "CMD", "lack", "needed"):
         assert figures[name].interval[0] <= figures[name].value <= figures[name].interval[1]
-        assert figures[name].null
+        assert bool(figures[name].null) == (name != "needed")
     assert figures["CPR"].value > figures["CPR"].null[1]
     assert figures["lack"].value < figures["lack"].null[0]
     there = json.loads((work / "planted.layers.json").read_text())
@@ -324,6 +353,8 @@ def figures(**changes):
         ({"stability": {"value": 0.4}}, "partly", "limited"),
         ({"faithfulness": {"value": 0.3, "interval": (0.1, 0.5)}}, "unexplained", "supervised"),
         ({"wrong_way": {"value": 0.5}}, "unexplained", "supervised"),
+        ({"steering": {"value": -0.1}}, "unexplained", "supervised"),
+        ({"faithfulness": {"p": 0.5}, "steering": {"value": -0.1}}, "unexplained", "none"),
         ({"effect": {"p": 0.3}}, "unexplained", "none"),
         ({"faithfulness": {"p": 0.5}, "steering": {"p": 0.5}}, "unexplained", "none"),
     ],

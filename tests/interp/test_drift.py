@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,8 @@ def test_the_planted_circuit_recovers_the_shift_and_random_ones_do_not(plant, ba
     assert abs(found.share) < 0.2
     assert found.interval[0] <= found.share <= found.interval[1]
     assert all(share > 0.5 for share in found.null)
+    same = drift.residual(base, baked, replace(pairs, groups=("one template",) * len(pairs)), truth_of(plant, baked))
+    assert same.interval == pytest.approx(found.interval), "its interval draws questions, not their templates"
 
 
 def test_half_a_circuit_leaves_a_residual(plant, base, baked, pairs):

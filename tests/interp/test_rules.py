@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from chorus.types import Question
-from interp import planted, rules
+from interp import planted, rules, steps
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.foretold import foretold
@@ -62,6 +62,14 @@ def test_in_noise_there_is_no_rule(world):
     assert found.accuracy < found.base + 0.1
 
 
+def test_a_voice_that_a_fold_never_met_is_not_foretold(world):
+    """The estimator speaks on one question alone, so the models that are tried on it have met the skeptic only."""
+    seen, _, groups, named, _ = world
+    voices = ["estimator" if group == "question 7" else "skeptic" for group in groups]
+    found = rules.learn(seen, voices, groups, named=named, shufflings=1)
+    assert found.accuracy == found.base == 1 - 2 / N
+
+
 def test_what_can_not_be_foretold_is_refused(world):
     seen, voices, groups, named, _ = world
     with pytest.raises(LensError, match="too few for a rule"):
@@ -75,6 +83,8 @@ class Turn:
     persona: str
     kind: str = "speech"
     status: str = "done"
+    text: str = "Nine."
+    heard: tuple = ()
 
 
 @dataclass
@@ -85,8 +95,9 @@ class Record:
 
 
 def test_acts_know_who_spoke_before():
-    turns = [Turn("skeptic"), Turn("estimator", status="failed"), Turn("formalist"), Turn("judge", kind="verdict")]
-    first, second = rules.acts([Record("r", turns)])
+    """A record's turns stand by round and seat: that the skeptic began is told by what the others heard."""
+    turns = [Turn("estimator", status="failed"), Turn("formalist", heard=("1.skeptic",)), Turn("skeptic")]
+    first, second = rules.acts([Record("r", [*turns, Turn("judge", kind="verdict", heard=("1.skeptic",))])])
     assert (first.voice, first.before, first.place) == ("skeptic", "", 1)
     assert (second.voice, second.before, second.place) == ("formalist", "skeptic", 2)
 
@@ -110,7 +121,9 @@ def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
     vectors = {name: Vector(name, HOOK, each, 1.0, lens.fingerprint) for name, each in (("a", one), ("b", other))}
     dialogues = [
         Record(
-            f"q{number}", [Turn("a" if number % 2 else "b"), Turn("b")], Question(question=f"what {number} is {end}")
+            f"q{number}",
+            [Turn("a" if number % 2 else "b"), Turn("b", heard=("1",))],
+            Question(question=f"what {number} is {end}"),
         )
         for number in range(30)
         for end in ("up" if number % 2 else "down",)
@@ -123,6 +136,13 @@ def test_who_speaks_first_is_foretold_from_a_models_own_dialogues(tmp_path):
     assert "Turn 1, tree" in (tmp_path / "rule.txt").read_text()
     with pytest.raises(LensError, match="turn 1: nobody speaks there; turn 2"):
         foretold(subject, vectors, [], config, tmp_path / "rule.txt")
+    said = []
+    one = {
+        name: SimpleNamespace(subject=subject, vector=v, config=config, report=said.append)
+        for name, v in vectors.items()
+    }
+    assert steps._rule(one, SimpleNamespace(folder=tmp_path), []) == {}, "an audit goes on without a rule"
+    assert "nobody speaks there" in said[0]
 
 
 def test_questions_are_read_where_nobody_has_spoken_yet():

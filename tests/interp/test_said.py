@@ -10,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
 from chorus.record import transcript
 from interp import commands, planted, subject
@@ -60,7 +61,8 @@ def of(record, cards, *, turn=TURN, weights=None):
 
 
 def inner(record):
-    return record.model_copy(update={"plan": record.plan.model_copy(update={"mode": "inner"})})
+    plan = record.plan.model_copy(update={"mode": "inner", "trained_prompt": PROMPTS["chorus"]})
+    return record.model_copy(update={"plan": plan})
 
 
 def test_a_turn_is_asked_for_again_as_it_was(record, cards):
@@ -92,8 +94,10 @@ def test_only_a_models_own_dialogues_teach_its_rules(record):
         check_dialogues([inner(record), record], weights)
     with pytest.raises(LensError, match="under the lens"):
         check_dialogues([inner(record)], "0" * 64)
-    unknown = record.plan.model_copy(update={"mode": "inner", "checkpoint_sha256": None})
-    check_dialogues([record.model_copy(update={"plan": unknown})], weights)
+    plan = inner(record).plan
+    check_dialogues([record.model_copy(update={"plan": plan.model_copy(update={"checkpoint_sha256": None})})], weights)
+    with pytest.raises(LensError, match="not asked for by the prompt that models are baked with"):
+        check_dialogues([record.model_copy(update={"plan": plan.model_copy(update={"trained_prompt": None})})], weights)
 
 
 # The command

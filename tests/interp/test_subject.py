@@ -8,6 +8,7 @@ from tiny import random_pairs, tiny
 
 from chorus.errors import ConfigError
 from interp import subject
+from interp.errors import LensError
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
 
@@ -24,6 +25,20 @@ def test_an_adapter_is_put_onto_the_base_that_is_given(tmp_path):
         found = subject._merged(tmp_path / "adapter", tmp_path / "base")(ids).logits
     assert torch.allclose(found, expected, atol=1e-5)
     assert not torch.allclose(found, tiny(3)(ids).logits, atol=1e-3)
+
+
+def test_an_adapter_is_put_onto_no_other_base(tmp_path):
+    """Another of the same shape is told by its weights; where those of its own are not at hand, by shapes alone."""
+    peft = pytest.importorskip("peft")
+    for name, model in (("base", tiny(3)), ("other", tiny(4)), ("larger", tiny(3, heads=8))):
+        model.save_pretrained(tmp_path / name)
+    own = tiny(3).from_pretrained(tmp_path / "base")
+    peft.get_peft_model(own, peft.LoraConfig(r=2, target_modules="all-linear")).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(LensError, match=r"was made for .*base, with the weights"):
+        subject._merged(tmp_path / "adapter", tmp_path / "other")
+    (tmp_path / "base" / "config.json").unlink()
+    with pytest.raises(LensError, match="other shapes"):
+        subject._merged(tmp_path / "adapter", tmp_path / "larger")
 
 
 def test_a_folder_that_holds_neither_is_refused(tmp_path):

@@ -41,6 +41,7 @@ class Turn:
     text: str
     kind: str = "speech"
     status: str = "done"
+    heard: tuple = ()
 
 
 @dataclass
@@ -50,7 +51,8 @@ class Record:
 
 
 def dialogue(*turns):
-    return Record([Turn(*each) for each in turns])
+    """A record of what was said in this order, whose turns stand in another, as records' do."""
+    return Record([Turn(*each, heard=tuple(range(place))) for place, each in enumerate(turns)][::-1])
 
 
 def test_the_two_sides_differ_in_the_name_alone():
@@ -63,22 +65,23 @@ def test_the_two_sides_differ_in_the_name_alone():
     assert words.words(pairs.clean[0, differing].tolist()) == ["Skeptic:"]
     assert words.words(pairs.corrupt[0, differing].tolist()) == ["Formalist:"]
     assert words.words(pairs.clean[0].tolist())[-2:] == ["Is", "it?"]
-    assert words.words(pairs.clean[1].tolist())[-2:] == ["It", "is."], "what is still to be said goes before the past"
+    assert words.words(pairs.clean[1].tolist())[-2:] == ["It", "is."], "what was said before could be copied"
     assert "rule," in words.words(pairs.clean[0].tolist()), "it has heard what came before"
 
 
 def test_each_turn_of_the_persona_gives_a_pair_and_long_turns_are_cut():
     long = " ".join(f"word{number}" for number in range(100))
-    told = dialogue(("skeptic", long), ("formalist", "Nine."), ("skeptic", "Is it?"))
+    told = dialogue(("skeptic", long), ("skeptic", "Is it?"), ("formalist", "Nine."), ("skeptic", "It is."))
     pairs = swapped_names(Words(), [told, told], "skeptic", NAMES)
     assert len(pairs) == 4
     assert int((pairs.weights > 0).sum(1).max()) == MAX_TOKENS
     assert set(pairs.groups) == {"How much is it?"}
 
 
-def test_names_of_other_lengths_and_failed_turns_give_none():
+def test_names_of_other_lengths_failed_turns_and_those_before_give_none():
     told = dialogue(("plain", "Nine."), ("skeptic", "Is it?"), ("formalist", "Yes.", "speech", "failed"))
-    with pytest.raises(LensError, match="in 1 dialogues no turn of skeptic"):
-        swapped_names(Words(), [told], "skeptic", NAMES)
+    for record in (told, dialogue(("formalist", "Nine."), ("skeptic", "Is it?"))):
+        with pytest.raises(LensError, match="in 1 dialogues no turn of skeptic"):
+            swapped_names(Words(), [record], "skeptic", NAMES)
     with pytest.raises(LensError, match="in 0 dialogues"):
         swapped_names(Words(), [], "skeptic", NAMES)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from interp import causal, planted, steering, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import HookMissed, LensError, NotFinite
+from interp.figures import Opened
+from interp.plan import Config
 from interp.probes import auroc, held_out, holm, probe
 from interp.vectors import Vector
 
@@ -86,16 +90,42 @@ def test_the_persona_is_steered_and_random_directions_do_not_do_it(lens, pairs, 
     assert max(map(abs, found.null)) < found.slope
 
 
+def test_a_vector_that_backfires_works_the_wrong_way(lens, pairs, vector):
+    """Turned round it lowers what the prompt raises: on every question, though all of them agree."""
+    backwards = replace(vector, direction=-vector.direction)
+    assert steering.steer(lens, pairs, backwards, randoms=1).wrong_way == 1
+    config = Config(("planted",), 8, 8, 8, layers=2, steps=1, share=0.05, randoms=2, probes=5, voices=1)
+    one = Opened(SimpleNamespace(lens=lens), "planted", config, backwards, {}, print, given=pairs)
+    found = causal.steering(one)
+    assert found["wrong way"].value == 1
+    assert found["steering"].value * one.apart().mean() < 0
+    assert causal.steering(replace(one, vector=vector))["wrong way"].value == 0
+
+
 def test_the_effect_goes_with_its_direction_and_comes_with_it(lens, pairs, vector):
     pairs = pairs.take([0, 1, 2, 3])
-    every = torch.cat([vector.direction[None], vectors.random_like(vector.direction, 3)])
+    every = torch.cat([vector.direction[None], vectors.random_like(vector.direction, 19)])
     with torch.no_grad():
         own = [pairs.by_item(lens.behaviour(ids, pairs.weights)) for ids in (pairs.clean, pairs.corrupt)]
     for test in (steering.ablation, steering.interchange):
         whole, mine, *others = test(lens, pairs, vector.hook, every, batch=3)
         assert torch.allclose(whole, own[0] - own[1], atol=1e-5)
         assert mine.mean() > 0.7 * whole.mean()
-        assert all(abs(other.mean()) < 0.3 * whole.mean() for other in others)
+        assert all(abs(other.mean()) < mine.mean() for other in others), "a move as far in another direction does less"
+
+
+def test_along_others_the_stream_is_moved_as_far(lens, pairs, vector):
+    """Else random directions would hardly move it, and anything would beat them: moved as far the other way, it shows."""
+    pairs = pairs.take([0, 1])
+    both = torch.stack([vector.direction, -3 * vector.direction])
+    for test in (steering.ablation, steering.interchange):
+        whole, mine, contrary = test(lens, pairs, vector.hook, both)
+        assert mine.mean() > 0.7 * whole.mean()
+        assert contrary.mean() < -0.1 * whole.mean()
+    change = torch.randn(1, 5, planted.WIDTH, generator=torch.Generator().manual_seed(0))
+    moved = steering._along(change, steering._with_none(torch.cat([both[:1], vectors.random_like(both[0], 2)])))
+    assert not moved[0].any()
+    assert torch.allclose(moved[2:].norm(dim=2), moved[1].norm(dim=1).expand(2, -1), rtol=1e-4)
 
 
 def test_the_whole_stream_brings_the_persona_over_where_it_has_arrived(lens, pairs, vector):
