@@ -18,7 +18,7 @@ from chorus.cluster.joining import SHARE_OF_CPU, Cluster
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.engines.endpoints import Endpoint, Endpoints
 from chorus.engines.registry import open_engine
-from chorus.errors import ChorusError, EngineDied, EngineUnreachable
+from chorus.errors import ChorusError, ConfigError, EngineDied, EngineError, EngineUnreachable
 from chorus.types import Message
 
 CALLS = 1024
@@ -49,9 +49,16 @@ class RayEngines(Cluster):
     def __init__(self, address: str, *, workers: int | None = None, gpus: float = 0.0) -> None:
         super().__init__(address, workers)
         self._gpus = gpus
+        self._made: list[_Remote] = []
 
     async def open(self, spec: str, *, report: Callable[[str], None] | None = None, **options: Any) -> Endpoints:
-        """Open an engine, as `open_engine` does, on every worker; it is open when the first of them has it."""
+        """Open an engine, as `open_engine` does, on workers of its own; it is open when the first of them has it.
+
+        Raises:
+            ConfigError: not one of them can have the GPUs that it books.
+            ChorusError: none can open it.
+        """
+        self._check_room()
         if report:
             report(f"{spec} is being opened by {self.workers} workers on Ray")
         made = self.ray.remote(_Host).options(
@@ -62,6 +69,7 @@ class RayEngines(Cluster):
             scheduling_strategy="SPREAD",
         )
         there = [_Remote(self.ray, made.remote(spec, options, str(Path.cwd()))) for _ in range(self.workers)]
+        self._made += there
         try:
             info = await _first([one.ask_info() for one in there])
         except BaseException:
@@ -73,6 +81,19 @@ class RayEngines(Cluster):
             one.info = info
         workers = [Endpoint(f"worker {at}", one, one.look, late[at]) for at, one in enumerate(there)]
         return Endpoints(workers, info.spec)
+
+    def _check_room(self) -> None:
+        """Raise ConfigError where Ray would wait for ever for the GPUs of a worker."""
+        if not self._gpus:
+            return
+        there = [node["Resources"].get("GPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
+        booked = sum(not one.ended for one in self._made)
+        if sum(int(gpus / self._gpus + 1e-4) for gpus in there) <= booked:
+            beside = f" beside the {booked} workers of this run's other engines" if booked else ""
+            raise ConfigError(
+                f"no worker with {self._gpus:g} GPUs fits into this cluster{beside}: "
+                f"its nodes have {', '.join(f'{gpus:g}' for gpus in there)}; set --gpus and --workers to what there is"
+            )
 
 
 async def _first(asked: Sequence[Awaitable[EngineInfo]]) -> EngineInfo:
@@ -100,6 +121,8 @@ class _Remote:
     def __init__(self, ray: Any, host: Any) -> None:
         self.open = False
         """Whether its engine has been open."""
+        self.ended = False
+        """Whether the worker was ended from here."""
         self._ray = ray
         self._host = host
 
@@ -135,18 +158,24 @@ class _Remote:
 
     async def aclose(self) -> None:
         """Close the engine, and end its worker."""
-        with contextlib.suppress(TimeoutError, ChorusError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._said(self._host.aclose.remote())
-        self.end()
+        try:
+            with contextlib.suppress(TimeoutError, ChorusError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._said(self._host.aclose.remote())
+        finally:
+            self.end()
 
     def end(self) -> None:
         """End the worker."""
+        self.ended = True
         self._ray.kill(self._host)
 
     async def _said(self, call: Any) -> Any:
         try:
             said = await call
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise EngineError(f"the engine failed on its worker: {type(cause).__name__}: {cause}") from error
         except self._ray.exceptions.RayError as error:
             raise EngineUnreachable(f"a worker on Ray is gone: {error}") from error
         if isinstance(said, ChorusError):

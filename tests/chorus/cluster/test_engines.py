@@ -1,14 +1,15 @@
-"""What a worker does whose engine dies under it, without Ray: `test_on_ray.py` kills real ones."""
+"""What workers and their engines say when they fail, without Ray: `test_on_ray.py` kills real ones."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from chorus.cluster import engines
-from chorus.cluster.engines import _Host
+from chorus.cluster.engines import RayEngines, _Host, _Remote
 from chorus.engines.base import Request
 from chorus.engines.scripted import ScriptedEngine
-from chorus.errors import EngineDied, EngineError, EngineUnreachable
+from chorus.errors import ConfigError, EngineDied, EngineError, EngineUnreachable
 from chorus.types import Message
 
 ASKED = Request((Message(role="user", content="What is 7 * 8?"),))
@@ -83,3 +84,52 @@ async def test_a_call_that_fails_leaves_the_engine_open(opened, tmp_path):
     assert type(said) is EngineError
     await host.info()
     assert len(opened) == 1
+
+
+class RayError(Exception):
+    """Ray's own: here, that a worker is gone."""
+
+
+class RayTaskError(RayError):
+    """What a worker's code raised."""
+
+    cause = KeyError("no such token")
+
+
+EXCEPTIONS = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+
+def remote(error: Exception) -> tuple[_Remote, list[object]]:
+    """A worker of which every call fails so; and the workers that were ended."""
+
+    async def fail(*arguments):
+        raise error
+
+    method, ended = SimpleNamespace(remote=fail), []
+    host = SimpleNamespace(generate=method, aclose=method)
+    return _Remote(SimpleNamespace(exceptions=EXCEPTIONS, kill=ended.append), host), ended
+
+
+async def test_a_fault_of_the_engines_code_is_no_worker_that_is_gone():
+    with pytest.raises(EngineError, match="failed on its worker: KeyError: 'no such token'") as told:
+        await remote(RayTaskError())[0].generate(ASKED, lambda piece: None)
+    assert not told.value.retryable
+    with pytest.raises(EngineUnreachable, match="a worker on Ray is gone: lost"):
+        await remote(RayError("lost"))[0].generate(ASKED, lambda piece: None)
+
+
+async def test_a_worker_is_ended_whatever_closing_it_comes_to():
+    worker, ended = remote(ValueError("torn"))
+    with pytest.raises(ValueError, match="torn"):
+        await worker.aclose()
+    assert len(ended) == 1
+
+
+async def test_workers_that_no_node_has_the_gpus_for_are_refused():
+    cluster = RayEngines("auto", workers=2, gpus=2)
+    nodes = [{"Alive": alive, "Resources": {"GPU": gpus}} for alive, gpus in [(True, 1.0), (True, 3.0), (False, 8.0)]]
+    cluster.ray = SimpleNamespace(nodes=lambda: nodes)
+    cluster._check_room()
+    cluster._made.append(remote(ValueError())[0])
+    with pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits .* beside the 1 workers .* nodes have 1, 3;"):
+        await cluster.open("scripted:s.yaml")
