@@ -73,6 +73,10 @@ class EngineUnreachable(EngineError):
         super().__init__(message, retryable=True, retry_after_s=retry_after_s)
 
 
+class EngineDied(EngineError):
+    """The engine came to an end. Calls fail until it is opened again."""
+
+
 class SchemaRefused(EngineError):
     """The engine can't decode by the JSON schema of the call. The same call without it may succeed."""
 

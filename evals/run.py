@@ -183,7 +183,7 @@ class _Run:
 
     async def hold(self, cells: Sequence[Cell]) -> None:
         self._advance(self._ended, self._summary.total, "")
-        models: dict[str, Model] = {}
+        models: list[Model] = []
         try:
             evaluations = [await self._evaluation(cell, models) for cell in cells]
             at_once = min(2, self._suite.max_samples, len(evaluations))
@@ -212,16 +212,16 @@ class _Run:
             if not self._summary.gave_up:
                 raise
         finally:
-            for model in models.values():
+            for model in models:
                 await model.api.aclose()
 
-    async def _evaluation(self, cell: Cell, models: dict[str, Model]) -> InspectTask:
-        """Return a cell as a task of Inspect's, its engine open."""
+    async def _evaluation(self, cell: Cell, models: list[Model]) -> InspectTask:
+        """Return a cell as a task of Inspect's, its engine open and among `models`."""
         settings = self._suite.settings_of(cell.system, cell.seed)
         spec = str(settings["engine"])
         model = get_model(f"{provider.NAME}/{spec}", **settings.get("engine_options", {}))
-        if spec not in models:
-            models[spec] = model
+        if model not in models:  # Inspect gives the same one for the same SPEC and options
+            models.append(model)
             await provider.opened(model, self._report, self._opener)
         return InspectTask(
             samples.dataset(cell.questions, cell.task),

@@ -1,8 +1,8 @@
 """Engines on a Ray cluster: calls go out to workers, and whoever makes them stays here. `chorus eval --ray`.
 
 Each worker is an actor with an engine of its own. Together they are one engine with several endpoints (`endpoints`): a
-call goes where its debate's prefix is cached, and one whose worker died is made elsewhere. Ray starts a worker anew that
-has died, and it gets calls again once its engine is open. Text comes in one piece.
+call goes where its debate's prefix is cached, and one whose worker or engine died is made elsewhere. Ray starts a worker
+anew that has died, and a worker its engine; calls come again once it is open. Text comes in one piece.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chorus.cluster.joining import SHARE_OF_CPU, Cluster
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.engines.endpoints import Endpoint, Endpoints
 from chorus.engines.registry import open_engine
-from chorus.errors import ChorusError, EngineUnreachable
+from chorus.errors import ChorusError, ConfigError, EngineDied, EngineError, EngineUnreachable
 from chorus.types import Message
 
 CALLS = 1024
@@ -29,6 +29,9 @@ LOOK_S = 5.0
 
 CLOSE_S = 10.0
 """How long one may take to close its engine before it is ended."""
+
+NOT_OPEN = "its engine is not open yet"
+"""What a worker says to calls that come too early."""
 
 
 class RayEngines(Cluster):
@@ -46,9 +49,16 @@ class RayEngines(Cluster):
     def __init__(self, address: str, *, workers: int | None = None, gpus: float = 0.0) -> None:
         super().__init__(address, workers)
         self._gpus = gpus
+        self._made: list[_Remote] = []
 
     async def open(self, spec: str, *, report: Callable[[str], None] | None = None, **options: Any) -> Endpoints:
-        """Open an engine, as `open_engine` does, on every worker; it is open when the first of them has it."""
+        """Open an engine, as `open_engine` does, on workers of its own; it is open when the first of them has it.
+
+        Raises:
+            ConfigError: not one of them can have the GPUs that it books.
+            ChorusError: none can open it.
+        """
+        self._check_room()
         if report:
             report(f"{spec} is being opened by {self.workers} workers on Ray")
         made = self.ray.remote(_Host).options(
@@ -59,17 +69,31 @@ class RayEngines(Cluster):
             scheduling_strategy="SPREAD",
         )
         there = [_Remote(self.ray, made.remote(spec, options, str(Path.cwd()))) for _ in range(self.workers)]
+        self._made += there
         try:
             info = await _first([one.ask_info() for one in there])
         except BaseException:
             for one in there:
                 one.end()
             raise
-        late = [None if one.open else EngineUnreachable("its engine is not open yet") for one in there]
+        late = [None if one.open else EngineUnreachable(NOT_OPEN) for one in there]
         for one in there:
             one.info = info
         workers = [Endpoint(f"worker {at}", one, one.look, late[at]) for at, one in enumerate(there)]
         return Endpoints(workers, info.spec)
+
+    def _check_room(self) -> None:
+        """Raise ConfigError where Ray would wait for ever for the GPUs of a worker."""
+        if not self._gpus:
+            return
+        there = [node["Resources"].get("GPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
+        booked = sum(not one.ended for one in self._made)
+        if sum(int(gpus / self._gpus + 1e-4) for gpus in there) <= booked:
+            beside = f" beside the {booked} workers of this run's other engines" if booked else ""
+            raise ConfigError(
+                f"no worker with {self._gpus:g} GPUs fits into this cluster{beside}: "
+                f"its nodes have {', '.join(f'{gpus:g}' for gpus in there)}; set --gpus and --workers to what there is"
+            )
 
 
 async def _first(asked: Sequence[Awaitable[EngineInfo]]) -> EngineInfo:
@@ -97,6 +121,8 @@ class _Remote:
     def __init__(self, ray: Any, host: Any) -> None:
         self.open = False
         """Whether its engine has been open."""
+        self.ended = False
+        """Whether the worker was ended from here."""
         self._ray = ray
         self._host = host
 
@@ -132,18 +158,24 @@ class _Remote:
 
     async def aclose(self) -> None:
         """Close the engine, and end its worker."""
-        with contextlib.suppress(TimeoutError, ChorusError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._said(self._host.aclose.remote())
-        self.end()
+        try:
+            with contextlib.suppress(TimeoutError, ChorusError):
+                async with asyncio.timeout(CLOSE_S):
+                    await self._said(self._host.aclose.remote())
+        finally:
+            self.end()
 
     def end(self) -> None:
         """End the worker."""
+        self.ended = True
         self._ray.kill(self._host)
 
     async def _said(self, call: Any) -> Any:
         try:
             said = await call
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise EngineError(f"the engine failed on its worker: {type(cause).__name__}: {cause}") from error
         except self._ray.exceptions.RayError as error:
             raise EngineUnreachable(f"a worker on Ray is gone: {error}") from error
         if isinstance(said, ChorusError):
@@ -155,7 +187,7 @@ class _Host:
     """A worker. What an engine raises comes back as a value, since Ray would wrap it.
 
     Args:
-        spec: of the engine, which is opened when something is first asked of it.
+        spec: of the engine, which is opened by whoever asks what it is.
         options: the engine's own.
         folder: which relative paths in the SPEC start from, where this machine has it.
     """
@@ -167,9 +199,11 @@ class _Host:
         self._options = options
         self._opening = asyncio.Lock()
         self._engine: Engine | None = None
+        self._dead: Engine | None = None
+        """The engine before, as long as it isn't closed."""
 
     async def info(self) -> EngineInfo | ChorusError:
-        """Return what the engine is."""
+        """Return what the engine is, once it is open: for the first time, or again after it died."""
         try:
             return (await self._open()).info
         except ChorusError as error:
@@ -177,26 +211,46 @@ class _Host:
 
     async def generate(self, request: Request) -> Completion | ChorusError:
         """Complete the messages."""
+        if (engine := self._engine) is None:
+            return EngineUnreachable(NOT_OPEN)
         try:
-            return await (await self._open()).generate(request, lambda piece: None)
+            return await engine.generate(request, lambda piece: None)
+        except EngineDied as error:
+            if self._engine is engine:
+                self._engine, self._dead = None, engine
+            return EngineUnreachable(str(error))
         except ChorusError as error:
             return error
+        except asyncio.CancelledError:
+            if self._engine is engine:
+                raise
+            return EngineUnreachable(NOT_OPEN)  # it was cancelled as the dead engine was closed
 
     async def count(self, messages: tuple[Message, ...]) -> int | ChorusError:
         """Return how many tokens the messages take as a prompt."""
+        if self._engine is None:
+            return EngineUnreachable(NOT_OPEN)
         try:
-            return await (await self._open()).count(messages)
+            return await self._engine.count(messages)
         except ChorusError as error:
             return error
 
     async def aclose(self) -> None:
         """Close the engine."""
         async with self._opening:
+            await self._bury()
             if self._engine:
                 await self._engine.aclose()
 
     async def _open(self) -> Engine:
         async with self._opening:
+            await self._bury()
             if self._engine is None:
                 self._engine = await open_engine(self._spec, **self._options)
             return self._engine
+
+    async def _bury(self) -> None:
+        """Close an engine that died, for the next one wants its memory."""
+        dead, self._dead = self._dead, None
+        if dead:
+            await dead.aclose()

@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
-from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
+from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request, estimate_tokens
 from chorus.engines.calls import Calls
 from chorus.engines.rendezvous import first_with_room, ranking, shared_prefix
 from chorus.errors import ChorusError, EngineError, EngineUnreachable
@@ -167,9 +167,12 @@ class Endpoints:
             raise failure or self._none_there()
 
     async def count(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens the messages take, by the first that is there."""
-        there = next((endpoint for endpoint in self.endpoints if endpoint.up), self.endpoints[0])
-        return await there.engine.count(messages)
+        """Return how many tokens the messages take, by the first that can say; a bound from above when none can."""
+        for endpoint in self.endpoints:
+            if endpoint.up:
+                with contextlib.suppress(EngineError):
+                    return await endpoint.engine.count(messages)
+        return estimate_tokens(messages)
 
     async def aclose(self) -> None:
         """Cancel the calls in flight and close the connections."""

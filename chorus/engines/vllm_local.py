@@ -32,7 +32,7 @@ from chorus.engines.vllm_processes import Processes
 from chorus.engines.vllm_reading import Reading
 from chorus.engines.vllm_setup_local import Adapter, choose_adapter, takes_seeds
 from chorus.engines.weights import count_parameters
-from chorus.errors import CheckpointError, ChorusError, ContextTooLong, EngineError, SchemaRefused
+from chorus.errors import CheckpointError, ChorusError, ContextTooLong, EngineDied, EngineError, SchemaRefused
 from chorus.types import Message, Usage
 
 RETRYABLE = {"EngineGenerateError", "GracefulHTTPError", "RetryableRequestError"}
@@ -129,7 +129,7 @@ class VllmEngine:
             raise CheckpointError(f"vLLM can't load the LoRA adapter in {self._adapter.path}: {reason}") from error
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
-        """Complete the messages. Raises ContextTooLong, EngineError."""
+        """Complete the messages. Raises ContextTooLong, EngineDied, EngineError."""
         if asyncio.get_running_loop() is not self._loop:
             raise EngineError("the vllm engine was opened in another event loop: open one in this loop")
         with self.calls:
@@ -217,7 +217,7 @@ class VllmEngine:
     def _translate(self, error: Exception) -> EngineError:
         kinds = {kind.__name__ for kind in type(error).__mro__}
         if "EngineDeadError" in kinds:
-            return EngineError(f"vLLM's engine died: {self._core.obituary()}. Open it again")
+            return EngineDied(f"vLLM's engine died: {self._core.obituary()}. Open it again")
         cause = error.__cause__ or error
         return EngineError(f"vLLM failed the call: {type(cause).__name__}: {cause}", retryable=bool(kinds & RETRYABLE))
 

@@ -4,11 +4,13 @@ A delivery is put in with the end of its debate, in one transaction, and stays u
 takes one out to send it moves it back at once to when it is to be tried next: one that died over it, or failed, has
 nothing left to do. So a delivery goes out at least once, under one id; several servers on one database don't take the same
 one, unless sending it takes longer than the pause that was set. A debate that is erased takes its deliveries along. Of one
-that was cut off with its server, whoever marks it so puts in what is to be sent.
+that was cut off with its server, whoever marks it so puts in what is to be sent; if it was not cut off after all, and ends,
+what is to be sent of its end takes that one's place.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, timedelta
@@ -31,8 +33,8 @@ class Delivery:
 
     @property
     def id(self) -> str:
-        """The same at every attempt, and whichever server makes it."""
-        return f"msg_{self.debate}"
+        """The same at every attempt, and whichever server makes it; of another message about the debate it is another."""
+        return f"msg_{self.debate}_{hashlib.sha256(self.body.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,14 @@ def put_lost(connection: Connection, lost: Iterable[Lost], tell: Tell | None) ->
             put(connection, one.debate, tell(one))
 
 
-def put(connection: Connection, debate: str, body: str) -> None:
-    """Put in what is to be sent of a debate, due now, as part of a transaction; what is in already stays as it is."""
-    from sqlalchemy import insert, select
+def put(connection: Connection, debate: str, body: str | None) -> None:
+    """Put in what is to be sent of a debate, due now, instead of what is in, as part of a transaction; None is nothing."""
+    from sqlalchemy import delete, insert
 
     from chorus.record.tables import OUTBOX
 
-    if connection.execute(select(OUTBOX.c.debate).where(OUTBOX.c.debate == debate)).first() is None:
+    connection.execute(delete(OUTBOX).where(OUTBOX.c.debate == debate))
+    if body is not None:
         values = {"debate": debate, "body": body, "attempts": 0, "due": clock(connection)}
         connection.execute(insert(OUTBOX).values(**values))
 
@@ -91,8 +94,9 @@ class Outbox:
             taken = []
             for row in connection.execute(due).all():
                 count = row.attempts + 1
-                # Another server may have been quicker.
-                mine = update(OUTBOX).where(OUTBOX.c.debate == row.debate, OUTBOX.c.attempts == row.attempts)
+                # Another server may have been quicker, or the debate have ended.
+                same = (OUTBOX.c.debate == row.debate, OUTBOX.c.body == row.body, OUTBOX.c.attempts == row.attempts)
+                mine = update(OUTBOX).where(*same)
                 again = now + timedelta(seconds=pause_s(count))
                 if connection.execute(mine.values(attempts=count, due=again)).rowcount:
                     taken.append(Delivery(row.debate, row.body, count))
@@ -106,7 +110,8 @@ class Outbox:
 
         from chorus.record.tables import OUTBOX
 
-        gone = delete(OUTBOX).where(OUTBOX.c.debate == delivery.debate)
+        # Another may have taken its place meanwhile.
+        gone = delete(OUTBOX).where(OUTBOX.c.debate == delivery.debate, OUTBOX.c.body == delivery.body)
         await self._database.write(lambda connection: connection.execute(gone))
 
     async def seconds(self) -> float | None:

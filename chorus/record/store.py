@@ -141,7 +141,7 @@ class Store:
             events: the JSON of each event, in order.
             review: why a person should look at it, if one should.
             reply: what the client was answered, as JSON, where that can be asked for later.
-            message: what goes into the outbox with it.
+            message: what goes into the outbox with it, in the place of what another server put in that took it for lost.
 
         Raises:
             Gone: it was erased meanwhile, or never begun.
@@ -163,7 +163,7 @@ class Store:
                 "reply": None if reply is None else packed(reply),
             }
             written = connection.execute(update(DEBATES).where(DEBATES.c.id == debate).values(**values)).rowcount
-            if written and message is not None:
+            if written:
                 put(connection, debate, message)
             if written and self._database.shared:
                 settle(connection, debate)

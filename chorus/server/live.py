@@ -78,6 +78,8 @@ class LiveDebate:
         self.created = datetime.now(UTC)
         self.answer: Answer | None = None
         """The record; set once, at the end."""
+        self.ended = self.created
+        """When that was."""
         self.spoken: Spoken | None = None
         """What the spokesperson wrote."""
         self.fault: BaseException | None = None
@@ -188,7 +190,7 @@ class LiveDebate:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, events.Decided):
-            self.answer = event.answer
+            self.answer, self.ended = event.answer, datetime.now(UTC)
             if self._spokesperson:
                 self.spoken, self.fault = self._spokesperson.spoken, self.fault or self._spokesperson.failure
             self._over.set()

@@ -67,22 +67,23 @@ def message(live: LiveDebate, reasons: Sequence[str]) -> str:
         "status": answer.status if answer else "failed",
         "confidence": answer.confidence if answer else None,
     }
-    return _message(live.id, live.owner, live.model, live.asked, came_to, reasons)
+    return _message(live.ended, live.id, live.owner, live.model, live.asked, came_to, reasons)
 
 
 def message_of_lost(lost: Lost) -> str:
     """Return the message about a debate that was cut off with its server, as JSON."""
     came_to = {"answer": None, "status": "cut", "confidence": None}
-    return _message(lost.debate, lost.owner, lost.model, lost.question, came_to, [lost.why])
+    return _message(datetime.now(UTC), lost.debate, lost.owner, lost.model, lost.question, came_to, [lost.why])
 
 
 def _message(
-    debate: str, owner: str, model: str, question: str, came_to: dict[str, Any], reasons: Sequence[str]
+    when: datetime, debate: str, owner: str, model: str, question: str, came_to: dict[str, Any], reasons: Sequence[str]
 ) -> str:
     about = {"debate": debate, "owner": owner, "model": model, "question": question[:MAX_CHARS]}
     data = about | came_to | {"reasons": "; ".join(reasons)[:MAX_CHARS].split("; ")}
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"type": "answer.needs_review", "timestamp": now, "data": data})
+    # A debate that is written down twice, since nobody knew whether the first time held, has the same message twice.
+    timestamp = when.isoformat(timespec="milliseconds")
+    return json.dumps({"type": "answer.needs_review", "timestamp": timestamp, "data": data})
 
 
 class Webhook:

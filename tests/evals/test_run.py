@@ -209,11 +209,13 @@ def test_a_suites_engines_may_be_workers_on_a_cluster(small, tmp_path, monkeypat
             opened.append("closed")
 
         async def open(self, spec, *, report, **options):
-            opened.append((*self.given, spec))
-            return await open_engine(spec, **options)
+            opened.append((*self.given, spec, options))
+            return await open_engine(spec)
 
     monkeypatch.setattr("chorus.cluster.engines.RayEngines", Engines)
-    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out")]
+    small.write_text(small.read_text() + 'engine_options = {dtype = "float32"}\n')  # an engine of its own
+    arguments = ["run", str(small), "--out", str(tmp_path / "out")]
     assert evaluate.main([*arguments, "--ray", "auto", "--workers", "2", "--gpus", "1"], standalone_mode=False) == 0
-    assert opened == [("auto", 2, 1.0, f"scripted:{tmp_path / 'script.yaml'}"), "closed"]
+    asked = "auto", 2, 1.0, f"scripted:{tmp_path / 'script.yaml'}"
+    assert opened == [(*asked, {}), (*asked, {"dtype": "float32"}), "closed"]
     assert {row.question for row in results(tmp_path / "out") if row.correct} == {"sums/dev/4", "sums/dev/5"}

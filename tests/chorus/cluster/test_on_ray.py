@@ -20,6 +20,7 @@ from chorus.cluster.engines import RayEngines
 from chorus.cluster.on_ray import RayFleet, block_sizes
 from chorus.cluster.run import debate_shards
 from chorus.engines.base import Request
+from chorus.engines.endpoints import Endpoints
 from chorus.errors import ConfigError, MissingExtra
 from chorus.record import transcript
 from chorus.types import Message
@@ -125,6 +126,12 @@ def test_a_worker_that_is_killed_loses_no_question(cluster):
     assert (summary.complete, summary.done) == (True, len(ids))
 
 
+async def all_up(engine: Endpoints) -> None:
+    async with asyncio.timeout(300):
+        while not all(endpoint.up for endpoint in engine.endpoints):  # noqa: ASYNC110 (it tells nobody)
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 async def test_calls_outlive_a_worker_that_is_killed(cluster):
@@ -132,17 +139,18 @@ async def test_calls_outlive_a_worker_that_is_killed(cluster):
     said = Message(role="user", content="What is 7 * 8?")
     with RayEngines(cluster.address, workers=2) as engines:
         engine = await engines.open("scripted:s.yaml")
+        await all_up(engine)
         asked = [Request((said,), id=f"1.{at}") for at in range(30)]
         calls = [asyncio.create_task(engine.generate(one, lambda piece: None)) for one in asked]
         await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
         os.kill(workers(b"ray::_Host")[0], signal.SIGKILL)
         assert {one.text for one in await asyncio.gather(*calls)} == {"Answer: 56"}
-        async with asyncio.timeout(300):
-            while not all(endpoint.up for endpoint in engine.endpoints):  # noqa: ASYNC110 (it tells nobody)
-                await asyncio.sleep(0.1)
+        await all_up(engine)
         await engine.aclose()
         with pytest.raises(ConfigError, match="there is no engine 'none'"):
             await engines.open("none:such")
+    with RayEngines(cluster.address, gpus=2) as engines, pytest.raises(ConfigError, match="no worker with 2 GPUs fits"):
+        await engines.open("scripted:s.yaml")
 
 
 @pytest.mark.ray

@@ -1,4 +1,4 @@
-"""A worker: many batches at once on one engine, and a process that ends itself when its engine has."""
+"""A worker: many batches at once on one engine, and what it says of engines that have no word for a question."""
 
 import os
 import threading

@@ -10,7 +10,7 @@ from fake_openai_server import FakeOpenAIServer, Refusal, Stream, error, rate_li
 
 from chorus import Chorus
 from chorus.engines import endpoints
-from chorus.engines.base import Request, Sampling
+from chorus.engines.base import Request, Sampling, estimate_tokens
 from chorus.engines.endpoints import Endpoints
 from chorus.engines.registry import open_engine
 from chorus.engines.rendezvous import CALM, ranking, shared_prefix
@@ -167,6 +167,19 @@ async def test_a_call_finds_another_server_before_anybody_notices(servers):
         assert down == {home.url: False, other.url: True}
         await ask(engine)
     assert len(other.chats) == 2
+
+
+async def test_tokens_are_counted_by_whoever_can_and_bounded_where_none_can(servers, monkeypatch):
+    async def lost(messages):
+        raise EngineUnreachable("a worker on Ray is gone")
+
+    messages = request().messages
+    async with opened(*servers) as engine:
+        exact = await engine.count(messages)
+        monkeypatch.setattr(engine.endpoints[0].engine, "count", lost)
+        assert await engine.count(messages) == exact
+        monkeypatch.setattr(engine.endpoints[1].engine, "count", lost)
+        assert await engine.count(messages) == estimate_tokens(messages) > exact
 
 
 async def test_a_server_that_comes_back_is_at_home_again(servers):

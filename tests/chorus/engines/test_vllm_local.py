@@ -21,7 +21,7 @@ from chorus.engines.registry import open_engine
 from chorus.engines.vllm_local import VllmEngine
 from chorus.engines.vllm_reading import Reading, spell
 from chorus.engines.vllm_setup_local import choose_adapter, start_failure
-from chorus.errors import CheckpointError, ConfigError, EngineError, MissingExtra
+from chorus.errors import CheckpointError, ConfigError, EngineDied, EngineError, MissingExtra
 from chorus.types import Message
 
 MODEL = "smollm2-135m"
@@ -308,10 +308,10 @@ async def test_an_engine_that_dies_says_so_at_once(adapted):
     assert workers
     for worker in workers:
         worker.kill()
-    with pytest.raises(EngineError, match=r"vLLM's engine died: .*died unexpectedly.* Open it again") as died:
+    with pytest.raises(EngineDied, match=r"vLLM's engine died: .*died unexpectedly.* Open it again") as died:
         await asyncio.wait_for(call, 30)
     assert not died.value.retryable
-    with pytest.raises(EngineError, match="vLLM's engine died"):
+    with pytest.raises(EngineDied, match="vLLM's engine died"):
         await asyncio.wait_for(ask(engine), 10)
 
 

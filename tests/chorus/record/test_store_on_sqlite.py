@@ -97,6 +97,20 @@ async def test_a_debate_that_a_dead_server_left_is_cut(url, store):
     await again.aclose()
 
 
+@pytest.mark.parametrize("message", ["a tie", None])
+async def test_a_debate_that_ends_though_it_was_taken_for_lost_is_told_of_as_it_ended(url, store, message):
+    await store.begin("d1", owner="anna", model="chorus", question="?")
+    again = await Store.open(url, tell=lambda lost: lost.why)
+    (lost,) = await store.outbox.take(9, lambda attempts: 0)
+    await store.finish("d1", ANSWER, EVENTS, message, message=message)
+    await store.outbox.remove(lost)
+    told = await store.outbox.take(9, lambda attempts: 60)
+    assert (lost.body, [one.body for one in told]) == (STOPPED, [message] if message else [])
+    assert lost.id not in [one.id for one in told]
+    assert (await store.record("d1", "anna")).status == "done"
+    await again.aclose()
+
+
 @pytest.fixture
 def locked(tmp_path, store):
     """Another process writes, until the returned function is called."""
