@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 
@@ -117,6 +118,16 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         *(["```", rule.rstrip(), "```", ""] if rule else []),
         "## How to read it",
         "",
+        _reading(config),
+        "",
+        verdicts.table(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _reading(config: Mapping[str, Any]) -> str:
+    """Return what every figure is, on what it was measured, and what stands beside it."""
+    return (
         f"Measured on {config['test']} questions of the test split, which share neither a number nor a template with "
         f"the {config['discover']} that vectors and circuits were found on or the {config['select']} that the layer "
         "was chosen on. Intervals come from drawing questions anew (of reliability: from halving them; of *needed*: "
@@ -142,11 +153,8 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "of which each costs more than 19 in 20 edges outside it do; *CPR* is the area under the curve of "
         "faithfulness over the share of edges, *CMD* that between it and 1, and *lack* by how much circuit and model "
         "suffer differently from losing the same edges, beside random rankings and random circuits. What is not in "
-        "the table below decides nothing.",
-        "",
-        verdicts.table(),
-    ]
-    return "\n".join(lines) + "\n"
+        "the table below decides nothing."
+    )
 
 
 def moves(card: Card) -> nx.DiGraph[str]:
