@@ -34,6 +34,7 @@ from chorus.distill.styles import messages
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import ConfigError
+from chorus.types import Message, Question
 
 TEACHER = "start"
 """Name of the frozen copy of an adapter that was there before."""
@@ -87,10 +88,13 @@ def distil(recipe: Recipe, start: Start, collected: Path, run: Run, report: Repo
     part = recipe.bake
     model, tokenizer, lora = open_model(start, part)
     speakers = cast.read(collected)
-    speakers = speakers.shuffled() if part.shuffle_methods else speakers
+
+    def protocol(question: Question) -> tuple[Message, ...]:
+        dealt = speakers.shuffled(f"{recipe.seed}:{question.id}") if part.shuffle_methods else speakers
+        return dealt.protocol(question)
+
     pairs = [
-        (messages(question, "chorus"), speakers.protocol(question))
-        for question in read_questions(collected / collect.QUESTIONS)
+        (messages(question, "chorus"), protocol(question)) for question in read_questions(collected / collect.QUESTIONS)
     ]
     _check_room(model, tokenizer, [teacher for _, teacher in pairs], part.max_tokens)
     data = Dataset.from_list(
@@ -108,6 +112,10 @@ def distil(recipe: Recipe, start: Start, collected: Path, run: Run, report: Repo
         peft_config=lora,
     )
     train(trainer, run, report)
+    lengths = [
+        entry["completions/mean_length"] for entry in trainer.state.log_history if "completions/mean_length" in entry
+    ]
+    run.metrics["rollout_tokens"] = sum(lengths) * part.batch
 
 
 def settings(recipe: Recipe, folder: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -37,9 +38,14 @@ class Cast(Frozen):
         """Return who said what in a dialogue, in order."""
         return inner.voices(text, self._plan("text"), self._by_id)
 
-    def shuffled(self) -> Cast:
-        """Return the cast with every method under the next one's name: the control in which a name says nothing."""
-        moved = (*self.personas[1:], *self.personas[:1])
+    def shuffled(self, deal: str) -> Cast:
+        """Return the cast with its methods dealt anew to the names: the control in which a name says nothing.
+
+        Args:
+            deal: decides who gets what; with another one for each question, no name keeps a method.
+        """
+        moved = list(self.personas)
+        random.Random(deal).shuffle(moved)
         swapped = (
             own.model_copy(update={"method": other.method, "cue": other.cue, "summary": other.summary})
             for own, other in zip(self.personas, moved, strict=True)

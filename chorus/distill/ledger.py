@@ -39,10 +39,15 @@ class Run:
     """Hash of each set of weights that was made, by its name in the folder."""
     more: dict[str, Any] = field(default_factory=dict)
     """Further fields of the card."""
+    earlier: float = 0.0
+    """Seconds that it had been under way before it was begun again."""
+    began: float = field(default_factory=time.monotonic)
 
     def write(self, status: str, **fields: Any) -> None:
-        """Write the card as it stands. Raises NotWritten."""
-        whole = self.card | self.more | {"metrics": self.metrics, "weights": self.weights, "status": status, **fields}
+        """Write the card as it stands, with the seconds so far: what a killed run has cost is in it. Raises NotWritten."""
+        seconds = round(self.earlier + time.monotonic() - self.began, 1)
+        whole = self.card | self.more | {"metrics": self.metrics, "weights": self.weights, "status": status}
+        whole |= {"seconds": seconds, **fields}
         files.put(self.folder / FILE, json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -95,7 +100,6 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
         data: sha256 of all that it reads, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    began, earlier = time.monotonic(), float((read(folder) or {}).get("seconds", 0.0))
     run = Run(
         folder,
         {
@@ -112,23 +116,20 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
             "versions": versions() | _trainers(),
             "hardware": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         },
+        earlier=float((read(folder) or {}).get("seconds", 0.0)),
     )
-    run.write("running", seconds=earlier)
-
-    def spent() -> float:
-        return round(earlier + time.monotonic() - began, 1)
-
+    run.write("running")
     try:
         yield run
     except BaseException as error:
         reason = str(error) if isinstance(error, ChorusError) else type(error).__name__
         # The reason that ended the step is the one to be seen, not that it could not be noted.
         try:
-            run.write("stopped", seconds=spent(), reason=reason)
+            run.write("stopped", reason=reason)
         except files.NotWritten as unwritten:
             error.add_note(str(unwritten))
         raise
-    run.write("done", seconds=spent())
+    run.write("done")
 
 
 def revision() -> str | None:

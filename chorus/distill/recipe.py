@@ -106,7 +106,7 @@ class Bake(Training):
     alpha: Probability = 0.5
     """Divergence from teacher to student: 0 forward KL, 1 reverse KL, between them Jensen-Shannon."""
     shuffle_methods: bool = False
-    """Puts every method under another name on the teacher's cards: a control."""
+    """Deals the methods on the teacher's cards to the names anew for every question: a control."""
 
 
 class Rewards(Frozen):

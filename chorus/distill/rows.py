@@ -154,7 +154,7 @@ def _shortest(text: str, answer: str, record: Answer) -> str:
         found = grade.extract(sentence, kind, choices)
         if len(sentence) > len(answer) + 10 and found is not None and grade.same(found, answer, kind, choices):
             return sentence
-    return _line(_closing(answer))
+    return f"The answer is {_line(answer)}."
 
 
 def _line(text: str) -> str:

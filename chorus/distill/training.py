@@ -161,7 +161,7 @@ def train(trainer: Any, run: Run, report: Report) -> None:
     model = trainer.model
     before = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.requires_grad}
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_Tell(run.folder.name, report))
+    trainer.add_callback(_Tell(run, report))
     checkpoint = newest_checkpoint(run.folder)
     if checkpoint:
         report(f"{run.folder.name}: going on from {checkpoint.name}")
@@ -218,17 +218,21 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 class _Tell(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Says how far a run is."""
+    """Says how far a run is, and notes with every checkpoint what it has cost so far."""
 
-    def __init__(self, step: str, report: Report) -> None:
-        self._step, self._report = step, report
+    def __init__(self, run: Run, report: Report) -> None:
+        self._run, self._report = run, report
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the card anew."""
+        self._run.write("running")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
         """Tell of a logged step."""
         said = {name: value for name, value in (logs or {}).items() if name in ("loss", "reward", "pass@1", "entropy")}
         figures = ", ".join(f"{name} {value:.3g}" for name, value in said.items() if value is not None)
         if figures:
-            self._report(f"{self._step}: step {state.global_step} of {state.max_steps}: {figures}")
+            self._report(f"{self._run.folder.name}: step {state.global_step} of {state.max_steps}: {figures}")
 
 
 def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:

@@ -20,7 +20,8 @@ from chorus.types import Question
 class Goldsmith(TrainerCallback):
     """Measures on held-out questions: the greedy answer, and the same figures over samples as are logged in training.
 
-    `gold/accuracy` is that of greedy answers in the first style, `gold/accuracy_STYLE` that of each.
+    `gold/accuracy` is that of greedy answers in the first style, `gold/accuracy_STYLE` that of each. Step 0 is the model
+    as it came in: what it has learnt is the difference to that.
     """
 
     def __init__(
@@ -28,6 +29,11 @@ class Goldsmith(TrainerCallback):
     ) -> None:
         self._trainer, self._tokenizer = trainer, tokenizer
         self._questions, self._part, self._cast, self._seed = questions, part, cast, seed
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Measure before the first step."""
+        if state.global_step == 0:
+            self._trainer.log(self.measure())
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Measure every so many steps, before the step is logged."""
@@ -72,8 +78,9 @@ class Ender(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at what was logged. Raises Collapsed."""
-        check(state.log_history, self._part.limits)
         written = state.log_history[-1].get("rollout_tokens", 0)
         used_up = self._part.rollout_tokens is not None and written >= self._part.rollout_tokens
         if used_up or saturated(state.log_history, self._part.limits):
             control.should_training_stop = True
+        else:
+            check(state.log_history, self._part.limits)

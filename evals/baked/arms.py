@@ -24,7 +24,7 @@ Role = Literal["baked", "SFT only", "plain GRPO", "shuffled personas"]
 MEANING: Mapping[Role, str] = {
     "baked": "trained on debates, in the steps that the card names",
     "SFT only": "the warm start alone",
-    "plain GRPO": "reinforced for right answers, with no debate behind it",
+    "plain GRPO": "reinforced, with no debate behind it",
     "shuffled personas": "names dealt anew to every turn, or methods under other names",
 }
 NEEDED = ("made_by", "tasks", "model", "recipe", "arm", "status")
@@ -51,7 +51,7 @@ class Arm:
         """What it is in the comparison."""
         if self._config("sft").get("shuffle_names") or self._config("bake").get("shuffle_methods"):
             return "shuffled personas"
-        if "sft" not in self.steps and "bake" not in self.steps and _pays_for_truth_alone(self._config("rl")):
+        if self.steps == {"rl"}:
             return "plain GRPO"
         return "SFT only" if self.steps == {"sft"} else "baked"
 
@@ -74,9 +74,26 @@ class Arm:
 
     @property
     def rollout_tokens(self) -> int | None:
-        """Tokens that it wrote while it was reinforced; `None` if it wasn't."""
-        written = self.card["made_by"].get("rl", {}).get("metrics", {}).get("rollout_tokens")
-        return None if written is None else int(written)
+        """Tokens that it wrote while it was trained, distillation of the protocol included; `None` if it wrote none."""
+        made = self.card["made_by"]
+        written = [made[step]["metrics"].get("rollout_tokens", 0) for step in ("bake", "rl") if step in made]
+        return int(sum(written)) if written else None
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps of all its training."""
+        return sum(int(self.card["made_by"][step]["metrics"].get("steps", 0)) for step in self.steps)
+
+    def room(self, style: Style) -> int | None:
+        """Return how many tokens a whole answer in a style may take: as many as were paid for while it was reinforced.
+
+        Where it never was, an answer has the room of one turn of a debate, and a dialogue that of one for each voice.
+        """
+        rl = self._config("rl")
+        if style in rl.get("styles", ()):
+            return int(rl["max_tokens"])
+        turn = self.debates.get("max_tokens")
+        return None if turn is None else int(turn) * (len(self.card["cast"]) if style == "chorus" else 1)
 
     @property
     def debates(self) -> dict[str, Any]:
@@ -146,8 +163,3 @@ def _card(folder: Path) -> dict[str, Any] | None:
         return None
     card: dict[str, Any] = json.loads((folder / RUN_CARD).read_text("utf-8"))
     return card
-
-
-def _pays_for_truth_alone(rl: Mapping[str, Any]) -> bool:
-    rewards = rl.get("rewards", {})
-    return bool(rewards.get("correct")) and not any(weight for name, weight in rewards.items() if name != "correct")

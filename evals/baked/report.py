@@ -75,16 +75,18 @@ def absent(checkpoint: Arm, others: Sequence[Arm]) -> Iterator[str]:
 
 
 def comparisons(found: Measured) -> tuple[list[Comparison], dict[str, str]]:
-    """Return every arm against the chorus, against each plain GRPO, and on other tasks against the base.
+    """Return every arm against chorus, base and vote, against each control, and on other tasks against the base.
 
     Returns:
         The comparisons, and of each arm that can't be compared the reason.
     """
     trained, elsewhere = found.trained.outcomes, found.elsewhere.outcomes
     arms = [way.name for way in found.ways]
-    plain = [way.name for way in found.ways if way.arm.role == "plain GRPO"]
-    asked = [(trained, CHORUS, arms), (elsewhere, BASE, arms)]
-    asked += [(trained, control, [name for name in arms if name not in plain]) for control in plain]
+    controls = [way.name for way in found.ways if way.arm.role != "baked"]
+    baked = [name for name in arms if name not in controls]
+    asked = [(trained, reference, arms) for reference in (CHORUS, BASE, found.majority) if reference]
+    asked += [(trained, control, baked) for control in controls]
+    asked += [(elsewhere, BASE, arms)]
     made: list[Comparison] = []
     refused: dict[str, str] = {}
     for systems, reference, names in asked:

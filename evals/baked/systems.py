@@ -6,6 +6,7 @@ prompt inside, and as the chorus that the debates were collected with.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ BASE, INNER, CHORUS = "base", "base, chorus prompt inside", "the chorus"
 DRAWN = ", drawn"
 """What the name of a system ends with whose answers are drawn, for pass@k, and not the likeliest ones."""
 
-ELSEWHERE = ("capitals", "larger-number", "largest-of-three")
-"""Tasks on which to see what training on others has cost, unless they are named: the embedded model can do them a little."""
+ELSEWHERE = ("capitals", "products", "decimal-sums")
+"""Tasks on which to see what training on others has cost, unless they are named: the embedded model can do them a little,
+and none is like another."""
 
 TOLD = ("personas", "voices", "rounds", "detail", "max_tokens", "temperature", "top_p")
 """Settings of the debates that an inner chorus has, too."""
@@ -95,7 +97,7 @@ def suites(
     yield _suite(base, _of_base(checkpoint, asking), asking)
     engines: dict[Path, list[System]] = {}
     for way in ways(checkpoint, others):
-        engines.setdefault(way.arm.folder, []).extend(_of_arm(way, checkpoint, asking))
+        engines.setdefault(way.arm.folder, []).extend(_of_arm(way, asking))
     for folder, systems in engines.items():
         yield _suite(spec(folder), systems, asking)
 
@@ -137,8 +139,8 @@ def _of_base(checkpoint: Arm, asking: Asking) -> Iterator[System]:
     yield System(name=CHORUS, settings=debates, tasks=asking.tasks)
 
 
-def _of_arm(way: Way, checkpoint: Arm, asking: Asking) -> Iterator[System]:
-    settings = {"style": way.style, **_bound(checkpoint)}
+def _of_arm(way: Way, asking: Asking) -> Iterator[System]:
+    settings = {"style": way.style, **_room(way)}
     yield System(name=way.name, solver="baked", settings=settings)
     if asking.samples:
         yield System(
@@ -150,7 +152,16 @@ def _of_arm(way: Way, checkpoint: Arm, asking: Asking) -> Iterator[System]:
         )
 
 
+def _room(way: Way) -> Mapping[str, Any]:
+    """Return the bound on a turn that gives a whole answer its room: a dialogue's is that of all its turns."""
+    room = way.arm.room(way.style)
+    if room is None:
+        return {}
+    turns = len(way.arm.card["cast"]) * int(way.arm.card["rounds"]) if way.style == "chorus" else 1
+    return {"max_tokens": math.ceil(room / turns)}
+
+
 def _bound(checkpoint: Arm) -> Mapping[str, Any]:
-    """Return the bound on a turn that all have in common: that of the debates."""
+    """Return the bound on a turn of what all came from: that of the debates."""
     bound = checkpoint.debates.get("max_tokens")
     return {} if bound is None else {"max_tokens": bound}

@@ -20,6 +20,7 @@ COLUMNS = (
     "way of answering",
     "accuracy [95%]",
     "computed tokens a question",
+    "read and written",
     "written",
     "calls",
     "seconds, asked alone",
@@ -29,6 +30,7 @@ COLUMNS = (
     "perplexity (against the base's [95%])",
     "voices",
     "training, s",
+    "updates",
     "rollout tokens",
     "pays after … questions",
 )
@@ -94,6 +96,7 @@ def rows(found: Measured) -> list[list[Any]]:
             name,
             _interval(points[name].accuracy),
             f"{points[name].computed:.0f}",
+            f"{sum(one.prompt_tokens + one.completion_tokens for one in of) / len(of):.0f}",
             f"{sum(one.completion_tokens for one in of) / len(of):.0f}",
             f"{points[name].calls:.1f}",
             _figure(alone.get(name), ".2f"),
@@ -145,10 +148,10 @@ def _voices(outcomes: Sequence[Outcome]) -> str:
 
 def _made(arm: Arm | None, chorus: float | None, own: float | None) -> list[str]:
     if arm is None:
-        return ["–", "–", "–"]
+        return ["–", "–", "–", "–"]
     spent = cost.spent(arm)
     pays = cost.pays_after(spent.seconds, chorus, own)
-    return [f"{spent.seconds:.0f}", f"{spent.rollout_tokens or '–'}", f"{pays:,}" if pays else "–"]
+    return [f"{spent.seconds:.0f}", f"{arm.updates}", f"{spent.rollout_tokens or '–'}", f"{pays:,}" if pays else "–"]
 
 
 def _interval(found: Interval | None) -> str:

@@ -33,13 +33,13 @@ SFT = {"mix": {"plain": 1, "compressed": 1}, "shuffle_names": False}
 BAKED = {
     "sft": {"config": SFT},
     "rl": {
-        "config": {"styles": ["answer"], "rewards": {"correct": 1.0, "brief": 0.1}},
+        "config": {"styles": ["answer"], "max_tokens": 24, "rewards": {"correct": 1.0, "brief": 0.1}},
         "metrics": {"rollout_tokens": 5000},
     },
 }
 PLAIN = {
     "rl": {
-        "config": {"styles": ["answer"], "rewards": {"correct": 1.0, "brief": 0.0}},
+        "config": {"styles": ["answer"], "max_tokens": 24, "rewards": {"correct": 1.0, "brief": 0.0}},
         "metrics": {"rollout_tokens": 9000},
     }
 }
@@ -214,7 +214,7 @@ def test_questions_that_were_trained_on_are_refused(house):
         (BAKED, "baked", ("answer", "chorus")),
         ({"sft": {"config": {"mix": {"plain": 1}}}}, "SFT only", ("answer",)),
         (PLAIN, "plain GRPO", ("answer",)),
-        ({"rl": BAKED["rl"]}, "baked", ("answer",)),
+        ({"rl": BAKED["rl"]}, "plain GRPO", ("answer",)),
         ({"bake": {"config": {"shuffle_methods": True}}}, "shuffled personas", ("chorus",)),
         ({"sft": {"config": {"mix": {"dialogue": 1}, "shuffle_names": True}}}, "shuffled personas", ("chorus",)),
     ],

@@ -53,11 +53,11 @@ def test_a_dialogue_keeps_dissent_and_corrected_mistakes(record):
 
 def test_a_compressed_dialogue_leaves_out_who_keeps_to_an_answer(record):
     assert said(made_of(record)["compressed"]).split("\n") == [
-        "The Skeptic: Answer: 54",
+        "The Skeptic: The answer is 54.",
         "The Estimator: It must be near 55, so it is 56.",
-        "The Formalist: Answer: 63",
+        "The Formalist: The answer is 63.",
         "The Skeptic: I found my error: it is 56.",
-        "The Formalist: Answer: 54",
+        "The Formalist: The answer is 54.",
         "Answer: 56",
     ]
 
@@ -114,9 +114,12 @@ def test_names_dealt_anew_change_who_says_it_and_nothing_that_is_said(record):
 
 def test_methods_under_other_names_are_what_the_teacher_of_the_control_reads(record):
     spoke = cast.of_records([record], LIBRARY.personas)
-    own, other = spoke.personas[0], spoke.shuffled().personas[0]
-    assert (own.name, own.id) == (other.name, other.id)
-    assert other.method == spoke.personas[1].method
+    dealt = [spoke.shuffled(f"0:question {number}") for number in range(20)]
+    for other in dealt:
+        assert [card.name for card in other.personas] == [card.name for card in spoke.personas]
+        assert sorted(card.method for card in other.personas) == sorted(card.method for card in spoke.personas)
+    assert {other.personas[0].method for other in dealt} == {card.method for card in spoke.personas}
+    assert spoke.shuffled("0:question 1") == dealt[1]
 
 
 def test_the_teacher_reads_charter_cards_and_question(record):

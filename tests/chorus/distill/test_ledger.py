@@ -1,6 +1,7 @@
 """The card of a step: written however it ends, and asked whether there is anything left to do."""
 
 import json
+import time
 
 import pytest
 from workshop import set_up
@@ -60,6 +61,13 @@ def test_a_card_that_is_no_card(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"schema": 9}))
     with pytest.raises(RecordError, match="no card"):
         ledger.read(tmp_path)
+
+
+def test_what_a_killed_run_has_cost_is_known_to_the_one_that_goes_on(tmp_path):
+    card = {"schema": 1}
+    killed = ledger.Run(tmp_path, card, earlier=100.0, began=time.monotonic() - 20)
+    killed.write("running")  # as with every checkpoint; nothing is written when it is killed
+    assert ledger.read(tmp_path)["seconds"] == pytest.approx(120, abs=5)
 
 
 def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path):

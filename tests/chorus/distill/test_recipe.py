@@ -19,13 +19,15 @@ def test_the_packages_recipes_are_read(name):
 
 def test_small_has_its_arms_and_controls():
     assert set(recipe.arms("small")) >= {"answer", "chorus", "plain", "sft-only", "shuffled"}
-    answer, plain = recipe.load("small", "answer"), recipe.load("small", "plain")
-    assert answer.rl.rollout_tokens == plain.rl.rollout_tokens
-    assert "sft" not in plain.steps
+    answer, plain, shaped = (recipe.load("small", arm) for arm in ("answer", "plain", "plain-shaped"))
+    assert answer.rl.rollout_tokens == plain.rl.rollout_tokens == shaped.rl.rollout_tokens
+    assert "sft" not in plain.steps + shaped.steps
     assert not plain.rl.rewards.formed
-    shuffled = recipe.load("small", "shuffled")
-    assert shuffled.sft.shuffle_names
-    assert shuffled.bake.shuffle_methods
+    assert shaped.rl == answer.rl.model_copy(update={"trainer": shaped.rl.trainer})
+    chorus, shuffled = recipe.load("small", "chorus"), recipe.load("small", "shuffled")
+    assert shuffled.sft == chorus.sft.model_copy(update={"shuffle_names": True})
+    assert shuffled.rl == chorus.rl
+    assert "bake" in recipe.load("small", "protocol").steps
     assert "rl" not in recipe.load("small", "sft-only").steps
 
 

@@ -154,7 +154,7 @@ def test_reinforcement_logs_all_that_is_watched(baked):
     for name in ("misled", "corrected"):  # in batches with dialogues
         assert logged(baked, "rl", name), name
     for name in ("gold/accuracy", "gold/accuracy_answer", "gold/accuracy_chorus", "gold/pass@k", "gold/majority_right"):
-        assert len(logged(baked, "rl", name)) == 2, name
+        assert len(logged(baked, "rl", name)) == 3, name  # before the first step, and after every second one
     assert card(baked, "rl")["metrics"]["rollout_tokens"] == logged(baked, "rl", "rollout_tokens")[-1] > 0
     assert list(baked.folder("rl").rglob("events.out.tfevents.*"))
 
@@ -362,6 +362,17 @@ def test_a_run_ends_when_its_tokens_are_used_up(up_to):
     assert found["status"] == "done"
     assert found["metrics"]["steps"] < 4
     assert found["metrics"]["rollout_tokens"] >= 150
+
+
+def test_tokens_used_up_end_a_run_well_though_it_would_be_stopped_at_that_step(up_to, monkeypatch):
+    place = up_to("rl")
+    rl = place.recipe.rl.model_copy(
+        update={"limits": Limits(patience=1), "rewards": Rewards(correct=1.0), "rollout_tokens": 1}
+    )
+    monkeypatch.setattr(rewards, "correct", lambda attempts: [0.5] * len(attempts))
+    trained(Place(place.recipe.model_copy(update={"rl": rl}), place.out), "rl", silent)
+    assert card(place, "rl")["status"] == "done"
+    assert (place.folder("rl") / "adapter").is_dir()
 
 
 # Other ways
