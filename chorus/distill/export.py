@@ -2,11 +2,14 @@
 
 Its folder holds plain weights, tokenizer, model card and `run.json`, which marks it as baked: who its voices are, and
 the prompts of its two styles, which engines read (`checkpoints.baked`). The merged weights are loaded again and compared
-with what they were merged from.
+with what they were merged from. Where an adapter was trained, `adapter/` holds it by itself, small enough to be passed on:
+any engine opens that folder too (`checkpoints.adapters`).
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chorus.batch import read_questions
-from chorus.checkpoints import fingerprint
-from chorus.checkpoints.baked import Baked
+from chorus.checkpoints import adapters, fingerprint
+from chorus.checkpoints.baked import RUN_CARD, Baked
 from chorus.distill import cast, collect, files
 from chorus.distill.ledger import Run
 from chorus.distill.questions import tasks_of
@@ -87,6 +90,10 @@ def export(
         "tasks": tasks_of(read_questions(collected / collect.QUESTIONS)),
         "made_by": {step: carried(card) for step, card in before.items()},
     }
+    if start.adapter:
+        with whole_folder(run.folder / "adapter") as staging:
+            _keep(start.adapter, staging, run.more | {adapters.BASE_SHA256: run.card["data"]["start/base"]})
+        run.weights["adapter"] = fingerprint(run.folder / "adapter")
     files.put(run.folder / "README.md", model_card(recipe, run, before))
 
 
@@ -136,6 +143,15 @@ def _settle(folder: Path) -> None:
     for file in sorted(merged.iterdir(), key=lambda path: path.name == "config.json"):
         file.replace(folder / file.name)
     merged.rmdir()
+
+
+def _keep(adapter: Path, target: Path, said: Mapping[str, Any]) -> None:
+    """Copy an adapter, and have it say what it was made for by name and hash, and not by where that lay here."""
+    shutil.copy(adapter / "adapter_model.safetensors", target)
+    config = json.loads((adapter / adapters.CONFIG).read_text("utf-8"))
+    config |= {"base_model_name_or_path": said[adapters.BASE], "revision": None}
+    files.put(target / adapters.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n")
+    files.put(target / RUN_CARD, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:

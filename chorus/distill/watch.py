@@ -78,7 +78,7 @@ class Ender(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Look at what was logged. Raises Collapsed."""
-        written = state.log_history[-1].get("rollout_tokens", 0)
+        written = max((entry.get("rollout_tokens", 0) for entry in state.log_history), default=0)
         used_up = self._part.rollout_tokens is not None and written >= self._part.rollout_tokens
         if used_up or saturated(state.log_history, self._part.limits):
             control.should_training_stop = True

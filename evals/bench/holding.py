@@ -102,13 +102,20 @@ class Bench:
         self._seed = seed
         self._report = report
 
-    def measure(self, part: Part, debates: int, repeat: int, kept: Callable[[], object] = lambda: None) -> None:
-        """Measure each way of a part once, but for what is there already. `kept` is called after each.
+    def measure(
+        self,
+        part: Part,
+        debates: int,
+        repeat: int,
+        kept: Callable[[], object] = lambda: None,
+        ways: Sequence[Way] | None = None,
+    ) -> None:
+        """Measure each way of a part once, or those named, but for what is there already. `kept` is called after each.
 
         Raises:
             RuntimeError, ChorusError: as `hold`.
         """
-        order = list(PARTS[part])
+        order = list(PARTS[part] if ways is None else ways)
         random.Random(f"{self._seed}/{part}/{debates}/{repeat}").shuffle(order)
         for way in order:
             wanted = [way.name, *((LIMIT, BATCH) if way.name == OURS else ())]

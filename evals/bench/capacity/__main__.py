@@ -3,7 +3,7 @@
 A discrete-event simulation of engines with continuous batching (`replica.py`), on which debates of our topologies are held
 (`workload.py`, `simulation.py`) at token rates that were measured (`rates.py`). Each row is a topology, a gate that answers
 a share of the debates, and a share of the reusable prompt tokens that the prefix cache really has; then one kind of debate
-on up to a thousand GPUs. `--check` holds such a load on a real vLLM server (`check.py`), in four minutes on two quiet cores.
+on up to a thousand GPUs. `--check` holds such a load on a real vLLM server (`check.py`): six minutes on two quiet cores.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def simulated(options: argparse.Namespace, encode: Encode) -> Path:
 
 def checked(options: argparse.Namespace, encode: Encode) -> Path:
     """Hold the load for real, and write `capacity_check.json` and `.md`."""
-    table, data = check.check(encode, options.debates, options.load, options.seed)
+    table, here, data = check.check(encode, options.debates, options.load, options.seed)
     return report.write(
         "capacity_check",
         f"The simulation against a real vLLM server: {options.debates} debates, {options.load:.0%} of what it could hold",
@@ -196,8 +196,8 @@ def checked(options: argparse.Namespace, encode: Encode) -> Path:
         table,
         seed=options.seed,
         notes=[
-            told(rates.measured()),
-            "the prediction uses the rates of serving.json and the moments of arrival, and nothing of this run",
+            told(here),
+            "the prediction uses these rates and the moments of arrival, and nothing of the load that it predicts",
             "five seats, three rounds, the complete graph, from an empty prefix cache",
         ],
         data=data,

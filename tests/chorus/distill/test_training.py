@@ -18,7 +18,7 @@ import pytest
 from command_line import start
 from workshop import set_up, tiny_model
 
-from chorus import Chorus, ConfigError, checkpoints, config
+from chorus import CheckpointError, Chorus, ConfigError, checkpoints, config
 from chorus.batch import Summary
 from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
@@ -219,6 +219,30 @@ def test_its_card_marks_it_as_baked(baked):
     told = (baked.folder("export") / "README.md").read_text()
     assert "The Skeptic" in told
     assert "| rl | 4 |" in told
+
+
+def test_an_adapter_kept_by_itself_is_opened_as_the_checkpoint_that_it_makes_of_its_base(baked, tmp_path, monkeypatch):
+    import torch
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "adapters" / "ours"
+    shutil.copytree(baked.folder("export") / "adapter", kept)
+    said = json.loads((kept / "run.json").read_text())
+    assert json.loads((kept / "adapter_config.json").read_text())["base_model_name_or_path"] == said["model"]
+    assert checkpoints.local_path(str(kept)) is None
+    told: list[str] = []
+    opened = checkpoints.resolve(str(kept), told.append)
+    assert checkpoints.local_path(str(kept)) == opened
+    assert any("adding the adapter" in line for line in told)
+    assert asking.read(opened) == asking.read(baked.folder("export"))
+    theirs, ours = (load_file(folder / "model.safetensors") for folder in (baked.folder("export"), opened))
+    assert theirs.keys() == ours.keys()
+    assert all(torch.allclose(ours[name].float(), weight.float(), atol=1e-4) for name, weight in theirs.items())
+    (kept / "run.json").write_text(json.dumps(said | {"base_sha256": "0" * 64}))
+    (opened / manifest.MANIFEST).unlink()
+    with pytest.raises(CheckpointError, match=r"was made for the weights 000000000000…; those of"):
+        checkpoints.resolve(str(kept))
 
 
 def test_transformer_lens_loads_it(baked):

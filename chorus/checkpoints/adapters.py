@@ -1,0 +1,89 @@
+"""A LoRA adapter that a distillation kept becomes a plain checkpoint, once: it is added to the weights it was made for.
+
+An adapter of a few megabytes can be passed on where a merged model can't. `chorus distill export` leaves one beside the
+merged weights, with a run card that says which base it needs, by name and hash, and how it wants to be asked. Its name is
+its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from chorus.checkpoints import cache, manifest
+from chorus.checkpoints.baked import RUN_CARD
+from chorus.checkpoints.cache import Report, quiet_transformers
+from chorus.errors import CheckpointError, MissingExtra
+
+CONFIG = "adapter_config.json"
+"""Marks a folder as an adapter's."""
+BASE, BASE_SHA256 = "model", "base_sha256"
+"""What its run card calls the base."""
+
+
+def kept(folder: Path) -> bool:
+    """Say whether a folder holds an adapter that says what it was made for."""
+    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file() and (folder / RUN_CARD).is_file()
+
+
+def base_of(folder: Path) -> str:
+    """Return the name of the model that an adapter was made for. Raises CheckpointError."""
+    return _card(folder)[BASE]
+
+
+def folder_of(adapter: Path) -> Path:
+    """Return where the merged checkpoint of an adapter lies once it is prepared."""
+    return cache.cache_folder() / "models" / f"adapter-{manifest.fingerprint(adapter)[:16]}"
+
+
+def prepare(adapter: Path, base: Path, report: Report) -> Path:
+    """Merge an adapter into its base, all or nothing, and return the checkpoint's folder.
+
+    Raises:
+        CheckpointError: the base is not the one that it was made for, or something could not be read or saved.
+        MissingExtra: merging needs the `distill` extra.
+    """
+    made_for, given = _card(adapter)[BASE_SHA256], manifest.fingerprint(base)
+    if made_for != given:
+        raise CheckpointError(
+            f"the adapter in {adapter} was made for the weights {made_for[:12]}…; those of {base} are {given[:12]}…"
+        )
+    target = folder_of(adapter)
+
+    def make(staging: Path) -> None:
+        report(f"adding the adapter in {adapter} to its base (once)")
+        _merge(adapter, base, staging)
+        shutil.copy(adapter / RUN_CARD, staging)
+        manifest.write(staging, {"adapter": manifest.fingerprint(adapter), "base": given})
+
+    return cache.made_once(target, make, report)
+
+
+def _merge(adapter: Path, base: Path, target: Path) -> None:
+    try:
+        import torch
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise MissingExtra("an adapter", "distill") from None
+    try:
+        with quiet_transformers():
+            model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+            merged: Any = PeftModel.from_pretrained(model, str(adapter))
+            merged.merge_and_unload().save_pretrained(target)
+            tokenizer: Any = AutoTokenizer.from_pretrained(base)
+            tokenizer.save_pretrained(target)
+    except Exception as error:
+        # The libraries have errors of their own for a full disk, a cut file, layers of another shape.
+        raise CheckpointError(f"can't add the adapter in {adapter} to {base}: {error}") from error
+
+
+def _card(folder: Path) -> dict[str, str]:
+    path = folder / RUN_CARD
+    try:
+        card = json.loads(path.read_text("utf-8"))
+        return {name: str(card[name]) for name in (BASE, BASE_SHA256)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} doesn't say what the adapter was made for: {error}") from error
