@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.record.explanation import explain
 from chorus.server import conversation, elsewhere, past
 from chorus.server.access import Admitted, Known
@@ -79,7 +79,7 @@ async def list_debates(
 async def read_debate(request: Request, debate: Id, caller: Known) -> Response:
     """Return a debate's record: everything that was said, heard, decided and spent."""
     answer = await _answer(request.app.state.service, debate, caller.owner)
-    return Response(transcript.dumps(answer), media_type="application/json")
+    return Response(jsonl.dumps(answer), media_type="application/json")
 
 
 @router.get(
