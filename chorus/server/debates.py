@@ -17,7 +17,8 @@ from chorus.server.live import ERASING, LiveDebate
 from chorus.server.models import way
 from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
-from chorus.server.schemas import DebateList, DebateRequest, Removed, Started
+from chorus.server.replies import DebateList, Removed, Started
+from chorus.server.requests import DebateRequest
 from chorus.server.service import Ask, Service
 from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, pieces, unless_gone
 from chorus.types import Answer
