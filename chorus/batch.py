@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from chorus.chorus import Chorus
 from chorus.debate.prompts import plain
 from chorus.errors import ConfigError, QuestionError, RecordError
-from chorus.record import transcript
+from chorus.record import jsonl, transcript
 from chorus.types import SCHEMA, Answer, Question
 
 Advance = Callable[[int, int, str], None]
@@ -287,7 +287,7 @@ def _rewrite(records: Path, kept: list[Answer]) -> None:
     """Replace the file as a whole, so that a crash leaves the old one or the new one."""
     staging = records.with_name(f".{records.name}.partial")
     try:
-        staging.write_bytes(b"".join(transcript.dumps(answer).encode() + b"\n" for answer in kept))
+        staging.write_bytes(b"".join(jsonl.dumps(answer).encode() + b"\n" for answer in kept))
         staging.replace(records)
     except OSError as error:
         staging.unlink(missing_ok=True)

@@ -28,6 +28,12 @@ class RecordError(ChorusError):
     """A saved debate can't be read, or can't be decided again in the way that was asked."""
 
 
+class NotSaved(RecordError):
+    """A record could not be written; the file holds what it held before."""
+
+    exit_code = 3
+
+
 class StoreError(ChorusError):
     """The database of debates and keys can't be opened, read or written. What was to be written was not, at all."""
 

@@ -1,7 +1,8 @@
 """From figures to a verdict and a grant, by one table.
 
-The thresholds are choices, made before any real model was audited; `table` writes them with their reasons, and the
-README shows what it writes. A figure that was not measured passes no bar, save `residual`, which needs a base model.
+The thresholds are choices, made before any real model was audited; `table` writes them with their reasons, and
+`docs/audit.md` shows what it writes. A figure that was not measured passes no bar, save `residual`, which needs a base
+model.
 """
 
 from __future__ import annotations

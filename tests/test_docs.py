@@ -65,6 +65,12 @@ def test_tables_are_the_results_own():
         assert all(cell.strip() in result for line in table for cell in line.strip("| ").split(" | "))
 
 
+def test_the_thresholds_are_those_of_the_code():
+    from interp import verdicts
+
+    assert verdicts.table() in hooks().filled((DOCS / "audit.md").read_text("utf-8"))
+
+
 @pytest.mark.parametrize(
     "wanted", ["serving.md | No such heading", "serving.md | | no such column", "serving.md | | way | way=nobody"]
 )

@@ -1,4 +1,4 @@
-"""The README is executed: its tree is the tree, and what it tells a reader to run, runs.
+"""The README is executed: its tree is the tree, as is that of `docs/house.md`, and what it tells a reader to run, runs.
 
 Every option that it or the documentation names exists.
 """
@@ -19,19 +19,25 @@ OF_OTHERS = {"--address", "--check", "--data-parallel-size", "--head", "--help",
 """Options in our texts of commands that are not `chorus`: pip, Ray, vLLM, Inspect, our benchmarks."""
 
 
-def tree():
-    """The paths that the README's tree names, in the indentation of a tree."""
+def tree(text):
+    """The paths that a tree names by its indentation; those of folders end in a slash."""
     paths, parents = set(), []
-    for line in blocks(section(README, "The tree"), "")[0][1].splitlines():
+    for line in blocks(text, "")[0][1].splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
         name = line.split()[0]
-        parents[depth:] = [name.rstrip("/")]
-        if name.endswith(".py"):
-            paths.add("/".join(parents))
+        parents[depth:] = [name]
+        paths.add("".join(parents))
     return paths
 
 
-def test_the_tree_names_every_file_and_no_other():
+def test_the_tree_names_every_folder_of_code_and_none_that_is_not_there():
+    named = tree(section(README, "The tree"))
+    assert [name for name in named if not name.endswith("/") or not (ROOT / name).is_dir()] == []
+    code = {path.parent for package in PACKAGES for path in (ROOT / package).rglob("__init__.py")}
+    assert {f"{path.relative_to(ROOT)}/" for path in code} <= named
+
+
+def test_the_house_names_every_file_and_no_other():
     bare = {"__init__.py"}  # packages whose line is that of their folder
     files = {
         str(path.relative_to(ROOT))
@@ -39,7 +45,8 @@ def test_the_tree_names_every_file_and_no_other():
         for path in (ROOT / package).rglob("*.py")
         if path.name not in bare
     }
-    assert {path for path in tree() if path.rsplit("/", 1)[1] not in bare} == files
+    named = {path for path in tree((ROOT / "docs" / "house.md").read_text("utf-8")) if path.endswith(".py")}
+    assert {path for path in named if path.rsplit("/", 1)[1] not in bare} == files
 
 
 def options(command, name="chorus"):

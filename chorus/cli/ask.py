@@ -101,10 +101,10 @@ def _hand_over(answer: Answer, *, as_json: bool, quiet: bool, save: Path | None,
 
 
 def _print(answer: Answer, *, as_json: bool, quiet: bool) -> None:
-    from chorus.record import transcript
+    from chorus.record import jsonl
 
     if as_json:
-        click.echo(transcript.dumps(answer))
+        click.echo(jsonl.dumps(answer))
     elif quiet and answer.answer is not None:
         click.echo(answer.answer)
     if answer.status == "failed" and answer.reason != INTERRUPTION:

@@ -39,7 +39,7 @@ def replay(
 ) -> int:
     """Show the debates saved in FILE again; with --decision, decide them by another rule."""
     from chorus.errors import RecordError
-    from chorus.record import picture, transcript
+    from chorus.record import jsonl, picture, transcript
     from chorus.replay import replayed
     from chorus.terminal import view
 
@@ -57,7 +57,7 @@ def replay(
             for event in replayed(answer):
                 shown.show(event)
         if as_json:
-            click.echo(transcript.dumps(answer))
+            click.echo(jsonl.dumps(answer))
         if draw:
             picture.draw(answer, draw)
     if not found:

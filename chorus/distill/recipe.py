@@ -77,10 +77,6 @@ class Replay(Frozen):
 _MIX: Mapping[Form, int] = {"plain": 1, "compressed": 1}
 
 
-def _usual_mix() -> dict[Form, int]:
-    return {"plain": 1, "compressed": 1}
-
-
 class Sft(Training):
     """The warm start."""
 

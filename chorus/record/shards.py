@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chorus.errors import MissingExtra, RecordError
-from chorus.record import transcript
+from chorus.errors import MissingExtra, NotSaved, RecordError
+from chorus.record import jsonl
 from chorus.types import Answer
 
 PARQUET = ".parquet"
@@ -62,13 +62,13 @@ def hash_of(text: str) -> int:
 def row(answer: Answer) -> Row:
     """Return a record as it goes into a shard."""
     question = answer.question
-    return Row(question.id, hash_of(question.text), answer.status == "failed", transcript.dumps(answer))
+    return Row(question.id, hash_of(question.text), answer.status == "failed", jsonl.dumps(answer))
 
 
 def read(folder: str | Path) -> Iterator[Answer]:
     """Yield the records of a folder of shards, in the order of the shards. Raises RecordError."""
     for shard in _shards(Path(folder)):
-        yield from (transcript.loads(line, where) for where, line in _lines(shard))
+        yield from (jsonl.loads(line, where) for where, line in _lines(shard))
 
 
 class Shards:
@@ -147,7 +147,7 @@ class Shards:
     def _keep(self, shard: Path, keep: Sequence[bool]) -> None:
         """Replace a shard by those of its records that are to stay."""
         lines = (line for (_, line), stays in zip(_lines(shard), keep, strict=True) if stays)
-        if rows := [row(transcript.loads(line)) for line in lines]:
+        if rows := [row(jsonl.loads(line)) for line in lines]:
             self._put(shard, rows)
         else:
             _index_of(shard).unlink(missing_ok=True)
@@ -196,7 +196,7 @@ def _held(shard: Path) -> _Held:
         return _held_in_parquet(shard)
     if held := _Held.read(shard):
         return held
-    rows = [row(transcript.loads(line, where)) for where, line in _lines(shard)]
+    rows = [row(jsonl.loads(line, where)) for where, line in _lines(shard)]
     held = _Held.of(rows)
     text = sum(len(row.record.encode()) + 1 for row in rows)
     if text < shard.stat().st_size and not shard.read_bytes().endswith(b"\n"):
@@ -270,7 +270,7 @@ def _parquet() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _told(what: str, error: type[RecordError] = transcript.NotSaved) -> Iterator[None]:
+def _told(what: str, error: type[RecordError] = NotSaved) -> Iterator[None]:
     """Tell of faults of the disk as errors of ours."""
     try:
         yield

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import ValidationError
 
 from chorus.errors import StoreError
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.record.database import Database, clock, open_database
 from chorus.record.outbox import Lost, Outbox, Tell, put, put_lost
 from chorus.record.packing import packed, storable, unpacked, unpacked_lines
@@ -158,7 +158,7 @@ class Store:
                 "text": None if answer.answer is None else storable(answer.answer),
                 "confidence": answer.confidence,
                 "review": None if review is None else storable(review),
-                "answer": packed(transcript.dumps(answer)),
+                "answer": packed(jsonl.dumps(answer)),
                 "events": packed("\n".join(events)),
                 "reply": None if reply is None else packed(reply),
             }

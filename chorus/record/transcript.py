@@ -1,4 +1,4 @@
-"""Debates on disk: one JSON object a line, each a whole record (`schema: 1`).
+"""Debates on disk: one record a line (`jsonl`).
 
 A file of one record is what `--save` writes, a file of many what `chorus debate` writes, a folder of such files what it
 writes on Ray (`shards`); all are read the same way. A last line that was cut off by a crash is not a record, and is told
@@ -7,31 +7,18 @@ apart from a damaged file.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from chorus.errors import RecordError
-from chorus.types import SCHEMA, Answer
+from chorus.errors import NotSaved, RecordError
+from chorus.record import jsonl, shards
+from chorus.types import Answer
 
 MAX_LINE_BYTES = 256 << 20
 """A longer line is not a debate."""
-
-
-class NotSaved(RecordError):
-    """A record could not be written; the file holds what it held before."""
-
-    exit_code = 3
-
-
-def dumps(answer: Answer) -> str:
-    """Return the record as one line of JSON, without a line break."""
-    return answer.model_dump_json(by_alias=True)
 
 
 def append(answer: Answer, path: str | Path) -> None:
@@ -42,7 +29,7 @@ def append(answer: Answer, path: str | Path) -> None:
     """
     try:
         with FileIO(path, "a") as file:
-            _write(file, _line_break_owed(path) + dumps(answer).encode() + b"\n")
+            _write(file, _line_break_owed(path) + jsonl.dumps(answer).encode() + b"\n")
     except OSError as error:
         raise NotSaved(f"can't save the debate to {path}: {error.strerror or error}") from error
 
@@ -54,35 +41,15 @@ def read(path: str | Path) -> Iterator[Answer]:
         RecordError: the file can't be read, or a line is not a record; names the line and the field.
     """
     if os.path.isdir(path):
-        from chorus.record import shards
-
         yield from shards.read(path)
         return
     try:
         with open(path, "rb") as stream:
             for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE_BYTES), b""), 1):
                 if line.strip():
-                    yield loads(line, f"{path}, line {number}")
+                    yield jsonl.loads(line, f"{path}, line {number}")
     except OSError as error:
         raise RecordError(f"can't read {path}: {error.strerror or error}") from error
-
-
-def loads(line: str | bytes, where: str = "the record") -> Answer:
-    """Return the record that a line holds. Raises RecordError, saying where and why it is none."""
-    try:
-        data = json.loads(line)
-    except (ValueError, RecursionError):
-        raise RecordError(f"{where}: not JSON; if the file was cut off there, remove that line") from None
-    if not isinstance(data, dict) or "schema" not in data:
-        raise RecordError(f"{where}: not a debate's record (no `schema`)")
-    if data["schema"] != SCHEMA:
-        raise RecordError(f"{where}: schema {data['schema']!r}; this version reads schema {SCHEMA}")
-    try:
-        return Answer.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{where}: {field}: {first['msg']}") from None
 
 
 def _write(file: FileIO, line: bytes) -> None:

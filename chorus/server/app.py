@@ -25,8 +25,8 @@ from chorus.server.meters import Meters
 from chorus.server.middleware import Gatehouse
 from chorus.server.policy import Policy
 from chorus.server.problems import problem
+from chorus.server.replies import ErrorBody
 from chorus.server.responses import routes as responses
-from chorus.server.schemas import ErrorBody
 from chorus.server.service import Service
 from chorus.server.webhook import Webhook
 from chorus.telemetry.counters import Counters

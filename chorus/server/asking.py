@@ -16,7 +16,7 @@ from chorus.server.live import LiveDebate
 from chorus.server.models import way
 from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
-from chorus.server.schemas import ChatRequest, ChatTool, NamedTool
+from chorus.server.requests import ChatRequest, ChatTool, NamedTool
 from chorus.server.service import Ask, Service
 from chorus.server.sse import unless_gone
 from chorus.types import Tool

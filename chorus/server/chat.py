@@ -21,7 +21,8 @@ from chorus.server.feed import Feed
 from chorus.server.live import LiveDebate
 from chorus.server.onair import as_one
 from chorus.server.problems import problem
-from chorus.server.schemas import ChatCompletion, ChatRequest
+from chorus.server.replies import ChatCompletion
+from chorus.server.requests import ChatRequest
 from chorus.server.service import Ask, Service
 from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
 

@@ -16,7 +16,7 @@ from chorus.chorus import as_question
 from chorus.debate import grade
 from chorus.errors import QuestionError
 from chorus.server.problems import Refusal
-from chorus.server.schemas import AssistantMessage, ChatMessage, ChatRequest, SystemMessage, ToolMessage, UserMessage
+from chorus.server.requests import AssistantMessage, ChatMessage, ChatRequest, SystemMessage, ToolMessage, UserMessage
 from chorus.types import MAX_QUESTION_CHARS, Message, Question, Tool, ToolCall
 
 INSTRUCTIONS = "What the answer must keep to:"

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.record.explanation import explain
 from chorus.server import conversation, elsewhere, past
 from chorus.server.access import Admitted, Known
@@ -17,7 +17,8 @@ from chorus.server.live import ERASING, LiveDebate
 from chorus.server.models import way
 from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
-from chorus.server.schemas import DebateList, DebateRequest, Removed, Started
+from chorus.server.replies import DebateList, Removed, Started
+from chorus.server.requests import DebateRequest
 from chorus.server.service import Ask, Service
 from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, pieces, unless_gone
 from chorus.types import Answer
@@ -79,7 +80,7 @@ async def list_debates(
 async def read_debate(request: Request, debate: Id, caller: Known) -> Response:
     """Return a debate's record: everything that was said, heard, decided and spent."""
     answer = await _answer(request.app.state.service, debate, caller.owner)
-    return Response(transcript.dumps(answer), media_type="application/json")
+    return Response(jsonl.dumps(answer), media_type="application/json")
 
 
 @router.get(

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema_rs
 
 from chorus.server.problems import Refusal
-from chorus.server.schemas import JsonFormat, ResponseFormat, SchemaFormat
+from chorus.server.requests import JsonFormat, ResponseFormat, SchemaFormat
 
 MAX_SCHEMA_CHARS = 50_000
 MAX_BACKTRACKS = 100_000

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse, Response
 
 from chorus.server.access import Known
 from chorus.server.models import Way, way
-from chorus.server.schemas import Health, ModelCard, ModelList, PersonaList
+from chorus.server.replies import Health, ModelCard, ModelList, PersonaList
 from chorus.server.service import Service
 
 router = APIRouter()

@@ -16,8 +16,8 @@ from chorus.debate import grade
 from chorus.types import Question
 from evals.tasks import own
 from evals.tasks.catalogue import catalogue, find
-from evals.tasks.splits import SPLITS, Split, deal, distinct
-from evals.tasks.task import Item, Task
+from evals.tasks.splits import SPLITS, Split, deal
+from evals.tasks.task import Item, Task, distinct
 
 __all__ = ["SPLITS", "Item", "Split", "Task", "deal", "find", "load", "majority", "names"]
 

@@ -15,10 +15,8 @@ Sameness is of the words: `3 * 4` may be in one split and `4 * 3` in another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal, get_args
-
-from evals.tasks.task import Item
 
 Split = Literal["train", "dev", "test"]
 """`train` to learn from, `dev` to choose settings by, `test` to open once."""
@@ -35,13 +33,10 @@ SEEDS: Mapping[Split, range] = {
 SHARES: Mapping[Split, float] = {"train": 0.6, "dev": 0.2, "test": 0.2}
 """How the distinct questions there are divide."""
 
-PATIENCE = 3000
-"""So many items in a row without a new question of the split, and the generator is taken to have no more."""
-
 
 def deal(text: str) -> Split:
     """Return the split that a question belongs to, by its text alone: case and white space don't count."""
-    digest = hashlib.sha256(_key(text).encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(key(text).encode("utf-8", "surrogatepass")).digest()
     at = int.from_bytes(digest[:8], "big") / 2**64
     for split in SPLITS:
         at -= SHARES[split]
@@ -50,24 +45,6 @@ def deal(text: str) -> Split:
     return SPLITS[-1]
 
 
-def distinct(items: Iterable[Item | None], split: Split) -> Iterator[Item]:
-    """Yield the items that belong to a split, each question once, until nothing new has come for a long time.
-
-    Args:
-        items: in the order of their seeds, or of their file; None stands for one that can't be asked.
-        split: which they are wanted for.
-    """
-    seen: set[str] = set()
-    fruitless = 0
-    for item in items:
-        fruitless += 1
-        if item is not None and _key(item.text) not in seen and (item.split or deal(item.text)) == split:
-            seen.add(_key(item.text))
-            fruitless = 0
-            yield item
-        if fruitless >= PATIENCE:
-            return
-
-
-def _key(text: str) -> str:
+def key(text: str) -> str:
+    """Return what a question is known by: its text, whose case and white space don't count."""
     return " ".join(text.split()).casefold()

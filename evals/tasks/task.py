@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from chorus.types import AnswerKind
+from evals.tasks.splits import Split, deal, key
 
-if TYPE_CHECKING:
-    from evals.tasks.splits import Split
+PATIENCE = 3000
+"""So many items in a row without a new question of the split, and the generator is taken to have no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +42,22 @@ class Task:
     """Why a model may have been trained on them; empty for questions that are made up on the spot."""
     extra: str = ""
     """The package that it needs beside the extra `evals`, or what else it needs; empty for none."""
+
+
+def distinct(items: Iterable[Item | None], split: Split) -> Iterator[Item]:
+    """Yield the items that belong to a split, each question once, until nothing new has come for a long time.
+
+    Args:
+        items: in the order of their seeds, or of their file; None stands for one that can't be asked.
+        split: which they are wanted for.
+    """
+    seen: set[str] = set()
+    fruitless = 0
+    for item in items:
+        fruitless += 1
+        if item is not None and key(item.text) not in seen and (item.split or deal(item.text)) == split:
+            seen.add(key(item.text))
+            fruitless = 0
+            yield item
+        if fruitless >= PATIENCE:
+            return

@@ -17,7 +17,7 @@ from chorus.chorus import as_question
 from chorus.config import Settings
 from chorus.engines import registry
 from chorus.errors import ConfigError, EngineError, QuestionError, TopologyError
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 from chorus.types import Message, Question
 from personas import PersonaError
 
@@ -92,7 +92,7 @@ def test_asking_gives_what_streaming_gives(script):
             return (await until(held, events.Decided)).answer
 
     with Chorus(script) as chorus:
-        assert transcript.dumps(chorus.ask(PRODUCT)) == transcript.dumps(in_virtual_time(stream()))
+        assert jsonl.dumps(chorus.ask(PRODUCT)) == jsonl.dumps(in_virtual_time(stream()))
 
 
 def test_questions_may_be_asked_at_once(script):
@@ -298,7 +298,7 @@ def test_half_a_character_in_a_question_is_mended():
     assert as_question("7 \ud83d?").text == "7 \ufffd?"
     with Chorus(engine(default="Answer: A")) as chorus:
         answer = chorus.ask(asked)
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 def test_a_question_in_order_is_left_as_it_is():

@@ -13,7 +13,7 @@ from command_line import Command, Ran
 from chorus import cli
 from chorus.chorus import Chorus
 from chorus.debate.scheduler import Debate
-from chorus.record import transcript
+from chorus.record import jsonl, transcript
 
 QUESTION = "What is 7 * 8?"
 CAST = ("--personas", "skeptic,formalist,decomposer")
@@ -505,4 +505,4 @@ def test_a_fault_of_ours_keeps_what_was_said_and_shows_its_traceback(command, mo
 def test_the_library_gives_the_same_answer_as_the_command(command):
     with Chorus("scripted:s.yaml", "skeptic,formalist,decomposer") as library:
         answer = library.ask(QUESTION)
-    assert transcript.dumps(answer) + "\n" == command("ask", QUESTION, *OPTIONS, "--json").out
+    assert jsonl.dumps(answer) + "\n" == command("ask", QUESTION, *OPTIONS, "--json").out

@@ -17,7 +17,7 @@ from command_line import COMMAND, Command, run, start
 from fake_openai_server import FakeOpenAIServer, Stream, context_too_long, error, html, in_thread, rate_limited
 
 from chorus import Answer
-from chorus.record import transcript
+from chorus.record import jsonl, transcript
 
 QUESTION = "What is 7 * 8?"
 CAST = ("--personas", "skeptic,formalist")
@@ -84,7 +84,7 @@ def test_ctrl_c_prints_and_saves_what_was_said(server):
 def test_ctrl_c_leaves_scripts_with_a_whole_object(server):
     code, out, err = interrupted(server, "--json")
     assert (code, err.strip()) == (130, "interrupted")
-    assert transcript.loads(out) == saved()
+    assert jsonl.loads(out) == saved()
 
 
 def test_ctrl_c_hangs_up_on_the_server(server):

@@ -6,7 +6,7 @@ import pytest
 from debates import ESSAY, LIBRARY, after, engine, fails, hold, in_virtual_time, plan
 
 from chorus.errors import ConfigError, RecordError
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 from chorus.replay import redecide, replayed
 from personas import Library, PersonaError
 
@@ -16,7 +16,7 @@ SPLIT = {"*.skeptic": {"text": "Answer: 54", "confidence": 0.99}, "*": {"text": 
 def record(script=SPLIT, of=None, **more):
     """A record as it comes back from disk."""
     held = hold(engine(script), of or plan(decision="plurality"), **more)
-    return transcript.loads(transcript.dumps(held.answer))
+    return jsonl.loads(jsonl.dumps(held.answer))
 
 
 def again(answer, rule, speaker=None, library=None):

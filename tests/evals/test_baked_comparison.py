@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import warnings
 
 import pytest
 
@@ -12,6 +10,7 @@ pytest.importorskip("inspect_ai")
 pytest.importorskip("scipy")
 
 from command_line import Command
+from inspect_alone import without_other_plugins
 
 from chorus import checkpoints
 from chorus.errors import ConfigError, QuestionError
@@ -119,24 +118,13 @@ def house(tmp_path):
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
-    """The folder of a distillation whose comparison was held; its table lies in `eval`.
-
-    Held once for the tests that look at it, without other plugins of Inspect's, as in `no_other_plugins`.
-    """
-    from inspect_ai._util import entrypoints
-
-    import evals.registered  # noqa: F401 - found by its entry point otherwise
-
+    """The folder of a distillation whose comparison was held, once for the tests that look at it; its table is in `eval`."""
     house = built(tmp_path_factory.mktemp("house"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(entrypoints, "_inspect_ai_eps_loaded_all", True)
+    with without_other_plugins():
         path, unfinished = compared(house).hold(command="chorus eval baked")
-    assert path == house / "eval" / "baked.md"
-    assert not unfinished
-    yield house
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        assert path == house / "eval" / "baked.md"
+        assert not unfinished
+        yield house
 
 
 def rows_of(house):

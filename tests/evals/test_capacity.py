@@ -5,10 +5,9 @@ import dataclasses
 import math
 import random
 import statistics
-import zlib
 
 import pytest
-from measured import counting_server
+from measured import counting_server, letters
 
 pytest.importorskip("simpy")
 pytest.importorskip("numpy")
@@ -25,12 +24,6 @@ from evals.bench.ways import CAST, ROUNDS
 
 ONE = (Call("1.a", (), 0, 0, 100),)
 """A debate of one turn."""
-
-
-def letters(messages):
-    """A tokenizer of four characters a token."""
-    text = "".join(message["content"] for message in messages)
-    return [zlib.crc32(text[start : start + 4].encode()) for start in range(0, len(text), 4)]
 
 
 def engine(**given):

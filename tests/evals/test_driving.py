@@ -4,12 +4,12 @@ import asyncio
 import statistics
 
 import pytest
+from debates import in_virtual_time
 from fake_openai_server import FakeOpenAIServer
 
 from chorus.engines.base import Completion, Request, Sampling
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
-from chorus.engines.virtual_time import VirtualTimeLoop
 from chorus.errors import EngineError
 from chorus.types import Message, Usage
 from evals.bench.driving import Agreeing, Barrier, Call, Noting, Paced, lengths, replay
@@ -23,11 +23,6 @@ def request(turn: str, debate: str = "d", **sampling: object) -> Request:
 
 def engine(**script: object) -> ScriptedEngine:
     return ScriptedEngine(Script.model_validate({"default": {"text": TEN_WORDS}} | script))
-
-
-def in_virtual_time(work):
-    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        return runner.run(work)
 
 
 async def test_a_paced_turn_has_the_length_that_is_set_for_it_and_no_stop_strings():

@@ -1,11 +1,9 @@
 """Which order of a transcript shares most, counted by a prefix cache played over real prompts."""
 
-import zlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from measured import counting_server
+from measured import counting_server, letters
 
 from chorus.debate.floor import Floor
 from chorus.debate.prompts import Prompt
@@ -14,12 +12,6 @@ from evals.bench.transcript_orders import ORDERS, by_round, shared_first
 from evals.bench.ways import ROUNDS, SEATS
 
 PROMPTS = st.lists(st.lists(st.integers(0, 2), max_size=40), max_size=6)
-
-
-def letters(messages: list[dict[str, str]]) -> list[int]:
-    """A tokenizer of four characters a token."""
-    text = "".join(message["content"] for message in messages)
-    return [zlib.crc32(text[start : start + 4].encode()) for start in range(0, len(text), 4)]
 
 
 def test_whole_blocks_of_earlier_prompts_are_not_computed_again():

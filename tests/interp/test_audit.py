@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -376,7 +375,3 @@ def test_a_card_can_not_be_made_of_half_an_audit(seen):
     for field in ("personas", "grant", "config_sha256", "test_opened"):
         with pytest.raises(ValueError, match=field):
             Card.model_validate({name: value for name, value in data.items() if name != field})
-
-
-def test_the_readme_shows_the_table():
-    assert verdicts.table() in (Path(__file__).parents[2] / "README.md").read_text("utf-8")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
-from chorus.record import transcript
+from chorus.record import jsonl, transcript
 from interp import commands, planted, subject
 from interp.bridge import Lens
 from interp.errors import LensError
@@ -109,7 +109,7 @@ def command(monkeypatch, tmp_path, record):
     lens, weights = Lens(planted.plant(1).model), record.plan.checkpoint_sha256
     made = SimpleNamespace(lens=lens, tokenizer=Letters(), weights=weights, folder=tmp_path, name="planted")
     monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
-    (tmp_path / "debate.jsonl").write_text(transcript.dumps(record) + "\n")
+    (tmp_path / "debate.jsonl").write_text(jsonl.dumps(record) + "\n")
     work = tmp_path / commands.WORK
     work.mkdir()
     (work / "plan.json").write_text(json.dumps({"weights": weights}))

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from chorus.server import elsewhere
 from chorus.server.problems import Refusal
 from chorus.server.responses.items import MAX_ITEMS
+from chorus.server.responses.requests import Item
 from chorus.server.responses.resource import PREFIX
-from chorus.server.responses.schemas import Item
 from chorus.server.service import Service
 
 WAIT_S = 5.0

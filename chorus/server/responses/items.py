@@ -13,24 +13,9 @@ from typing import Literal
 from pydantic import ValidationError
 
 from chorus.errors import ChorusError
-from chorus.server import schemas
+from chorus.server import requests
 from chorus.server.problems import Refusal, problem
-from chorus.server.responses.schemas import (
-    AnswerMessage,
-    FittingJson,
-    Function,
-    FunctionCall,
-    FunctionOutput,
-    InputMessage,
-    InputText,
-    Item,
-    JsonObject,
-    NamedFunction,
-    OutputText,
-    Reasoning,
-    ResponseRequest,
-)
-from chorus.server.schemas import (
+from chorus.server.requests import (
     AssistantMessage,
     Call,
     ChatMessage,
@@ -46,6 +31,21 @@ from chorus.server.schemas import (
     SystemMessage,
     ToolMessage,
     UserMessage,
+)
+from chorus.server.responses.requests import (
+    AnswerMessage,
+    FittingJson,
+    Function,
+    FunctionCall,
+    FunctionOutput,
+    InputMessage,
+    InputText,
+    Item,
+    JsonObject,
+    NamedFunction,
+    OutputText,
+    Reasoning,
+    ResponseRequest,
 )
 
 MAX_ITEMS = 2000
@@ -119,7 +119,7 @@ def _add(messages: list[ChatMessage], item: Item) -> None:
     elif isinstance(item, AnswerMessage):
         messages.append(AssistantMessage(role="assistant", content=_text(item.content)))
     elif isinstance(item, FunctionCall):
-        call = Call(id=item.call_id, function=schemas.Function(name=item.name, arguments=item.arguments))
+        call = Call(id=item.call_id, function=requests.Function(name=item.name, arguments=item.arguments))
         last = messages[-1] if messages else None
         if isinstance(last, AssistantMessage):
             messages[-1] = last.model_copy(update={"tool_calls": [*(last.tool_calls or []), call]})
@@ -152,5 +152,5 @@ def _tool(tool: Function) -> ChatTool:
 def _choice(body: ResponseRequest) -> Literal["none", "auto", "required"] | NamedTool | None:
     choice = body.tool_choice
     if isinstance(choice, NamedFunction):
-        return NamedTool(type="function", function=schemas.NamedFunction(name=choice.name))
+        return NamedTool(type="function", function=requests.NamedFunction(name=choice.name))
     return choice

@@ -16,7 +16,7 @@ from chorus.server.live import LiveDebate
 from chorus.server.onair import Said
 from chorus.server.problems import problem
 from chorus.server.responses.items import given, without_reasoning
-from chorus.server.responses.schemas import ResponseRequest
+from chorus.server.responses.requests import ResponseRequest
 from chorus.server.service import Ask, Service
 from chorus.types import ToolCall
 

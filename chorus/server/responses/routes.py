@@ -23,8 +23,9 @@ from chorus.server.live import LiveDebate
 from chorus.server.problems import Refusal
 from chorus.server.responses import chain
 from chorus.server.responses.items import as_chat, in_own_words
+from chorus.server.responses.replies import ResponseObject, ResponseRemoved
+from chorus.server.responses.requests import ResponseRequest
 from chorus.server.responses.resource import PREFIX, Resource
-from chorus.server.responses.schemas import ResponseObject, ResponseRemoved, ResponseRequest
 from chorus.server.responses.writer import Writer
 from chorus.server.service import Ask, Service
 from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, unless_gone

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus import Settings
+from chorus.cluster import on_ray
 from chorus.cluster.engines import RayEngines
-from chorus.cluster.on_ray import RayFleet, block_sizes
+from chorus.cluster.on_ray import IN_HAND, LENGTHS, RayFleet, block_sizes
 from chorus.cluster.run import debate_shards
 from chorus.engines.base import Request
 from chorus.engines.endpoints import Endpoints
@@ -172,6 +174,36 @@ def until_written(out: str, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until, "no shard was written"
         time.sleep(0.05)
+
+
+def noting(file: Path) -> type:
+    """A holder that notes how many questions it is given, and each that it is rid of. Its worker gets it by value."""
+
+    class Noting(on_ray._Holder):
+        def __call__(self, block):
+            with file.open("a") as notes:  # appended: a worker's calls run in threads
+                print(len(block["lines"]), file=notes, flush=True)
+                for reply in super().__call__(block):
+                    print(-1, file=notes, flush=True)
+                    yield reply
+
+    return Noting
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_slow_engine_is_handed_no_more_than_it_has_in_hand(cluster, folder, monkeypatch):
+    ids, concurrency = ask_for(40), 1
+    Path("s.yaml").write_text(
+        "real_time: true\nlatency: {first: 0.1}\ndefault: {text: 'Answer: 56', confidence: 0.9}\n"
+    )
+    monkeypatch.setattr(on_ray, "_Holder", noting(folder / "notes"))
+    settings = Settings(engine="scripted:s.yaml", personas="skeptic", mode="solo")
+    with RayFleet(cluster.address, settings, workers=1, concurrency=concurrency) as fleet:
+        assert debate_shards(fleet, Path("in.jsonl"), Path("out")).done == len(ids)
+    notes = [int(line) for line in Path("notes").read_text().splitlines()]
+    assert sum(number for number in notes if number > 0) == len(ids)
+    assert max(accumulate(notes)) <= IN_HAND * LENGTHS * concurrency < len(ids) / 4
 
 
 @pytest.mark.ray

@@ -10,7 +10,7 @@ import pytest
 from chorus import Chorus, Settings
 from chorus.cluster.worker import Reply, Worker
 from chorus.errors import EngineError
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.record.shards import hash_of
 from personas import Library
 
@@ -65,7 +65,7 @@ def test_each_question_has_its_reply(worker):
     assert [(reply.id, reply.asked, reply.failed) for reply in replies] == [
         (name, hash_of("What is 7 * 8?"), False) for name in "ab"
     ]
-    assert transcript.loads(replies[1].record).answer == "56"
+    assert jsonl.loads(replies[1].record).answer == "56"
 
 
 def test_batches_of_several_threads_share_the_room(worker):

@@ -6,7 +6,7 @@ import pytest
 from debates import after, engine, fails, hold, plan
 
 from chorus.debate.budget import Budget, Limits
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.types import Usage
 
 LONG = plan(rounds=3)
@@ -19,7 +19,7 @@ def ended_early(held, speaker, reason):
     assert answer.answer == "56", "the best decision so far"
     assert speaker.calls.running == 0
     assert len(answer.turns) == 9, "unspoken turns stand in the record"
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
     for turn in answer.turns:
         assert turn.status == "done" or (turn.status, turn.reason) == ("cancelled", reason)
     return [turn.id for turn in answer.turns if turn.status == "done"]

@@ -20,7 +20,7 @@ from chorus.debate.scheduler import Debate
 from chorus.debate.sides import stand
 from chorus.engines.base import Completion, TokenLogprob
 from chorus.errors import ConfigError
-from chorus.record import transcript
+from chorus.record import jsonl
 from chorus.replay import redecide
 from chorus.types import GatePlan, Position, Signals, Turn, Usage
 
@@ -93,7 +93,7 @@ class TestSignals:
             Debate(of, SUM, cast(of), engine(default={"text": "Answer: 56", "confidence": 0.9})).hold()
         )
         assert answer.turns[0].position.signals.span == pytest.approx(0.9, abs=0.1)
-        assert transcript.loads(transcript.dumps(answer)) == answer
+        assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 class TestFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from debates import ESSAY, SEATS, after, engine, fails, hold, plan
 
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 
 FIVE = (*SEATS, "decomposer", "tester")
 
@@ -27,7 +27,7 @@ def test_the_final_round_ends_when_the_votes_to_come_cannot_change_the_outcome()
     assert held.answer.notes == ("stopped early: the votes still to come could not change the outcome",)
     assert held.answer.usage.wall_s == 2
     assert (speaker.calls.running, speaker.calls.aborted) == (0, 1)
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_the_early_end_changes_no_outcome():
@@ -70,7 +70,7 @@ def test_unanimity_ends_the_debate_after_the_round_in_which_all_agree():
     assert held.answer.notes == ("ended after round 2: all voices agreed",)
     assert (held.answer.status, held.answer.answer, held.answer.confidence) == ("done", "56", 1)
     assert speaker.calls.started == 6
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_agreement_in_the_last_round_is_nothing_to_speak_of():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus.debate.inner import MAX_VOICES, voices
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 
 INNER = plan("none", mode="inner", decision="judge")
 
@@ -150,7 +150,7 @@ def test_one_call_becomes_turns_and_its_answer_the_ruling():
     ruling = held.turn("3.coordinator")
     assert (ruling.kind, ruling.text) == ("ruling", TALK)
     assert ruling.heard == ("1.skeptic", "1.estimator", "2.skeptic", "1.formalist")
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_voices_hear_what_was_said_before_them_and_may_flip():
@@ -190,7 +190,7 @@ def test_text_without_voices_or_answer_is_a_failure_on_record(text):
     held = hold(engine(default=text), INNER)
     assert (held.answer.status, held.answer.answer) == ("failed", None)
     assert held.answer.reason == "no voice gave an answer"
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_a_call_that_fails_is_a_failure_on_record():

@@ -14,7 +14,7 @@ from chorus.engines.base import Request
 from chorus.engines.script import Reply, Script
 from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ConfigError, SchemaRefused
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 from chorus.types import Plan, Question
 
 ALONE = plan("none", SEATS[:1], rounds=1, positions="json")
@@ -188,7 +188,7 @@ def test_a_refusal_without_a_schema_fails_the_turn():
 def test_the_record_says_how_positions_were_stated_and_old_records_load():
     answer = hold(engine(default=position()), ALONE).answer
     assert answer.plan.positions == "json"
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
     old = answer.plan.model_dump()
     del old["positions"]
     assert Plan.model_validate(old).positions == "text"

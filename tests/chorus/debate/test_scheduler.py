@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from chorus.debate import topology
 from chorus.engines.script import Reply
 from chorus.engines.scripted import ScriptedEngine
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 
 SIX = ("skeptic", "estimator", "formalist", "decomposer", "tester", "analogist")
 
@@ -109,7 +109,7 @@ def wild(seed):
 
 def test_the_same_seed_gives_the_same_events_and_record_byte_for_byte():
     one, other = wild(7), wild(7)
-    assert transcript.dumps(one.answer) == transcript.dumps(other.answer)
+    assert jsonl.dumps(one.answer) == jsonl.dumps(other.answer)
     assert one.events == other.events
 
 
@@ -122,7 +122,7 @@ def test_another_seed_gives_another_debate():
 
 def test_a_record_round_trips():
     answer = wild(3).answer
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 # ---- closing the stream ------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_leaving_the_stream_cancels_every_call_in_flight_before_it_returns():
     assert (answer.status, answer.reason) == ("failed", "interrupted")
     assert [turn.status for turn in answer.turns] == ["cancelled"] * 6
     assert answer.turns[0].text == "Well,", "what had been said by then is kept"
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 def test_cancelling_the_reader_cancels_every_call_in_flight():
@@ -208,7 +208,7 @@ def test_a_deadline_around_the_debate_counts_as_an_interruption():
     assert [turn.status for turn in answer.turns] == ["done"] * 3 + ["cancelled"] * 6
     assert {turn.reason for turn in answer.turns[3:]} == {"interrupted"}
     assert answer.usage.wall_s == 3
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 @pytest.mark.parametrize("steps", range(8))
@@ -224,7 +224,7 @@ def test_it_can_be_closed_at_any_moment(steps):
 
     answer = in_virtual_time(close_early(engine()))
     assert len(answer.turns) == 6
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
 def test_a_debate_that_never_began_has_a_record_too_even_without_a_loop():
@@ -342,4 +342,4 @@ def test_whatever_happens_every_place_ends_as_one_turn(graph, rounds, luck, rule
     assert answer.usage.wall_s <= limits.get("max_seconds", 999) + 1e-6
     assert (answer.answer is None) == (answer.status == "failed")
     assert answer.status == "done" or answer.reason
-    assert transcript.loads(transcript.dumps(answer)) == answer
+    assert jsonl.loads(jsonl.dumps(answer)) == answer

@@ -11,7 +11,7 @@ from chorus.engines.base import Completion
 from chorus.engines.script import Reply
 from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import EngineError
-from chorus.record import events, transcript
+from chorus.record import events, jsonl
 from chorus.types import Message, Question, Usage
 
 ALONE = plan("none", SEATS[:1], rounds=1)
@@ -277,7 +277,7 @@ def test_whatever_a_model_writes_is_recorded_and_loads_again(text, kind):
     held = hold(engine(default=text), plan(kind=kind, max_tokens=4096), question)
     assert [turn.status for turn in held.answer.turns if turn.kind == "speech"].count("failed") == 0
     assert held.turn("1.skeptic").text == text
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_a_voice_stops_where_it_begins_to_speak_for_others():
@@ -312,7 +312,7 @@ def test_half_a_character_is_mended_wherever_it_comes_from():
     assert held.answer.answer == "56"
     for event in held.events:
         event.model_dump_json()
-    assert transcript.loads(transcript.dumps(held.answer)) == held.answer
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
 
 
 def test_a_conversation_goes_before_the_question():

@@ -479,6 +479,10 @@ def test_an_html_file_is_a_whole_page_that_may_fetch_nothing(tmp_path):
     assert html(DEBATE) in page
 
 
+def test_a_notebook_shows_an_answer_as_its_page_does():
+    assert DEBATE._repr_html_() == html(DEBATE)
+
+
 def test_graphml_reads_back_as_the_same_graph(tmp_path):
     draw(DEBATE, str(tmp_path / "debate.graphml"))
     back = nx.read_graphml(tmp_path / "debate.graphml")

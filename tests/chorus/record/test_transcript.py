@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from chorus import Answer, Chorus, RecordError
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
-from chorus.record import transcript
-from chorus.record.transcript import NotSaved
+from chorus.errors import NotSaved
+from chorus.record import jsonl, transcript
 
 SCRIPT = {
     "default": {"text": "It is so.\nAnswer: 56", "confidence": 0.7},
@@ -66,9 +66,9 @@ def test_whatever_was_said_comes_back(answer, said):
     said = said.encode("utf-8", "replace").decode()
     turn = answer.turns[0].model_copy(update={"text": said})
     held = answer.model_copy(update={"turns": (turn, *answer.turns[1:])})
-    line = transcript.dumps(held)
+    line = jsonl.dumps(held)
     assert "\n" not in line
-    assert transcript.loads(line) == held
+    assert jsonl.loads(line) == held
 
 
 @pytest.mark.parametrize("last", ['{"schema":1,"id":"cut', '{"made by hand": true}'])
@@ -76,7 +76,7 @@ def test_a_record_never_continues_a_line_that_was_left_open(answer, tmp_path, la
     file = tmp_path / "debates.jsonl"
     file.write_text(last)
     transcript.append(answer, file)
-    assert file.read_text() == f"{last}\n{transcript.dumps(answer)}\n"
+    assert file.read_text() == f"{last}\n{jsonl.dumps(answer)}\n"
 
 
 def test_a_full_device_is_named_and_counts_as_unfinished_work(answer):
@@ -108,7 +108,7 @@ def test_a_record_can_be_sent_down_a_pipe(answer, tmp_path):
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
         transcript.append(answer, pipe)
-        assert transcript.loads(os.read(reader, 1 << 16)) == answer
+        assert jsonl.loads(os.read(reader, 1 << 16)) == answer
     finally:
         os.close(reader)
 
@@ -118,13 +118,13 @@ def test_a_record_can_be_sent_down_a_pipe(answer, tmp_path):
 
 def test_empty_lines_are_passed_over(answer, tmp_path):
     file = tmp_path / "debates.jsonl"
-    file.write_text(f"\n{transcript.dumps(answer)}\n\n  \n")
+    file.write_text(f"\n{jsonl.dumps(answer)}\n\n  \n")
     assert list(transcript.read(file)) == [answer]
 
 
 def test_the_records_before_a_cut_line_can_be_read(answer, tmp_path):
     file = tmp_path / "debates.jsonl"
-    line = transcript.dumps(answer)
+    line = jsonl.dumps(answer)
     file.write_text(f"{line}\n{line[:1000]}")
     records = transcript.read(file)
     assert next(records) == answer
@@ -153,7 +153,7 @@ def without(line: str, field: str) -> str:
 )
 def test_a_line_that_is_no_record_is_named_with_its_field(answer, tmp_path, spoil, problem):
     file = tmp_path / "debates.jsonl"
-    file.write_text(spoil(transcript.dumps(answer)) + "\n")
+    file.write_text(spoil(jsonl.dumps(answer)) + "\n")
     with pytest.raises(RecordError, match=problem):
         list(transcript.read(file))
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from evals import tasks
 from evals.tasks import simple
-from evals.tasks.splits import PATIENCE, SEEDS, SHARES, SPLITS, deal, distinct
-from evals.tasks.task import Item
+from evals.tasks.splits import SEEDS, SHARES, SPLITS, deal
+from evals.tasks.task import PATIENCE, Item, distinct
 
 OURS = [task.name for task in simple.tasks()]
 
