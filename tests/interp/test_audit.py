@@ -14,7 +14,20 @@ from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, faithfulness, graph, named, plan, planted, subject, verdicts
+from interp import (
+    card_report,
+    commands,
+    discover,
+    faithfulness,
+    graph,
+    named,
+    plan,
+    planted,
+    soundness,
+    subject,
+    verdicts,
+)
+from interp import figures as card_figures
 from interp.audit import audit
 from interp.discover import Discovery, cosines
 from interp.errors import LensError, NotFinite, NothingToExplain
@@ -85,11 +98,46 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
     assert own.figures["probe"].p <= 0.05
     assert own.figures["selectivity"].value > 0.3
     assert own.figures["moves planted"].p <= 0.05
+    assert own.figures["moves planted"].interval[0] > own.figures["moves planted"].null[1]
+    assert own.figures["moves the answer"].interval
+    assert own.figures["mean faithfulness"].null[1] < own.figures["mean faithfulness"].value
     assert card.weights == model.weights
     assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
     order = [split for _, split in model.opened]
     assert order.index("test") > order.index("discover")
     assert "select" not in order[order.index("test") :]
+
+
+def test_the_sweep_is_on_the_card_with_the_chosen_layer_marked(seen):
+    """What is known of every layer anyway: halves, separation, probe. What steering does is known of the chosen one."""
+    model, work, card = seen
+    places = card.layers["planted"]
+    assert [place.at for place in places] == sorted(int(hook.split(".")[1]) for hook in CONFIG.swept(model.lens.wiring))
+    (chosen,) = (place for place in places if place.chosen)
+    assert Vector.load(work / "planted.vector.json").hook == f"blocks.{chosen.at}.hook_resid_post"
+    assert chosen.figures["separation"].value == max(place.figures["separation"].value for place in places)
+    for place in places:
+        for name in ("reliability", "separation", "probe"):
+            figure = place.figures[name]
+            assert figure.interval[0] <= figure.value <= figure.interval[1]
+            assert figure.null[0] < figure.null[1]
+        assert ("steering" in place.figures) == place.chosen
+    assert chosen.figures["reliability"] == card.personas["planted"].figures["reliability"]
+    assert chosen.figures["probe"] == card.personas["planted"].figures["probe"]
+    assert Card.model_validate_json(card.text()) == card
+
+
+def test_separation_is_beyond_chance_where_the_sides_differ_and_not_where_they_do_not():
+    draw = torch.Generator().manual_seed(0)
+    on, off = torch.randn(2, 30, generator=draw)
+    apart = card_figures.separation(on + 2, off, 99, 0)
+    assert apart.value == pytest.approx(2, abs=0.6)
+    assert apart.interval[0] < apart.value < apart.interval[1]
+    assert apart.interval[0] > apart.null[1]
+    assert apart.p == 0.01
+    alike = card_figures.separation(on, off, 99, 0)
+    assert alike.null[0] < alike.value < alike.null[1]
+    assert alike.p > 0.05
 
 
 def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
@@ -107,7 +155,7 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    steps = ("vector", "late", "reliability", "cosines", "circuit", "effect", "steering")
+    steps = ("vector", "sweep", "late", "reliability", "cosines", "circuit", "effect", "steering")
     assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
@@ -138,7 +186,11 @@ def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     assert card.base
     assert card.drift["KL"].interval[0] > 0
     assert card.drift["KL (twin)"].value == pytest.approx(0, abs=1e-6)
-    assert card.drift["shift along planted"].null
+    shift = card.drift["shift along planted"]
+    assert shift.null
+    assert shift.interval[0] < shift.value < shift.interval[1]
+    across = card.drift["planted's circuit from after, faithfulness before"]
+    assert across.interval[0] <= across.value <= across.interval[1]
     assert card.drift["edge entropy of planted after"].value < card.drift["edge entropy of planted before"].value
 
 
@@ -223,11 +275,21 @@ class Plain:
 def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full):
     work, card = full
     figures = card.personas["planted"].figures
-    for name in ("CPR", "CMD", "lack", "needed"):
+    for name in ("CPR", "CMD", "mean CPR", "mean CMD", "lack", "needed"):
         assert figures[name].interval[0] <= figures[name].value <= figures[name].interval[1]
         assert bool(figures[name].null) == (name != "needed")
     assert figures["CPR"].value > figures["CPR"].null[1]
+    assert figures["mean CPR"].value > figures["mean CPR"].null[1]
     assert figures["lack"].value < figures["lack"].null[0]
+    sizes, edges = card.sizes["planted"], seen[0].lens.wiring.edges
+    assert [place.at for place in sizes] == sorted({max(1, round(share * edges)) for share in soundness.SHARES})
+    (judged,) = (place for place in sizes if place.chosen)
+    assert judged.at == round(FULL.share * edges)
+    for name in ("faithfulness", "mean faithfulness"):
+        assert judged.figures[name].value == pytest.approx(figures[name].value, abs=1e-3)
+        assert judged.figures[name].null
+        assert sizes[-1].figures[name].value == pytest.approx(1, abs=1e-3), "all edges carry all"
+    assert all("steering" in place.figures for place in card.layers["planted"])
     there = json.loads((work / "planted.layers.json").read_text())
     chosen = json.loads((work / "planted.vector.json").read_text())["hook"]
     assert {*there, chosen} == {*FULL.swept(seen[0].lens.wiring)}
