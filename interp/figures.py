@@ -211,6 +211,17 @@ def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False
     return Measured(value=found.value, interval=found.interval, null=ends(null), p=p)
 
 
+def share(items: Tensor, null: Sequence[float]) -> Measured:
+    """Return the share of items (items,) that are 1, not 0, with its interval by Wilson's method.
+
+    Drawn anew, items that are all alike would leave no doubt, however few they are.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(int(items.sum()), len(items), method="wilson")
+    return Measured(value=float(items.mean()), interval=(float(low), float(high)), null=ends(null))
+
+
 def ratio(over: Array, under: Array, seed: int) -> tuple[float, float]:
     """Return the 95 % interval of a ratio of means over items, by drawing items anew."""
     drawn = np.random.default_rng(seed).integers(len(under), size=(DRAWS, len(under)))

@@ -100,6 +100,7 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
     assert own.figures["moves planted"].p <= 0.05
     assert own.figures["moves planted"].interval[0] > own.figures["moves planted"].null[1]
     assert own.figures["moves the answer"].interval
+    assert own.figures["wrong way"].interval[1] > 0.2, "eight questions on which it works don't vouch for all others"
     assert own.figures["mean faithfulness"].null[1] < own.figures["mean faithfulness"].value
     assert card.weights == model.weights
     assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
