@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from interp import (
     discover,
     faithfulness,
     graph,
+    meanings,
     named,
     plan,
     planted,
@@ -192,6 +194,10 @@ def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     assert shift.interval[0] < shift.value < shift.interval[1]
     across = card.drift["planted's circuit from after, faithfulness before"]
     assert across.interval[0] <= across.value <= across.interval[1]
+    text = card_report.write(card, tmp_path, tmp_path).read_text()
+    assert f"]({card_report.SHIFTS})" in text
+    assert "<svg" in (tmp_path / card_report.SHIFTS).read_text()
+    assert "comes back through no circuit" in text
     assert card.drift["edge entropy of planted after"].value < card.drift["edge entropy of planted before"].value
 
 
@@ -306,12 +312,35 @@ def test_the_report_says_what_the_card_says(full, tmp_path):
     assert "has no explanation here" in text
     assert "Not asked: no base model was given" in text
     circuits = tmp_path / card_report.CIRCUITS
-    for plot in (card_report.PLOT, card_report.MATRIX, "circuits/planted.svg", "circuits/planted.layers.svg"):
+    drawn = (f"circuits/planted.{name}svg" for name in ("", "layers.", "sizes."))
+    for plot in (card_report.PLOT, card_report.MATRIX, *drawn):
         assert "<svg" in (tmp_path / plot).read_text()
         assert f"]({plot})" in text
     assert graph.load(circuits / "planted.json").graph["persona"] == "planted"
     for figure in ("needed", "stability over templates", "ablation", "interchange", "patching", "damage"):
         assert f"| planted | {figure} |" in text
+
+
+def test_the_report_tells_a_reader_what_to_know_before_acting(seen, full, tmp_path):
+    quick, thorough = (card_report.text(card) for card in (seen[2], full[1]))
+    for text in (quick, thorough):
+        assert verdicts.MAY["full"] in text
+        assert "what training changed was not asked, and that bar was left out" in text
+        assert "| planted | residual | - | - | - | - | not asked |" in text
+        assert re.search(r"\| planted \| faithfulness \| .* \| explained \|", text)
+        assert re.search(r"\n\| \*\*\d+\*\* \| \*\*", text), "the chosen layer is in bold"
+    assert "p can't be below 0.05, which is the level itself" in quick
+    assert card_report.ONE_SIZE in quick
+    assert card_report.ONE_SIZE not in thorough
+
+
+def test_every_figure_of_a_card_is_explained(full):
+    card = full[1]
+    named = [*card.personas["planted"].figures, *next(iter(card.layers.values()))[0].figures]
+    told = [name for meaning in (*meanings.DECIDING, *meanings.TOLD) for name in meaning.figures]
+    ways = [re.compile(re.escape(name).replace("…", ".+")) for name in told]
+    assert [name for name in named if not any(way.fullmatch(name) for way in ways)] == []
+    assert {name for meaning in meanings.DECIDING for name in meaning.figures} == {bar.figure for bar in verdicts.BARS}
 
 
 def test_placebos_have_the_words_and_the_length_of_the_prompts():
@@ -426,6 +455,18 @@ def test_the_table_decides(changes, verdict, grant):
     own = verdicts.judge(figures(**changes))
     assert (own.verdict, own.grant) == (verdict, grant)
     assert own.reasons
+
+
+def test_each_bar_tells_the_best_verdict_that_it_leaves_open():
+    bars = {bar.figure: bar for bar in verdicts.BARS}
+    found = figures(stability={"value": 0.4}, wrong_way={"value": 0.5})
+    left = {name: verdicts.cleared(bar, found) for name, bar in bars.items()}
+    assert left == {
+        **dict.fromkeys(("effect", "faithfulness", "reliability", "steering"), "explained"),
+        "stability": "partly",
+        "wrong way": "missed",
+        "residual": "not asked",
+    }
 
 
 def test_a_figure_that_is_missing_clears_no_bar():
