@@ -2,7 +2,8 @@
 
 Nothing is copied by hand. `evals/results` becomes part of the site, so that a figure can be followed to where it was
 measured; `<!-- table FILE | HEADING | COLUMNS -->` in a page becomes those columns of that file's table, with its source;
-`<!-- thresholds -->` and `<!-- models -->` become what the code holds; a few debates are held and drawn meanwhile.
+`<!-- thresholds -->`, `<!-- figures -->` and `<!-- models -->` become what the code holds; a few debates are held and drawn
+meanwhile.
 A page that asks for what isn't there stops the build, unless it says `FILE?`, of what is still to be measured.
 """
 
@@ -22,7 +23,7 @@ SHOWN = (".md", ".svg", ".png")
 DRAWN = ("none", "complete", "ring", "star", "layers:3,2,1")
 ROOT_PAGES = {"contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md", "security.md": "SECURITY.md"}
 
-DIRECTIVE = re.compile(r"^<!-- (table|thresholds|models)(?: (.+?))? -->$", re.M)
+DIRECTIVE = re.compile(r"^<!-- (table|thresholds|figures|models)(?: (.+?))? -->$", re.M)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -49,7 +50,12 @@ def filled(markdown: str) -> str:
     Raises:
         LookupError: a table, heading or column that a page asks for isn't there.
     """
-    known: Mapping[str, Callable[[str], str]] = {"table": table, "thresholds": thresholds, "models": models}
+    known: Mapping[str, Callable[[str], str]] = {
+        "table": table,
+        "thresholds": thresholds,
+        "figures": figures,
+        "models": models,
+    }
     return DIRECTIVE.sub(lambda found: known[found[1]](found[2] or ""), markdown)
 
 
@@ -89,6 +95,13 @@ def thresholds(_: str) -> str:
     from interp import verdicts
 
     return verdicts.table()
+
+
+def figures(_: str) -> str:
+    """Return what each figure of an audit means, as the code tells it."""
+    from interp import meanings
+
+    return meanings.table()
 
 
 def models(_: str) -> str:

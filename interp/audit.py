@@ -14,7 +14,7 @@ from typing import Any
 
 from chorus import report as machine
 from chorus.checkpoints import Report
-from chorus.checkpoints.legibility import Card, Measured, digest, weakest
+from chorus.checkpoints.legibility import Card, Measured, Place, digest, weakest
 from chorus.chorus import versions
 from interp import figures, graph, verdicts
 from interp.discover import Discovery
@@ -85,7 +85,7 @@ def audit(
     kept = first | work.do(after)
     personas = {name: verdicts.judge(own) for name, own in _figures(one, kept, work).items()}
     return Card(
-        schema=1,
+        schema=2,
         model=subject.name,
         weights=subject.weights,
         base=other.base.weights if other.base else None,
@@ -95,6 +95,8 @@ def audit(
         config_fixed=fixed,
         test_opened=opened,
         personas=personas,
+        layers=_layers(one, kept),
+        sizes={name: tuple(kept[f"{name}.curves"]["sizes"]) for name in one if f"{name}.curves" in kept},
         drift=_gathered(kept, [name for name in kept if name.startswith("changes.")]),
         rules=_gathered(kept, [name for name in kept if name == "rule"]),
         grant=weakest(each.grant for each in personas.values()),
@@ -106,26 +108,58 @@ def audit(
 
 def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Figures]:
     """Return each persona's figures, with those that had to wait for all personas."""
-    probes = {name: kept[f"{name}.probes"] for name in one}
-    corrected = holm({f"{name} {hook}": own["p"] for name, each in probes.items() for hook, own in each.items()})
-    matrix = kept["influence"]
+    probes, matrix = _probes(one, kept), kept["influence"]
     found: dict[str, Figures] = {}
     for name, opened in one.items():
         hook = opened.vector.hook
         steps = [f"{name}.{step}" for step in PERSONAL]
         own = _gathered(kept, [step for step in steps if step in kept])
+        own |= _measured(kept.get(f"{name}.curves", {}).get("figures", {}))
         circuit = graph.load(work.folder / f"{name}.circuit.json")
         own |= {figure: Measured(**each) for figure, each in circuit.graph["stability"].items()}
-        own |= figures.of_probe(probes[name][hook], corrected[f"{name} {hook}"])
-        own |= {
-            f"moves {goal}": Measured(value=cell["value"], null=cell["band"], p=cell["p"])
-            for goal, cell in matrix["behaviour"][name].items()
-        }
-        cell = matrix["answer"][name]
-        own["moves the answer"] = Measured(value=cell["value"], null=cell["band"], p=cell["p"])
-        found[name] = own
+        own |= probes[name][hook]
+        cells = {f"moves {goal}": cell for goal, cell in matrix["behaviour"][name].items()}
+        cells["moves the answer"] = matrix["answer"][name]
+        found[name] = own | {figure: _cell(cell) for figure, cell in cells.items()}
+    return found
+
+
+def _probes(one: Mapping[str, Opened], kept: Kept) -> dict[str, dict[str, Figures]]:
+    """Return each persona's probes by hook, their p corrected for all layers and personas."""
+    found = {name: kept[f"{name}.probes"] for name in one}
+    corrected = holm({f"{name} {hook}": own["p"] for name, each in found.items() for hook, own in each.items()})
+    return {
+        name: {hook: figures.of_probe(own, corrected[f"{name} {hook}"]) for hook, own in each.items()}
+        for name, each in found.items()
+    }
+
+
+def _layers(one: Mapping[str, Opened], kept: Kept) -> dict[str, tuple[Place, ...]]:
+    """Return each persona's sweep; what a vector causes is known of other layers than the chosen one only if asked."""
+    probes = _probes(one, kept)
+    found: dict[str, tuple[Place, ...]] = {}
+    for name, opened in one.items():
+        here = kept[f"{name}.steering"] | kept[f"{name}.handles"]
+        caused = {**kept.get(f"{name}.layers", {}), opened.vector.hook: here}
+        found[name] = tuple(
+            Place(
+                at=int(hook.split(".")[1]),
+                chosen=hook == opened.vector.hook,
+                figures=_measured(own) | probes[name][hook] | _measured(caused.get(hook, {})),
+            )
+            for hook, own in kept[f"{name}.sweep"].items()
+        )
     return found
 
 
 def _gathered(kept: Kept, names: Sequence[str]) -> Figures:
-    return {name: Measured.model_validate(value) for step in names for name, value in kept[step].items()}
+    return {name: own for step in names for name, own in _measured(kept[step]).items()}
+
+
+def _measured(found: Mapping[str, Any]) -> Figures:
+    return {name: Measured.model_validate(value) for name, value in found.items()}
+
+
+def _cell(found: Mapping[str, Any]) -> Measured:
+    # Folders of earlier versions hold the same figures without intervals.
+    return Measured(value=found["value"], interval=found.get("interval"), null=found["band"], p=found["p"])

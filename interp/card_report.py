@@ -8,9 +8,11 @@ from typing import Any
 
 import networkx as nx
 
-from chorus.checkpoints.legibility import Card, Measured
-from interp import graph, influence, plots, verdicts
-from interp.figures import RIVALS
+from chorus.checkpoints.legibility import Card
+from interp import card_tables as tables
+from interp import graph, influence, meanings, plots, verdicts
+from interp.changes import SHIFT
+from interp.figures import EDGES, RIVALS
 from interp.foretold import RULE
 from interp.probes import DRAWS
 from interp.rules import SHUFFLINGS
@@ -19,8 +21,14 @@ from interp.wiring import Wiring
 REPORT = "legibility.md"
 PLOT = "legibility.svg"
 MATRIX = "voices.svg"
+SHIFTS = "drift.svg"
 CIRCUITS = "circuits"
-"""Folder with each persona's circuit, as JSON and drawn, and with what its vector does at every layer."""
+"""Folder with each persona's circuit, as JSON and drawn, and with what was found at every layer and every size."""
+BARS = {bar.figure for bar in verdicts.BARS}
+ONE_SIZE = (
+    "At this depth faithfulness was measured at one size of the circuit, under either ablation; with `--depth full` it is "
+    "at ten sizes, with the areas CPR and CMD."
+)
 DRAWN = 150
 """Edges of a circuit that are drawn, its strongest: of thousands nobody could follow one."""
 
@@ -36,17 +44,20 @@ def write(card: Card, folder: Path, work: Path) -> Path:
     plots.figures(card, folder / PLOT)
     influence.draw(moves(card), folder / MATRIX)
     (folder / CIRCUITS).mkdir(exist_ok=True)
-    shown = [line for name in card.personas for line in _circuit(name, work, folder / CIRCUITS)]
+    circuits = [line for name in card.personas for line in _circuit(card, name, work, folder / CIRCUITS)]
+    for name, places in card.layers.items():
+        plots.layers(places, name, folder / CIRCUITS / f"{name}.layers.svg")
+    plots.shifts(card.drift, folder / SHIFTS)
     rule = (work / RULE).read_text("utf-8") if (work / RULE).exists() else ""
     path = folder / REPORT
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text(card, shown, rule))
+    part.write_text(text(card, circuits, rule))
     part.replace(path)
     return path
 
 
-def _circuit(name: str, work: Path, folder: Path) -> list[str]:
-    """Save and draw one persona's circuit, draw what its vector does at other layers, and return the report's lines."""
+def _circuit(card: Card, name: str, work: Path, folder: Path) -> list[str]:
+    """Save and draw one persona's circuit, draw what it carries at other sizes, and return the report's lines."""
     whole = graph.load(work / f"{name}.circuit.json")
     edges, few = int(graph.to_mask(whole).sum()), graph.top(whole, DRAWN)
     graph.save(whole, folder / f"{name}.json")
@@ -55,9 +66,13 @@ def _circuit(name: str, work: Path, folder: Path) -> list[str]:
         paths, folder / f"{name}.svg", f"{name}: paths through the strongest {min(edges, DRAWN)} of {edges} edges"
     )
     lines = [f"### {name}", "", _strongest(whole, edges), "", f"![{name}'s circuit]({CIRCUITS}/{name}.svg)", ""]
-    if (work / f"{name}.layers.json").exists():
-        plots.layers(work, name, folder / f"{name}.layers.svg")
-        lines += [f"![What {name}'s vector does, layer by layer]({CIRCUITS}/{name}.layers.svg)", ""]
+    if places := card.sizes.get(name, ()):
+        plots.sizes(places, name, folder / f"{name}.sizes.svg")
+        edges_of_all = graph.wiring_of(whole).edges
+        lines += [f"![{name}'s faithfulness by size]({CIRCUITS}/{name}.sizes.svg)", ""]
+        lines += tables.grid(
+            places, "edges", lambda place: f"{place.at} ({place.at / edges_of_all:.2%})", plots.CARRIED
+        )
     return lines
 
 
@@ -79,11 +94,9 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
     lines = [
         f"# How legible is {card.model}?",
         "",
-        f"**Grant: `{card.grant}`.** The weakest persona decides: {verdicts.GRANTED[card.grant]}.",
+        f"**Grant: `{card.grant}`.** {_decided(card)}",
         "",
-        f"`chorus audit {card.model} --depth {card.depth}`, {card.made[:10]}, {card.hardware}, seed {config['seed']}; "
-        f"weights `{card.weights[:16]}…`, config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened "
-        f"{card.test_opened}.",
+        *_before(card),
         "",
         "| persona | verdict | by itself it would be granted | what kept it from a better verdict |",
         "|---|---|---|---|",
@@ -94,23 +107,46 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "",
         f"![What was measured of each persona]({PLOT})",
         "",
-        "| persona | figure | value | 95 % interval | by chance | p |",
-        "|---|---|---|---|---|---|",
-        *(_row(name, figure, own) for name, each in card.personas.items() for figure, own in each.figures.items()),
+        "## What decides",
+        "",
+        *tables.deciding(card),
+        "",
+        verdicts.table(),
         "",
         "## What could not be explained",
         "",
         *_unexplained(card),
         "",
+        "## What else was measured",
+        "",
+        "None of it decides anything.",
+        "",
+        "| persona | figure | value | 95 % interval | by chance | p |",
+        "|---|---|---|---|---|---|",
+        *(
+            tables.row(name, figure, own)
+            for name, each in card.personas.items()
+            for figure, own in each.figures.items()
+            if figure not in BARS
+        ),
+        "",
+        "## Layer by layer",
+        "",
+        *tables.by_layer(card, CIRCUITS),
         "## The circuits",
         "",
+        *([] if card.sizes else [ONE_SIZE, ""]),
         *circuits,
         "## Who moves whom",
         "",
         f"![Whose vector moves whose behaviour beyond chance]({MATRIX})",
         "",
-        *_together("## What training changed", card.drift, "Not asked: no base model was given (`--base`)."),
-        *_together(
+        "An arrow is there where p, corrected for all of them, is at most 0.05; by it the change of m_p in nats a token and "
+        "its 95 % interval.",
+        "",
+        *tables.together("## What training changed", card.drift, "Not asked: no base model was given (`--base`)."),
+        *([f"![Shift along each vector]({SHIFTS})", ""] if any(SHIFT in name for name in card.drift) else []),
+        *tables.together(
             "## Who acts when",
             card.rules,
             "Nothing: no dialogues of the model were given (`--dialogues`), or too few or too alike to tell.",
@@ -120,40 +156,65 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "",
         _reading(config),
         "",
-        verdicts.table(),
+        meanings.table(),
+        "",
+        f"`chorus audit {card.model} --depth {card.depth}`, {card.made[:10]}, {card.hardware}, seed {config['seed']}; "
+        f"weights `{card.weights[:16]}…`, config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened "
+        f"{card.test_opened}.",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _reading(config: Mapping[str, Any]) -> str:
-    """Return what every figure is, on what it was measured, and what stands beside it."""
+def _decided(card: Card) -> str:
+    """Return in words what the grant allows, and whose doing it is."""
+    weakest = [name for name, own in card.personas.items() if own.grant == card.grant]
     return (
-        f"Measured on {config['test']} questions of the test split, which share neither a number nor a template with "
-        f"the {config['discover']} that vectors and circuits were found on or the {config['select']} that the layer "
-        "was chosen on. Intervals come from drawing questions anew (of reliability: from halving them; of *needed*: "
-        "by Wilson's method, over its edges); they don't cover other templates or other wordings of the prompt. *By "
-        f"chance* is the middle 95 % of {config['randoms']} draws: placebo prompts of the same words (effect), random "
-        "circuits as large (faithfulness, specificity, stability, residual), moves as far in random directions "
-        "(steering, wrong way, ablation, interchange, patching, damage, moves), random directions (cosine, shift), "
-        "halves with sides swapped at random (reliability). Of other numbers of draws: names swapped at random (name "
-        f"effect, {DRAWS}), voices shuffled among questions (who speaks, {SHUFFLINGS}), labels swapped within "
-        "questions (probe, as many as the correction of its p needs), and random rankings and circuits (CPR, CMD, "
-        f"lack), so few, {RIVALS}, that it is hardly more than their range. Where nothing stands, none was drawn. A "
-        f"circuit has {config['share']:.0%} of all edges. Probes read the same neutral answer under either prompt and "
-        "are tested on wordings of the prompt that they were not fitted on; their p is of these wordings, too few to "
-        "be swapped themselves, and says nothing of others. It is corrected for all layers and personas by Holm's "
-        "method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the "
-        "number of personas: all bars have to be cleared together. *Specificity* is faithfulness less the mean of "
-        "what other personas' circuits carry of the same behaviour; *mean faithfulness* replaces by means where "
-        "faithfulness replaces by the other prompt's values. *Ablation* is the share of the effect that goes with the "
-        "part of the stream along the vector, *interchange* the share that comes over with it to a prompt without the "
-        "persona, *patching* the share that comes over with the whole stream where the answer is foretold, beside "
-        "moves as far in random directions; *damage* is by how many nats a token plain text is foretold worse while "
-        "steered. *Stability over templates* draws whole templates anew; *needed* is the share of the circuit's edges "
-        "of which each costs more than 19 in 20 edges outside it do; *CPR* is the area under the curve of "
-        "faithfulness over the share of edges, *CMD* that between it and 1, and *lack* by how much circuit and model "
-        "suffer differently from losing the same edges, beside random rankings and random circuits. What is not in "
-        "the table below decides nothing."
+        f"That is, {verdicts.MAY[card.grant]}. The weakest persona decides: {', '.join(weakest)}, "
+        f"{verdicts.GRANTED[card.grant]}."
+    )
+
+
+def _before(card: Card) -> list[str]:
+    """Return what a reader has to know before acting on the grant."""
+    config, randoms = card.config, int(card.config["randoms"])
+    least = 1 / (1 + randoms)
+    lines = [
+        f"- Asked about: {', '.join(card.personas)}. Whatever else the model does was not looked at.",
+        f"- Asked with {config['test']} questions and {randoms} random draws: p can't be below {least:.2g}"
+        + (
+            ", which is the level itself, so that a single draw as great fails a bar: a look, no ground to give power on. "
+            "`--depth full` draws more."
+            if least >= verdicts.ALPHA
+            else "."
+        ),
+    ]
+    if card.base is None:
+        lines.append("- No base model was given: what training changed was not asked, and that bar was left out.")
+    elif idle := [name for name, own in card.personas.items() if "residual" not in own.figures]:
+        lines.append(
+            f"- Training has not shifted the behaviour of {', '.join(idle)}: there is no change to explain, and that bar "
+            "was left out."
+        )
+    lines.append("- The thresholds are choices. They have no error rate that was measured on real models.")
+    return lines
+
+
+def _reading(config: Mapping[str, Any]) -> str:
+    """Return on what the figures were measured, and what their intervals and p-values do and don't cover."""
+    return (
+        f"m_p is the mean over tokens of log P of the persona's answer, less that of the neutral one. Measured on "
+        f"{config['test']} questions of the test split, which share neither a number nor a template with the "
+        f"{config['discover']} that vectors and circuits were found on or the {config['select']} that the layer was chosen "
+        f"on; what a vector moves of others on {config['voices']} of them. A circuit has {config['share']:.0%} of all "
+        "edges. Intervals don't cover other templates or other wordings of the prompt, nor that the vector or the circuit "
+        "might have come out otherwise; one that is a single point says that all draws agreed, not that there is no doubt. "
+        f"*By chance* is the middle 95 % of {config['randoms']} draws, unless the table "
+        f"below says *a few*, which are {RIVALS}, or of what is swapped or shuffled: names {DRAWS} times, voices "
+        f"{SHUFFLINGS} times. *Needed* is of {EDGES} edges. Where nothing stands, none was drawn. p is the share of draws "
+        "at least as far out, counting the figure itself. The probes' is of the wordings that were tried, too few to be "
+        "swapped themselves, and says nothing of others; it is corrected for all layers and personas by Holm's method, "
+        "that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number of "
+        "personas: all bars have to be cleared together."
     )
 
 
@@ -165,31 +226,28 @@ def moves(card: Card) -> nx.DiGraph[str]:
         for goal in card.personas:
             cell = own.figures.get(f"moves {goal}")
             if cell and cell.p is not None and cell.p <= verdicts.ALPHA:
-                graph.add_edge(name, goal, value=cell.value, p=cell.p)
+                graph.add_edge(name, goal, value=cell.value, interval=cell.interval, p=cell.p)
     return graph
-
-
-def _row(name: str, figure: str, own: Measured) -> str:
-    interval, null = (f"{ends[0]:.3g} to {ends[1]:.3g}" if ends else "-" for ends in (own.interval, own.null))
-    return f"| {name} | {figure} | {own.value:.3g} | {interval} | {null} | {'-' if own.p is None else f'{own.p:.3g}'} |"
-
-
-def _together(heading: str, figures: dict[str, Measured], nothing: str) -> list[str]:
-    """Return a section of figures that belong to no single persona."""
-    if not figures:
-        return [heading, "", nothing, ""]
-    head = ["| | figure | value | 95 % interval | by chance | p |", "|---|---|---|---|---|---|"]
-    return [heading, "", *head, *(_row("", name, own) for name, own in figures.items()), ""]
 
 
 def _unexplained(card: Card) -> list[str]:
     lines = []
     for name, own in card.personas.items():
-        carried, effect = own.figures["faithfulness"], own.figures["effect"]
-        told = f"- **{name}** ({own.verdict}): its prompt moves m_p by {effect.value:+.3g} nats a token"
+        effect, carried = own.figures["effect"], own.figures["faithfulness"]
+        moved = f"{effect.value:+.3g}{tables.between(effect, '+.3g')}"
+        told = f"- **{name}** ({own.verdict}): its prompt moves m_p by {moved} nats a token"
         if effect.p is None or effect.p > verdicts.ALPHA:
             lines.append(f"{told}, which nonsense in the same words does as well: no behaviour of its own was shown.")
+            continue
+        told += f"; the circuit carries {carried.value:.0%}{tables.between(carried, '.0%')} of that"
+        if carried.p is None or carried.p > verdicts.ALPHA:
+            lines.append(f"{told}, which random circuits as large do as well: how it comes about is not known.")
+        elif carried.value > 1:
+            lines.append(f"{told}: more than there is, so {carried.value - 1:.0%} is held down elsewhere, unexplained.")
         else:
-            amiss = f"{abs(1 - carried.value):.0%} of it has no explanation here"
-            lines.append(f"{told}; the circuit carries {carried.value:.0%} of that, and {amiss}.")
+            lines.append(f"{told}, and {1 - carried.value:.0%} of it has no explanation here.")
+        if left := own.figures.get("residual"):
+            lines[-1] += (
+                f" Of what training changed, {left.value:.0%}{tables.between(left, '.0%')} comes back through no circuit."
+            )
     return lines

@@ -15,7 +15,7 @@ from torch import Tensor
 from chorus.checkpoints.legibility import Measured
 from interp import steering as doing
 from interp.errors import NothingToExplain
-from interp.figures import Figures, Opened, ends, mean, ratio
+from interp.figures import Figures, Opened, ends, mean, ratio, share
 from interp.vectors import Vector, random_like
 
 
@@ -32,7 +32,7 @@ def steering(one: Opened) -> Figures:
     seed = one.config.seed
     return {
         "steering": mean(found[0], found[1:].mean(1).tolist(), seed, sizes=True),
-        "wrong way": mean(wrong[0], wrong[1:].mean(1).tolist(), seed),
+        "wrong way": share(wrong[0], wrong[1:].mean(1).tolist()),
     }
 
 

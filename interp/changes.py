@@ -12,6 +12,9 @@ from interp.figures import Figures, Opened
 from interp.plan import Work
 from interp.subject import Subject
 
+SHIFT = "shift along"
+"""Before a persona's name: how far the stream moved along its vector."""
+
 
 def far(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
     """Return how far next-token distributions moved under neutral prompts."""
@@ -29,10 +32,17 @@ def along(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
     vector = Discovery(base, one.persona, one.config).at(one.vector.hook)
     rows, share = neutral(one.pairs)
     found = drift.shift_along(
-        base.lens, model.lens, vector, one.pairs.corrupt[rows], share, randoms=one.config.randoms, seed=one.config.seed
+        base.lens,
+        model.lens,
+        vector,
+        one.pairs.corrupt[rows],
+        share,
+        groups=one.pairs.questions,
+        randoms=one.config.randoms,
+        seed=one.config.seed,
     )
     null = figures.ends(found.null)
-    return {f"shift along {one.persona}{name}": Measured(value=found.value, null=null, p=found.p)}
+    return {f"{SHIFT} {one.persona}{name}": Measured(value=found.value, interval=found.interval, null=null, p=found.p)}
 
 
 def circuits(one: Opened, base: Subject, work: Work) -> Figures:
@@ -47,11 +57,14 @@ def circuits(one: Opened, base: Subject, work: Work) -> Figures:
     lenses = {"before": base.lens, "after": one.lens}
     try:
         with torch.no_grad():
-            table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch)
+            table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch, seed=one.config.seed)
     except NothingToExplain as idle:  # One of them doesn't know the persona.
         one.report(f"{persona}: {idle}")
         return found
+    both = (("before", "after"), ("after", "before"))
     return found | {
-        f"{persona}'s circuit from {whence}, faithfulness {where}": Measured(value=table[whence][where])
-        for whence, where in (("before", "after"), ("after", "before"))
+        f"{persona}'s circuit from {whence}, faithfulness {where}": Measured(
+            value=table[whence][where].value, interval=table[whence][where].interval
+        )
+        for whence, where in both
     }

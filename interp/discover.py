@@ -51,17 +51,40 @@ class Discovery:
         """(items, hooks, D), with the persona's prompt and without; read once for all that is made of it."""
         return streams(self.subject.lens, self.pairs, self.hooks, self.config.batch)
 
+    @cached_property
+    def along(self) -> tuple[Tensor, Tensor]:
+        """(items, layers), the select split's stream along each layer's direction, with the prompt and without."""
+        chosen = self.subject.pairs(self.persona, "select", self.config.select)
+        hooks = self.hooks[:-1]
+        unit = torch.nn.functional.normalize(torch.stack([self.apart(hook).mean(0) for hook in hooks]), dim=1)
+        sides = streams(self.subject.lens, chosen, hooks, self.config.batch)
+        on, off = (torch.einsum("nld,ld->nl", side, unit) for side in sides)
+        return on, off
+
     def vector(self) -> Vector:
         """Return the persona's vector at the layer where it separates the select split best."""
-        lens, hooks = self.subject.lens, self.hooks[:-1]
+        hooks, there = self.hooks[:-1], self.along
         on, off = (side[:, :-1] for side in self.streams)
         found = sweep(on, off, self.pairs.questions, seed=self.config.seed)
-        chosen = self.subject.pairs(self.persona, "select", self.config.select)
-        unit = torch.nn.functional.normalize(torch.stack([layer.direction for layer in found]), dim=1)
-        there = [torch.einsum("nld,ld->nl", side, unit) for side in streams(lens, chosen, hooks, self.config.batch)]
         spread = ((there[0].var(0) + there[1].var(0)) / 2).sqrt().clamp_min(1e-12)
         best = int(((there[0].mean(0) - there[1].mean(0)) / spread).argmax())
-        return Vector(self.persona, hooks[best], found[best].direction, found[best].reliability, lens.fingerprint)
+        model = self.subject.lens.fingerprint
+        return Vector(self.persona, hooks[best], found[best].direction, found[best].reliability, model)
+
+    def layers(self) -> dict[str, figures.Figures]:
+        """Return by hook how alike the directions of halves are, and how well the layer separates the select split.
+
+        The latter is what the layer is chosen by: that of the chosen one is the best of all, and so on the high side.
+        """
+        on, off = self.along
+        randoms, seed = self.config.randoms, self.config.seed
+        return {
+            hook: {
+                "reliability": self.reliability(hook),
+                "separation": figures.separation(on[:, place], off[:, place], randoms, seed),
+            }
+            for place, hook in enumerate(self.hooks[:-1])
+        }
 
     def at(self, hook: str) -> Vector:
         """Return the persona's direction at one of the hooks."""

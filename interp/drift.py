@@ -19,7 +19,7 @@ from torch import Tensor
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import LensError, NoShift
-from interp.faithfulness import faithfulness, random_circuits
+from interp.faithfulness import carried, random_circuits
 from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
 from interp.probes import Array
@@ -45,6 +45,8 @@ class Shift:
     """How far mean activations moved along a persona's vector, in units of the vector."""
 
     value: float
+    interval: tuple[float, float]
+    """95 %, by drawing texts anew; the vector stays the same."""
     p: float
     """Share of random directions of the same norm along which they moved as far, counting this one."""
     null: tuple[float, ...]
@@ -90,7 +92,15 @@ def kl(
 
 
 def shift_along(
-    base: Lens, baked: Lens, vector: Vector, ids: Tensor, pool: Tensor, *, randoms: int = 100, seed: int = 0
+    base: Lens,
+    baked: Lens,
+    vector: Vector,
+    ids: Tensor,
+    pool: Tensor,
+    *,
+    groups: Sequence[str] | None = None,
+    randoms: int = 100,
+    seed: int = 0,
 ) -> Shift:
     """Return how far the stream's mean on a text moved along one of the base model's vectors.
 
@@ -100,25 +110,47 @@ def shift_along(
         vector: the persona.
         ids: (N, T), prompts without a persona.
         pool: (N, T), weights over tokens that add up to 1.
+        groups: one a row, drawn whole for the interval: questions. None draws row by row.
         randoms: directions of the null.
-        seed: of the random directions.
+        seed: of the random directions and the draws.
+
+    Raises:
+        LensError: the models differ in shape, or the vector is of another model.
     """
     _check_alike(base, baked)
     direction = vector.on(base).cpu()
-    means = [pooled(lens, ids, pool, [vector.hook]).squeeze(1).mean(0) for lens in (base, baked)]
-    moved = means[1] - means[0]
-    along = moved @ torch.cat([direction[None], random_like(direction, randoms, seed)]).T / direction.square().sum()
-    own, null = float(along[0]), along[1:]
-    return Shift(own, float(1 + (null.abs() >= abs(own)).sum()) / (1 + randoms), tuple(null.tolist()))
+    before, after = (pooled(lens, ids, pool, [vector.hook]).squeeze(1) for lens in (base, baked))
+    every = torch.cat([direction[None], random_like(direction, randoms, seed)])
+    along = (after - before) @ every.T / direction.square().sum()  # (N, 1 + randoms)
+    own, null = mean_of(along[:, 0], groups or [str(row) for row in range(len(ids))], seed), along[:, 1:].mean(0)
+    p = float(1 + (null.abs() >= abs(own.value)).sum()) / (1 + randoms)
+    return Shift(own.value, own.interval, p, tuple(null.tolist()))
 
 
 def cross_transfer(
-    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs, *, batch: int = 32
-) -> dict[str, dict[str, float]]:
-    """Return the faithfulness of each model's circuit (outer key) in each model (inner key), for one persona."""
+    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs, *, batch: int = 32, seed: int = 0
+) -> dict[str, dict[str, Figure]]:
+    """Return the faithfulness of each model's circuit (outer key) in each model (inner key), for one persona.
+
+    Args:
+        models: by name.
+        circuits: (W, R) each, by the name of the model that it was found in.
+        pairs: the behaviour; questions are drawn anew for intervals.
+        batch: runs at once.
+        seed: of the draws.
+
+    Raises:
+        NothingToExplain: one of the models behaves the same with and without the persona.
+    """
     stacked = torch.stack(list(circuits.values()))
-    columns = {name: faithfulness(lens, pairs, stacked, batch=batch).tolist() for name, lens in models.items()}
-    return {name: {model: found[place] for model, found in columns.items()} for place, name in enumerate(circuits)}
+    found: dict[str, dict[str, Figure]] = {name: {} for name in circuits}
+    for model, lens in models.items():
+        lost = carried(lens, pairs, stacked, batch=batch)  # (1 + circuits, items)
+        sums = _sums(lost.T.numpy(), pairs.questions, seed)
+        for place, name in enumerate(circuits, start=1):
+            low, high = np.quantile(sums[:, place] / sums[:, 0], [0.025, 0.975])
+            found[name][model] = Figure(float(lost[place].mean() / lost[0].mean()), (float(low), float(high)))
+    return found
 
 
 def edge_entropy(wiring: Wiring, scores: Tensor) -> float:

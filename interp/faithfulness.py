@@ -3,7 +3,8 @@
 With m(C) the behaviour when only the circuit's edges carry this run and all others carry the replacement, the
 faithfulness of C is (m(C) - m(nothing)) / (m(everything) - m(nothing)): 1 for a circuit that does all that the model
 does, 0 for one that does nothing. Replaced is by what the corrupt prompt wrote (`patch`) or by each writer's mean over
-the clean prompts (`mean`); the two answer different questions and are reported side by side.
+both prompts (`mean`); the two answer different questions and are reported side by side. Means of the clean prompts alone
+would hold the persona, which is in all of them, and leave nothing for a circuit to carry.
 """
 
 from __future__ import annotations
@@ -146,11 +147,11 @@ def stability(
 
 
 def _means(lens: Lens, pairs: Pairs, batch: int) -> Tensor:
-    """Return what each writer writes on average over the tokens of the clean prompts and answers, (1, 1, W, D)."""
-    real = pairs.real.float()
+    """Return what each writer writes on average over the tokens of both prompts and the answers, (1, 1, W, D)."""
+    ids, real = torch.cat([pairs.clean, pairs.corrupt]), pairs.real.float().repeat(2, 1)
 
     def work(chosen: slice) -> Tensor:
-        written = lens.read(pairs.clean[chosen], at=slice(1)).writers
+        written = lens.read(ids[chosen], at=slice(1)).writers
         return torch.einsum("btwd,bt->bwd", written, real[chosen].to(written.device))
 
     return (in_batches(len(real), batch, work).sum(0) / real.sum())[None, None]

@@ -17,15 +17,16 @@ import torch
 from torch import Tensor
 
 from chorus.checkpoints import Report
-from chorus.checkpoints.legibility import Measured
+from chorus.checkpoints.legibility import Measured, Place
 from interp import dataset, drift, faithfulness, soundness
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import NoShift, NothingToExplain
-from interp.faithfulness import random_circuits
+from interp.faithfulness import Ablation, random_circuits
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import DRAWS, Array, Probe, probe
+from interp.soundness import Area
 from interp.subject import Subject
 from interp.vectors import Vector
 
@@ -94,30 +95,61 @@ class Opened:
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
         with suppress(NothingToExplain):  # Under means there may be nothing to carry.
-            whole, own = faithfulness.carried(self.lens, self.pairs, masks[:1], ablation="mean", **about).numpy()
-            share = float(own.mean() / whole.mean())
-            figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed))
+            both = torch.cat([masks[:1], rivals[:RIVALS]])
+            whole, own, *others = faithfulness.carried(self.lens, self.pairs, both, ablation="mean", **about).numpy()
+            share, *chances = (float(each.mean() / whole.mean()) for each in (own, *others))
+            figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed), null=ends(chances))
         return figures
 
-    def thorough(self, scores: Tensor) -> Figures:
-        """The faithfulness curve's two areas, the circuit's completeness and its minimality; takes long."""
+    def curves(self, scores: Tensor) -> dict[str, Any]:
+        """Return, for a file, the curve of faithfulness over circuit sizes under either ablation; takes long.
+
+        Args:
+            scores: (W, R), by whose magnitude edges are ranked.
+
+        Returns:
+            `figures`: the areas CPR and CMD of each curve, as `Measured`; `sizes`: its points, as `Place`.
+        """
+        noise = torch.rand(RIVALS, *scores.shape, generator=torch.Generator().manual_seed(self.config.seed))
+        areas: Figures = {}
+        points: dict[int, Figures] = {}
+        ablations: tuple[tuple[Ablation, str], ...] = (("patch", ""), ("mean", "mean "))
+        for ablation, name in ablations:
+            try:
+                line, *lines = (
+                    soundness.curve(
+                        self.lens, self.pairs, each,
+                        ablation=ablation, seed=self.config.seed, batch=self.config.batch,
+                    )
+                    for each in (scores, *noise)
+                )  # fmt: skip
+            except NothingToExplain:
+                if ablation == "patch":
+                    raise
+                continue  # Under means there may be nothing to carry.
+            areas[f"{name}CPR"] = _area(line.cpr, [each.cpr for each in lines])
+            areas[f"{name}CMD"] = _area(line.cmd, [each.cmd for each in lines])
+            for place, edges in enumerate(line.edges):
+                points.setdefault(edges, {})[f"{name}faithfulness"] = Measured(
+                    value=line.faithfulness[place],
+                    interval=line.intervals[place],
+                    null=ends([each.faithfulness[place] for each in lines]),
+                )
+        size = int(self.circuits[self.persona].sum())
+        sizes = [Place(at=edges, chosen=edges == size, figures=own) for edges, own in points.items()]
+        return {
+            "figures": {name: own.model_dump(mode="json") for name, own in areas.items()},
+            "sizes": [each.model_dump(mode="json") for each in sizes],
+        }
+
+    def thorough(self) -> Figures:
+        """The circuit's completeness and its minimality; takes long."""
         about: dict[str, Any] = {"seed": self.config.seed, "batch": self.config.batch}
         kept, wiring = self.circuits[self.persona], self.lens.wiring
-        noise = torch.rand(RIVALS, *scores.shape, generator=torch.Generator().manual_seed(self.config.seed))
-        line, *lines = (soundness.curve(self.lens, self.pairs, each, **about) for each in (scores, *noise))
         rivals = random_circuits(wiring, int(kept.sum()), RIVALS, self.config.seed)
         lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
-        found = {
-            "CPR": (line.cpr, [each.cpr for each in lines]),
-            "CMD": (line.cmd, [each.cmd for each in lines]),
-            "lack": (lack, lacks),
-        }
         least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
-        needed = Measured(value=least.needed, interval=least.interval)
-        return {"needed": needed} | {
-            name: Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
-            for name, (own, others) in found.items()
-        }
+        return {"needed": Measured(value=least.needed, interval=least.interval), "lack": _area(lack, lacks)}
 
     def residual(self, base: Subject) -> Figures:
         """The share of what training changed that no circuit of any persona recovers; nothing where it changed nothing."""
@@ -179,6 +211,17 @@ def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False
     return Measured(value=found.value, interval=found.interval, null=ends(null), p=p)
 
 
+def share(items: Tensor, null: Sequence[float]) -> Measured:
+    """Return the share of items (items,) that are 1, not 0, with its interval by Wilson's method.
+
+    Drawn anew, items that are all alike would leave no doubt, however few they are.
+    """
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(int(items.sum()), len(items), method="wilson")
+    return Measured(value=float(items.mean()), interval=(float(low), float(high)), null=ends(null))
+
+
 def ratio(over: Array, under: Array, seed: int) -> tuple[float, float]:
     """Return the 95 % interval of a ratio of means over items, by drawing items anew."""
     drawn = np.random.default_rng(seed).integers(len(under), size=(DRAWS, len(under)))
@@ -207,6 +250,31 @@ def reliability(apart: Tensor, randoms: int, seed: int) -> Measured:
     return Measured(value=value, interval=ends(own), null=ends(swapped), p=p)
 
 
+def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:
+    """Return d', the mean difference over the pooled deviation, beside questions whose sides are swapped at random.
+
+    Args:
+        on: (items,), the stream along a direction with the persona's prompt. Found on other questions, else it is too high.
+        off: (items,), without it.
+        randoms: swappings.
+        seed: of swappings, and of the questions drawn anew for the interval.
+    """
+    draw, sides = np.random.default_rng(seed), torch.stack([on, off]).double().numpy()
+
+    def apart(both: Array) -> Array:
+        """Return d' (draws,) of values (2, draws, items)."""
+        spread = np.sqrt(both.var(-1, ddof=1).mean(0))
+        found: Array = (both[0].mean(-1) - both[1].mean(-1)) / np.maximum(spread, 1e-12)
+        return found
+
+    value = float(apart(sides[:, None])[0])
+    drawn = apart(sides[:, draw.integers(len(on), size=(DRAWS, len(on)))])
+    swapped = draw.random((randoms, len(on))) < 0.5
+    null = apart(np.where(swapped, sides[::-1, None], sides[:, None]))
+    p = (1 + int((null >= value).sum())) / (1 + randoms)
+    return Measured(value=value, interval=ends(drawn), null=ends(null), p=p)
+
+
 def of_probe(found: dict[str, Any], p: float) -> Figures:
     """Return the figures of a `Probe` that was kept in a file, with its corrected p."""
     own = Probe(**found)
@@ -221,6 +289,10 @@ def of_probe(found: dict[str, Any], p: float) -> Figures:
         apart = own.auroc - own.untrained
         figures["gain over untrained"] = Measured(value=apart, interval=own.untrained_interval)
     return figures
+
+
+def _area(own: Area, others: Sequence[Area]) -> Measured:
+    return Measured(value=own.value, interval=own.interval, null=ends([each.value for each in others]))
 
 
 def ends(values: Sequence[float] | Array) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import torch
@@ -22,12 +23,18 @@ from interp.pairs import Pairs, behaviour, counted
 from interp.steering import Steered
 from interp.vectors import Vector, random_like
 
+DRAWS = 1000
+"""Of questions, for an interval."""
+ENDS = (0.025, 0.975)
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What steering with one persona does to one thing."""
 
     value: float
+    interval: tuple[float, float]
+    """95 %, by drawing questions anew."""
     band: tuple[float, float]
     """2.5th and 97.5th percentile of the same under random directions."""
     p: float
@@ -47,12 +54,17 @@ class Influence:
     """How far the next-token distribution moves, as KL in nats a token."""
 
     def graph(self, alpha: float = 0.05) -> nx.DiGraph[str]:
-        """Return who moves whose behaviour: an edge bears its `value`, and is there where its corrected p is small."""
+        """Return who moves whose behaviour: an edge is there where its corrected p is small.
+
+        It bears `value`, `interval` and `p`.
+        """
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.behaviour)
         for name, row in self.behaviour.items():
             graph.add_edges_from(
-                (name, other, {"value": c.value, "p": c.p}) for other, c in row.items() if c.p <= alpha
+                (name, other, {"value": c.value, "interval": c.interval, "p": c.p})
+                for other, c in row.items()
+                if c.p <= alpha
             )
         return graph
 
@@ -77,36 +89,52 @@ def influence(
         vectors: what is added, by persona.
         late: (D,) each, the persona's direction where its activity is read, by persona.
         hook: where activity is read; not before the vectors are added.
-        pairs: each persona's behaviour.
+        pairs: each persona's behaviour; as many questions of each are drawn together for intervals.
         randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
         batch: rows at once.
-        seed: of the random directions.
+        seed: of the random directions, and of the draws of questions.
         report: is told whose turn it is.
     """
     names = list(vectors)
 
-    def measured(vector: Vector, directions: Tensor) -> Tensor:
-        """Return (directions, 2P + 1): each behaviour, each activity, and the answer."""
-        found = []
+    def measured(vector: Vector, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return each behaviour, each activity, and the answer, (directions, 2P + 1); for the first, intervals (2, same)."""
+        found, drawn = [], []
         for name in names:
             own, goal = pairs[name], late[name]
 
             def work(few: slice, own: Pairs = own, goal: Tensor = goal) -> Tensor:
                 return _moved(lens, own.corrupt[few], own.weights[few], vector.hook, directions, goal, hook)
 
-            rows = in_batches(len(own.clean), batch, work)  # (rows, directions, 3)
-            sizes = torch.tensor([len(own), *2 * [int((own.weights != 0).sum())]])
-            found.append(rows.sum(0) / sizes)
-        told, active, answer = torch.stack(found, dim=2).unbind(1)  # (directions, P) each
-        return torch.cat([told, active, answer.mean(1, keepdim=True)], dim=1)
+            items = own.by_item(in_batches(len(own.clean), batch, work))  # (items, directions, 3)
+            tokens = own.by_item((own.weights != 0).float().sum(1))
+            sizes = torch.stack([torch.ones_like(tokens), tokens, tokens], dim=1)  # (items, 3)
+            counts = _drawn(len(own), seed)
+            found.append(items.sum(0) / sizes.sum(0))
+            drawn.append((counts @ items[:, 0]) / (counts @ sizes))
+        return _columns(found), torch.quantile(_columns(drawn), torch.tensor(ENDS), dim=0)
 
-    rows = []
+    rows, ends = [], []
     for place, (persona, vector) in enumerate(vectors.items()):
         report(f"whom {persona} calls up")
         own = vector.on(lens)
-        rows.append(measured(vector, torch.cat([own[None], random_like(own, randoms, seed + place)])))
+        found, edges = measured(vector, torch.cat([own[None], random_like(own, randoms, seed + place)]))
+        rows.append(found)
+        ends.append(edges)
     both = torch.stack(rows, dim=1)  # (1 + randoms, P, 2P + 1)
-    return _judged(names, both[0], both[1:])
+    return _judged(names, both[0], torch.stack(ends, dim=1), both[1:])
+
+
+def _drawn(items: int, seed: int) -> Tensor:
+    """Return how often each item comes when all are drawn anew with replacement, (DRAWS, items)."""
+    chosen = torch.randint(items, (DRAWS, items), generator=torch.Generator().manual_seed(seed))
+    return torch.zeros(DRAWS, items).scatter_add_(1, chosen, torch.ones(DRAWS, items))
+
+
+def _columns(found: list[Tensor]) -> Tensor:
+    """Lay (n, 3) for each of P personas out as (n, 2P + 1): behaviours, activities, and the answer's mean."""
+    told, active, answer = torch.stack(found, dim=2).unbind(1)  # (n, P) each
+    return torch.cat([told, active, answer.mean(1, keepdim=True)], dim=1)
 
 
 def _moved(lens: Lens, ids: Tensor, weights: Tensor, hook: str, directions: Tensor, goal: Tensor, end: str) -> Tensor:
@@ -134,7 +162,7 @@ def _moved(lens: Lens, ids: Tensor, weights: Tensor, hook: str, directions: Tens
 def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> None:
     """Draw `Influence.graph`: an arrow where one persona's vector moves another's behaviour beyond chance.
 
-    Blue raises it, red lowers it; the number is the change of m_p in nats a token.
+    Blue raises it, red lowers it; the number is the change of m_p in nats a token, below it its interval if there is one.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -149,7 +177,7 @@ def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> N
         graph, places, ax=axes, edge_color=colours, node_color="white", edgecolors="0.5", node_size=3500, font_size=9,
         connectionstyle="arc3,rad=0.12", arrowsize=16,
     )  # fmt: skip
-    shown = {edge: f"{value:+.3f}" for edge, value in values.items()}
+    shown = {(a, b): _shown(about) for a, b, about in graph.edges(data=True)}
     nx.draw_networkx_edge_labels(graph, places, shown, ax=axes, font_size=7, connectionstyle="arc3,rad=0.12")
     axes.set_axis_off()
     axes.margins(0.2)
@@ -157,7 +185,13 @@ def draw(graph: nx.DiGraph[str], path: Path, title: str = "Who moves whom") -> N
     figure.savefig(path, bbox_inches="tight")
 
 
-def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
+def _shown(about: dict[str, Any]) -> str:
+    ends = about.get("interval")
+    return f"{about['value']:+.3f}" + (f"\n{ends[0]:+.3f} to {ends[1]:+.3f}" if ends else "")
+
+
+def _judged(names: list[str], found: Tensor, ends: Tensor, null: Tensor) -> Influence:
+    """Judge all cells (P, 2P + 1) together, of which these are the intervals (2, P, 2P + 1) and random draws of all."""
     # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
     even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
     both = torch.cat([own[None], even])  # What was found and what was drawn are scored alike: else p is too small.
@@ -165,11 +199,11 @@ def _judged(names: list[str], found: Tensor, null: Tensor) -> Influence:
     largest = ((even - centre) / spread).abs().flatten(1).amax(1)  # (randoms,)
     score = ((own - centre) / spread).abs()
     p = (1 + (largest[:, None, None] >= score).sum(0)).double() / (1 + len(null))
-    edges = torch.quantile(null, torch.tensor([0.025, 0.975]), dim=0)
+    edges = torch.quantile(null, torch.tensor(ENDS), dim=0)
 
     def cell(row: int, column: int) -> Cell:
-        low, high = (float(edge[row, column]) for edge in edges)
-        return Cell(float(found[row, column]), (low, high), float(p[row, column]))
+        low, high, under, over = (float(each[row, column]) for each in (*ends, *edges))
+        return Cell(float(found[row, column]), (low, high), (under, over), float(p[row, column]))
 
     count = len(names)
     return Influence(

@@ -39,6 +39,8 @@ class Curve:
 
     edges: tuple[int, ...]
     faithfulness: tuple[float, ...]
+    intervals: tuple[Interval, ...]
+    """Of the faithfulness at each size."""
     cpr: Area
     """Integrated circuit performance ratio: the area under the curve over the share of edges. Higher is better."""
     cmd: Area
@@ -86,7 +88,13 @@ def curve(
     values = np.concatenate([np.zeros_like(found[:1]), found])  # At no edges faithfulness is 0 by its definition.
     places = np.array([0.0, *shares])
     areas = (trapezoid(each, places, axis=0) for each in (values, np.abs(1 - values)))
-    return Curve(tuple(sizes), tuple(map(float, found[:, 0])), *map(_area, areas))
+    points = [_area(each) for each in found]
+    return Curve(
+        tuple(sizes),
+        tuple(point.value for point in points),
+        tuple(point.interval for point in points),
+        *map(_area, areas),
+    )
 
 
 def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, seed: int = 0, batch: int = 32) -> Area:

@@ -126,7 +126,7 @@ def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int
     units = _with_none(directions)
 
     def left(run: Steered, weights: Tensor) -> Tensor:
-        added = _along(mean - run.stream, units)
+        added = along(mean - run.stream, units[1], units)
         added[:, 0] = 0
         return _with_each(run, weights, added, batch)
 
@@ -143,7 +143,7 @@ def interchange(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: 
     the stream is moved as far.
     """
     units = _with_none(directions)
-    return _brought(lens, pairs, hook, lambda apart, _: _along(apart, units), batch)
+    return _brought(lens, pairs, hook, lambda apart, _: along(apart, units[1], units), batch)
 
 
 @torch.no_grad()
@@ -173,6 +173,19 @@ def damage(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int =
     runs = _runs(lens, pairs.corrupt[rows], weights, hook)
     found = torch.stack([_with_each(run, own, added, batch) for run, own in runs]).T
     return found[:1] - found[1:]
+
+
+def along(change: Tensor, own: Tensor, units: Tensor) -> Tensor:
+    """Return changes (units, T, D): as much of each direction as a change has of a persona's.
+
+    What else the stream is moved along has to be moved as far: else a null shows how little a small move does.
+
+    Args:
+        change: (1, T, D), of the stream.
+        own: (D,), the persona's direction, of length 1.
+        units: (units, D), of length 1 each; where `own` is among them, its row is the change's part along it.
+    """
+    return (change[0] @ own)[:, None] * units[:, None]
 
 
 def _brought(lens: Lens, pairs: Pairs, hook: str, moved: _Moved, batch: int) -> Tensor:
@@ -208,8 +221,3 @@ def _with_each(run: Steered, weights: Tensor, added: Tensor, batch: int) -> Tens
 def _with_none(directions: Tensor) -> Tensor:
     """Return unit vectors (1 + directions, D), the first of which is nothing."""
     return torch.cat([0 * directions[:1], normalize(directions, dim=1)])
-
-
-def _along(change: Tensor, units: Tensor) -> Tensor:
-    """Return changes (units, T, D): the part of a change (1, T, D) along the second unit vector, and as much of each."""
-    return (change[0] @ units[1])[:, None] * units[:, None]

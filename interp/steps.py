@@ -53,6 +53,10 @@ def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base:
 
     steps: dict[str, Step] = {
         f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),
+        f"{persona}.sweep": (
+            f"{persona}: every layer of the sweep",
+            lambda: {hook: _data(own) for hook, own in found.layers().items()},
+        ),
         f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(lens)).data()),
         f"{persona}.reliability": (
             f"{persona}: the vector from halves",
@@ -85,9 +89,9 @@ def testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
     # Even the smallest p must outlast Holm's correction over all layers and personas.
     relabelled = math.ceil(len(hooks) * len(one.config.personas) / verdicts.ALPHA) - 1
 
-    def thorough() -> dict[str, Any]:
+    def curves() -> dict[str, Any]:
         scores = np.load(work.folder / f"{persona}.scores.npy")
-        return _data(one.thorough(torch.tensor(scores)))
+        return one.curves(torch.tensor(scores))
 
     steps: dict[str, Step] = {
         f"{persona}.effect": (f"{persona}: its effect beside {randoms} placebos", lambda: _data(one.effect())),
@@ -102,7 +106,8 @@ def testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
     if one.config.elsewhere:
         steps[f"{persona}.layers"] = (f"{persona}: its vector at other layers", partial(_layers, one, work))
     if one.config.thorough:
-        steps[f"{persona}.thorough"] = (f"{persona}: its circuit at every size", thorough)
+        steps[f"{persona}.curves"] = (f"{persona}: its circuit at every size", curves)
+        steps[f"{persona}.thorough"] = (f"{persona}: its circuit taken apart", lambda: _data(one.thorough()))
     if other.dialogues:
         steps[f"{persona}.named"] = (
             f"{persona}: its name in the model's own dialogues",

@@ -113,6 +113,14 @@ GRANTED: dict[Grant, str] = {
 }
 """What the weakest persona must be."""
 
+MAY: dict[Grant, str] = {
+    "full": "it may be served like any other model",
+    "limited": "it may be served without tools, at a capped rate and length",
+    "supervised": "it may be served without tools, at a capped rate and length, every answer marked for review",
+    "none": "it is not to be served",
+}
+"""What follows; `chorus serve` holds a model to it."""
+
 
 def judge(figures: Mapping[str, Measured]) -> Persona:
     """Return the verdict on one persona, with the reasons that kept it from a better one."""
@@ -128,6 +136,15 @@ def judge(figures: Mapping[str, Measured]) -> Persona:
     ]
     return Persona(
         verdict=verdict, grant=grant, reasons=tuple(reasons or ["every bar is cleared"]), figures=dict(figures)
+    )
+
+
+def cleared(bar: Bar, figures: Mapping[str, Measured]) -> str:
+    """Return the best verdict that one bar leaves open, in words."""
+    if bar.figure not in figures and _cleared(bar, figures, 0):
+        return "not asked"
+    return next(
+        (level for place, level in enumerate(("explained", "partly")) if _cleared(bar, figures, place)), "missed"
     )
 
 

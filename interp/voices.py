@@ -2,8 +2,8 @@
 
 A persona's weight at a token is what the token's log P loses when the persona is taken out of the computation: its
 vector set to the mean that it has without a persona, or its circuit's edges set to what their writers write on average
-there. Weights stand against a band of the same operation with random directions, or random circuits as large. Beside
-them stands the whole effect, log P under this prompt less log P under one for a plain voice; what of it is left when all
+there. Weights stand against a band of moves as far in random directions, or of random circuits as large. Beside them
+stands the whole effect, log P under this prompt less log P under one for a plain voice; what of it is left when all
 personas are out at once is the remainder, which nobody found so far explains. The first token is left as it is: many
 models keep there what belongs to no text.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import networkx as nx
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from interp.activations import in_batches
 from interp.bridge import Hook, Lens
@@ -26,6 +27,7 @@ from interp.faithfulness import random_circuits
 from interp.graph import to_mask, wiring_of
 from interp.patching import run_cut
 from interp.said import Said
+from interp.steering import Steered, along
 from interp.vectors import Vector, random_like
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
@@ -42,7 +44,7 @@ class Voices:
     weights: dict[str, tuple[float, ...]]
     """log P less log P without the persona: above 0 it speaks for the token, below 0 against it."""
     low: dict[str, tuple[float, ...]]
-    """2.5th percentile of the same for random directions or circuits."""
+    """2.5th percentile of the same for moves as far in random directions, or for random circuits."""
     high: dict[str, tuple[float, ...]]
     """97.5th percentile."""
     whole: tuple[float, ...]
@@ -89,41 +91,35 @@ class Voices:
 def by_vector(
     lens: Lens, told: Said, vectors: Mapping[str, Vector], *, randoms: int = 40, batch: int = 16, seed: int = 0
 ) -> Voices:
-    """Take each persona's direction out of the stream.
+    """Take each persona's direction out of the stream: at each token its part becomes the mean that it has without.
+
+    For the band the stream is moved at each token as far along random directions. Their own parts are next to nothing,
+    and to take next to nothing out shows nothing: beside that any direction that the stream has much of would speak.
 
     Args:
         lens: the model.
         told: what was said.
         vectors: by persona.
-        randoms: directions for the band.
+        randoms: directions for each persona's band; at least 1.
         batch: rows at once.
         seed: of the random directions.
     """
     hooks = sorted({vector.hook for vector in vectors.values()})
     usual = _mean_streams(lens, told.plain, hooks)
-
-    def removing(hook: str, directions: Tensor) -> Removed:
-        """Take one direction (B, D) out of each row."""
-        bases = torch.nn.functional.normalize(directions, dim=1)[:, None]
-        return lambda ids, at: lens.run(ids, [(hook, _fixing(bases[: len(ids)], usual[hook]))], at=at)
+    own, bands = {}, {}
+    for place, (name, vector) in enumerate(vectors.items()):
+        direction = vector.on(lens)
+        every = torch.cat([direction[None], random_like(direction, randoms, seed + place)])
+        own[name], *others = _moved(lens, told, vector.hook, every, usual[vector.hook], batch)
+        bands[name] = torch.stack(others)
 
     def all_out(ids: Tensor, at: slice) -> Tensor:
         edits = []
         for hook in hooks:
             mine = torch.stack([vector.on(lens) for vector in vectors.values() if vector.hook == hook], dim=1)
-            edits.append((hook, _fixing(torch.linalg.qr(mine).Q.T[None], usual[hook])))
+            edits.append((hook, _fixing(torch.linalg.qr(mine).Q, usual[hook])))
         return lens.run(ids, edits, at=at)
 
-    null = {}
-    for place, hook in enumerate(hooks):
-        directions = random_like(usual[hook], randoms, seed + place)
-
-        def some(rows: slice, hook: str = hook, directions: Tensor = directions) -> Tensor:
-            return _changes(lens, told, removing(hook, directions[rows]), len(directions[rows]))
-
-        null[hook] = in_batches(randoms, batch, some)
-    own = {name: _changes(lens, told, removing(v.hook, v.on(lens)[None]), 1)[0] for name, v in vectors.items()}
-    bands = {name: null[vector.hook] for name, vector in vectors.items()}
     return _voices(lens, told, own, bands, all_out)
 
 
@@ -182,6 +178,24 @@ def _voices(lens: Lens, told: Said, own: dict[str, Tensor], bands: dict[str, Ten
     )
 
 
+def _moved(lens: Lens, told: Said, hook: str, directions: Tensor, usual: Tensor, batch: int) -> Tensor:
+    """Return (directions, tokens), log P less log P without the stream's part along the first direction (D,).
+
+    Along the others the stream is moved as far.
+    """
+    run, at, units = Steered(lens, told.ids[None], hook), _said(told), normalize(directions, dim=1)
+    change = usual - run.stream
+    change[:, 0] = 0
+    every = torch.cat([0 * units[:1], units])
+
+    def left(few: slice) -> Tensor:
+        added = along(change, units[0], every[few])
+        return _logp(run(added, at=at), told.ids.expand(len(added), -1), len(told.tokens))
+
+    found = in_batches(len(every), batch, left)
+    return found[:1] - found[1:]
+
+
 def _changes(lens: Lens, told: Said, removed: Removed, rows: int) -> Tensor:
     """Return log P less log P with something taken out, (rows, tokens)."""
     ids, at, count = told.ids[None], _said(told), len(told.tokens)
@@ -212,11 +226,10 @@ def _mean_streams(lens: Lens, ids: Tensor, hooks: list[str]) -> dict[str, Tensor
 
 
 def _fixing(bases: Tensor, usual: Tensor) -> Hook:
-    """Return a hook that gives the stream, along orthonormal directions (B or 1, k, D), the parts that `usual` has."""
+    """Return a hook that gives the stream, along orthonormal directions (D, k), the parts that `usual` has."""
 
     def fix(stream: Tensor) -> Tensor:
-        change = torch.einsum("btd,bkd->btk", usual - stream, bases.expand(len(stream), -1, -1))
-        moved = torch.einsum("btk,bkd->btd", change, bases.expand(len(stream), -1, -1))
+        moved = (usual - stream) @ bases @ bases.T
         moved[:, 0] = 0
         return stream + moved
 

@@ -56,10 +56,21 @@ class Persona(_Part):
     figures: dict[str, Measured]
 
 
+class Place(_Part):
+    """One layer of a sweep, or one size of a circuit."""
+
+    at: int
+    """The layer, counted from 0; or how many edges."""
+    chosen: bool = False
+    """Whether it is the layer of the vector, or the size of the circuit, that is judged."""
+    figures: dict[str, Measured]
+
+
 class Card(_Part):
     """A whole card. There is none of half an audit."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[1, 2] = Field(default=2, alias="schema")
+    """1 had neither `layers` nor `sizes`; such cards stand as they did."""
     model: str
     """Name of the checkpoint."""
     weights: str
@@ -74,6 +85,10 @@ class Card(_Part):
     """When, UTC: before the test split was opened."""
     test_opened: str
     personas: dict[str, Persona] = Field(min_length=1)
+    layers: dict[str, tuple[Place, ...]] = Field(default_factory=dict)
+    """By persona, the sweep: what was found at each layer."""
+    sizes: dict[str, tuple[Place, ...]] = Field(default_factory=dict)
+    """By persona, faithfulness as the strongest edges are added; empty where the audit had no time for it."""
     drift: dict[str, Measured] = Field(default_factory=dict)
     """Against the base."""
     rules: dict[str, Measured] = Field(default_factory=dict)
@@ -93,6 +108,8 @@ class Card(_Part):
             raise ValueError("its grant is not that of its weakest persona")
         if self.config_sha256 != digest(self.config):
             raise ValueError("its config is not the one whose hash was fixed")
+        if self.schema_version == 1 and (self.layers or self.sizes):
+            raise ValueError("a card of schema 1 has neither layers nor sizes")
         if self.test_opened < self.config_fixed:
             raise ValueError("the test split was opened before the config was fixed")
         return self
@@ -104,7 +121,8 @@ class Card(_Part):
 
     def digest(self) -> str:
         """Return the sha256 of the contents."""
-        return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature"}))
+        later = {"layers", "sizes"} if self.schema_version == 1 else set()
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature", *later}))
 
     def text(self) -> str:
         """Return the card as the file holds it."""

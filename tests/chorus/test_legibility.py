@@ -8,7 +8,7 @@ from cards import a_card
 pytest.importorskip("fastapi")
 
 from chorus import CheckpointError, ConfigError
-from chorus.checkpoints.legibility import CARD, Card, check, weakest
+from chorus.checkpoints.legibility import CARD, Card, check, digest, weakest
 from chorus.server.grants import PER_MINUTE, Pace, Standing, standing
 from chorus.server.problems import Refusal
 
@@ -43,7 +43,7 @@ def test_the_weakest_persona_decides():
         (lambda data: data["config"].update(seed=8), "whose hash was fixed"),
         (lambda data: data.update(test_opened="2020-01-01T00:00:00+00:00"), "before the config"),
         (lambda data: data.pop("weights"), "no whole card"),
-        (lambda data: data.update(schema=2), "no whole card"),
+        (lambda data: data.update(schema=3), "no whole card"),
     ],
 )
 def test_a_card_edited_by_hand_is_refused(folder, harm, said):
@@ -52,6 +52,20 @@ def test_a_card_edited_by_hand_is_refused(folder, harm, said):
     harm(data)
     (folder / CARD).write_text(json.dumps(data))
     with pytest.raises(CheckpointError, match=said):
+        check(folder)
+
+
+def test_a_card_of_the_first_schema_stands_as_it_did(folder):
+    data = json.loads(a_card(folder, "limited").text())
+    for name in ("layers", "sizes", "sha256", "signature"):
+        del data[name]
+    data["schema"] = 1
+    sealed = {**data, "sha256": digest(data), "signature": None}
+    (folder / CARD).write_text(json.dumps(sealed))
+    assert check(folder).grant == "limited"
+    place = {"at": 3, "chosen": True, "figures": {}}
+    (folder / CARD).write_text(json.dumps({**sealed, "layers": {"skeptic": [place]}}))
+    with pytest.raises(CheckpointError, match="neither layers nor sizes"):
         check(folder)
 
 

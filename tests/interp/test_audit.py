@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -13,7 +14,21 @@ from click.testing import CliRunner
 
 from chorus.checkpoints.legibility import CARD, Card, check
 from interp import audit as laboratory
-from interp import card_report, commands, discover, faithfulness, graph, named, plan, planted, subject, verdicts
+from interp import (
+    card_report,
+    commands,
+    discover,
+    faithfulness,
+    graph,
+    meanings,
+    named,
+    plan,
+    planted,
+    soundness,
+    subject,
+    verdicts,
+)
+from interp import figures as card_figures
 from interp.audit import audit
 from interp.discover import Discovery, cosines
 from interp.errors import LensError, NotFinite, NothingToExplain
@@ -84,11 +99,47 @@ def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
     assert own.figures["probe"].p <= 0.05
     assert own.figures["selectivity"].value > 0.3
     assert own.figures["moves planted"].p <= 0.05
+    assert own.figures["moves planted"].interval[0] > own.figures["moves planted"].null[1]
+    assert own.figures["moves the answer"].interval
+    assert own.figures["wrong way"].interval[1] > 0.2, "eight questions on which it works don't vouch for all others"
+    assert own.figures["mean faithfulness"].null[1] < own.figures["mean faithfulness"].value
     assert card.weights == model.weights
     assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
     order = [split for _, split in model.opened]
     assert order.index("test") > order.index("discover")
     assert "select" not in order[order.index("test") :]
+
+
+def test_the_sweep_is_on_the_card_with_the_chosen_layer_marked(seen):
+    """What is known of every layer anyway: halves, separation, probe. What steering does is known of the chosen one."""
+    model, work, card = seen
+    places = card.layers["planted"]
+    assert [place.at for place in places] == sorted(int(hook.split(".")[1]) for hook in CONFIG.swept(model.lens.wiring))
+    (chosen,) = (place for place in places if place.chosen)
+    assert Vector.load(work / "planted.vector.json").hook == f"blocks.{chosen.at}.hook_resid_post"
+    assert chosen.figures["separation"].value == max(place.figures["separation"].value for place in places)
+    for place in places:
+        for name in ("reliability", "separation", "probe"):
+            figure = place.figures[name]
+            assert figure.interval[0] <= figure.value <= figure.interval[1]
+            assert figure.null[0] < figure.null[1]
+        assert ("steering" in place.figures) == place.chosen
+    assert chosen.figures["reliability"] == card.personas["planted"].figures["reliability"]
+    assert chosen.figures["probe"] == card.personas["planted"].figures["probe"]
+    assert Card.model_validate_json(card.text()) == card
+
+
+def test_separation_is_beyond_chance_where_the_sides_differ_and_not_where_they_do_not():
+    draw = torch.Generator().manual_seed(0)
+    on, off = torch.randn(2, 30, generator=draw)
+    apart = card_figures.separation(on + 2, off, 99, 0)
+    assert apart.value == pytest.approx(2, abs=0.6)
+    assert apart.interval[0] < apart.value < apart.interval[1]
+    assert apart.interval[0] > apart.null[1]
+    assert apart.p == 0.01
+    alike = card_figures.separation(on, off, 99, 0)
+    assert alike.null[0] < alike.value < alike.null[1]
+    assert alike.p > 0.05
 
 
 def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
@@ -106,7 +157,7 @@ def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monk
         with pytest.raises(KeyboardInterrupt):
             audit(model, CONFIG, tmp_path, depth="quick")
     left = {path.name for path in tmp_path.iterdir()}
-    steps = ("vector", "late", "reliability", "cosines", "circuit", "effect", "steering")
+    steps = ("vector", "sweep", "late", "reliability", "cosines", "circuit", "effect", "steering")
     assert left == {"plan.json", "opened.json", "planted.scores.npy", *(f"planted.{step}.json" for step in steps)}
     with monkeypatch.context() as patch:
         patch.setattr(discover, "eap_ig", None)  # The circuit is there: it is not looked for again.
@@ -137,7 +188,15 @@ def test_with_a_base_the_change_must_be_explained_too(tmp_path):
     assert card.base
     assert card.drift["KL"].interval[0] > 0
     assert card.drift["KL (twin)"].value == pytest.approx(0, abs=1e-6)
-    assert card.drift["shift along planted"].null
+    shift = card.drift["shift along planted"]
+    assert shift.null
+    assert shift.interval[0] < shift.value < shift.interval[1]
+    across = card.drift["planted's circuit from after, faithfulness before"]
+    assert across.interval[0] <= across.value <= across.interval[1]
+    text = card_report.write(card, tmp_path, tmp_path).read_text()
+    assert f"]({card_report.SHIFTS})" in text
+    assert "<svg" in (tmp_path / card_report.SHIFTS).read_text()
+    assert "comes back through no circuit" in text
     assert card.drift["edge entropy of planted after"].value < card.drift["edge entropy of planted before"].value
 
 
@@ -222,11 +281,21 @@ class Plain:
 def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full):
     work, card = full
     figures = card.personas["planted"].figures
-    for name in ("CPR", "CMD", "lack", "needed"):
+    for name in ("CPR", "CMD", "mean CPR", "mean CMD", "lack", "needed"):
         assert figures[name].interval[0] <= figures[name].value <= figures[name].interval[1]
         assert bool(figures[name].null) == (name != "needed")
     assert figures["CPR"].value > figures["CPR"].null[1]
+    assert figures["mean CPR"].value > figures["mean CPR"].null[1]
     assert figures["lack"].value < figures["lack"].null[0]
+    sizes, edges = card.sizes["planted"], seen[0].lens.wiring.edges
+    assert [place.at for place in sizes] == sorted({max(1, round(share * edges)) for share in soundness.SHARES})
+    (judged,) = (place for place in sizes if place.chosen)
+    assert judged.at == round(FULL.share * edges)
+    for name in ("faithfulness", "mean faithfulness"):
+        assert judged.figures[name].value == pytest.approx(figures[name].value, abs=1e-3)
+        assert judged.figures[name].null
+        assert sizes[-1].figures[name].value == pytest.approx(1, abs=1e-3), "all edges carry all"
+    assert all("steering" in place.figures for place in card.layers["planted"])
     there = json.loads((work / "planted.layers.json").read_text())
     chosen = json.loads((work / "planted.vector.json").read_text())["hook"]
     assert {*there, chosen} == {*FULL.swept(seen[0].lens.wiring)}
@@ -242,12 +311,35 @@ def test_the_report_says_what_the_card_says(full, tmp_path):
     assert "has no explanation here" in text
     assert "Not asked: no base model was given" in text
     circuits = tmp_path / card_report.CIRCUITS
-    for plot in (card_report.PLOT, card_report.MATRIX, "circuits/planted.svg", "circuits/planted.layers.svg"):
+    drawn = (f"circuits/planted.{name}svg" for name in ("", "layers.", "sizes."))
+    for plot in (card_report.PLOT, card_report.MATRIX, *drawn):
         assert "<svg" in (tmp_path / plot).read_text()
         assert f"]({plot})" in text
     assert graph.load(circuits / "planted.json").graph["persona"] == "planted"
     for figure in ("needed", "stability over templates", "ablation", "interchange", "patching", "damage"):
         assert f"| planted | {figure} |" in text
+
+
+def test_the_report_tells_a_reader_what_to_know_before_acting(seen, full, tmp_path):
+    quick, thorough = (card_report.text(card) for card in (seen[2], full[1]))
+    for text in (quick, thorough):
+        assert verdicts.MAY["full"] in text
+        assert "what training changed was not asked, and that bar was left out" in text
+        assert "| planted | residual | - | - | - | - | not asked |" in text
+        assert re.search(r"\| planted \| faithfulness \| .* \| explained \|", text)
+        assert re.search(r"\n\| \*\*\d+\*\* \| \*\*", text), "the chosen layer is in bold"
+    assert "p can't be below 0.05, which is the level itself" in quick
+    assert card_report.ONE_SIZE in quick
+    assert card_report.ONE_SIZE not in thorough
+
+
+def test_every_figure_of_a_card_is_explained(full):
+    card = full[1]
+    named = [*card.personas["planted"].figures, *next(iter(card.layers.values()))[0].figures]
+    told = [name for meaning in (*meanings.DECIDING, *meanings.TOLD) for name in meaning.figures]
+    ways = [re.compile(re.escape(name).replace("…", ".+")) for name in told]
+    assert [name for name in named if not any(way.fullmatch(name) for way in ways)] == []
+    assert {name for meaning in meanings.DECIDING for name in meaning.figures} == {bar.figure for bar in verdicts.BARS}
 
 
 def test_placebos_have_the_words_and_the_length_of_the_prompts():
@@ -362,6 +454,18 @@ def test_the_table_decides(changes, verdict, grant):
     own = verdicts.judge(figures(**changes))
     assert (own.verdict, own.grant) == (verdict, grant)
     assert own.reasons
+
+
+def test_each_bar_tells_the_best_verdict_that_it_leaves_open():
+    bars = {bar.figure: bar for bar in verdicts.BARS}
+    found = figures(stability={"value": 0.4}, wrong_way={"value": 0.5})
+    left = {name: verdicts.cleared(bar, found) for name, bar in bars.items()}
+    assert left == {
+        **dict.fromkeys(("effect", "faithfulness", "reliability", "steering"), "explained"),
+        "stability": "partly",
+        "wrong way": "missed",
+        "residual": "not asked",
+    }
 
 
 def test_a_figure_that_is_missing_clears_no_bar():

@@ -82,7 +82,11 @@ def test_activations_move_along_what_was_trained_and_not_along_noise(base, baked
     found = drift.shift_along(base, baked, moved, pairs.clean, pool, randoms=39)
     assert found.value == pytest.approx(1, abs=1e-3)
     assert found.p <= 0.05
-    assert drift.shift_along(base, base, moved, pairs.clean, pool, randoms=5).value == pytest.approx(0, abs=1e-6)
+    assert 0 < found.interval[0] < found.value < found.interval[1]
+    alone = drift.shift_along(base, baked, moved, pairs.clean, pool, groups=["one"] * len(pairs.clean), randoms=1)
+    assert alone.interval == pytest.approx((found.value, found.value)), "groups are drawn whole"
+    still = drift.shift_along(base, base, moved, pairs.clean, pool, randoms=5)
+    assert (still.value, *still.interval) == pytest.approx((0, 0, 0), abs=1e-6)
     with pytest.raises(LensError, match="other weights"):
         drift.shift_along(baked, base, moved, pairs.clean, pool)
 
@@ -100,6 +104,7 @@ def test_circuits_are_tried_in_both_models(plant, baked, pairs):
     again = Lens(plant.model)
     kept = truth_of(plant, baked)
     table = drift.cross_transfer({"one": baked, "other": again}, {"one": kept, "all": baked.wiring.possible}, pairs)
-    assert table["all"] == {"one": pytest.approx(1), "other": pytest.approx(1)}
-    assert table["one"]["one"] == pytest.approx(table["one"]["other"])
-    assert 0.8 < table["one"]["one"] < 1.2
+    assert [each.value for each in table["all"].values()] == pytest.approx([1, 1])
+    assert table["one"]["one"].value == pytest.approx(table["one"]["other"].value)
+    own = table["one"]["one"]
+    assert 0.8 < own.interval[0] < own.value < own.interval[1] < 1.2

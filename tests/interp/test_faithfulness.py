@@ -15,6 +15,7 @@ from interp.errors import LensError
 from interp.graph import strongest
 from interp.pairs import behaviour
 from interp.patching import exact_effects
+from interp.recovery import truth_of
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
 
@@ -51,6 +52,30 @@ def test_with_means_nothing_is_the_same_for_every_prompt(lens, pairs):
     assert torch.allclose(found, found[:, :1].expand_as(found), atol=1e-5), "one mean for all"
     assert not torch.allclose(found, asked.behaviours(lens, pairs, nothing), atol=1e-3)
     assert asked.faithfulness(lens, pairs, lens.wiring.possible[None], ablation="mean").item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("seed", [1, 102])
+def test_means_take_the_persona_out(seed):
+    """Those of the prompts with it alone would hold it: everything cut, the model would behave as with nothing cut."""
+    plant = planted.plant(seed)
+    lens, pairs = Lens(plant.model), planted.persona_pairs(8, seed + 2000)
+    kept = truth_of(plant, lens)
+    both = torch.cat([kept[None], asked.random_circuits(lens.wiring, int(kept.sum()), 5)])
+    patched, (whole, own, *others) = (
+        asked.carried(lens, pairs, both, ablation=ablation).mean(1) for ablation in ("patch", "mean")
+    )
+    assert whole > 0.3 * patched[0]
+    assert own > 0.4 * whole
+    assert own > max(others)
+
+
+def test_both_ablations_have_a_curve(lens, pairs, exact_scores):
+    for ablation in ("patch", "mean"):
+        found = soundness.curve(lens, pairs, exact_scores, shares=(0.05, 0.3, 1.0), ablation=ablation)
+        assert found.faithfulness[-1] == pytest.approx(1)
+        assert found.intervals[-1] == pytest.approx((1, 1)), "all edges carry all of any question"
+        for value, (low, high) in zip(found.faithfulness, found.intervals, strict=True):
+            assert low - 1e-6 <= value <= high + 1e-6
 
 
 def test_the_curve_of_good_scores_is_nearer_to_one_than_that_of_shuffled_ones(lens, pairs, exact_scores):

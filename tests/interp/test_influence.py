@@ -40,7 +40,20 @@ def test_a_planted_persona_moves_its_behaviour_and_a_random_direction_moves_noth
     assert set(graph) == {"planted", "nobody"}
     assert graph.has_edge("planted", "planted")
     assert not list(graph.out_edges("nobody"))
+    assert graph.edges["planted", "planted"]["interval"] == own.interval
     assert matrix.answer["planted"].value > matrix.answer["planted"].band[1]
+
+
+def test_intervals_come_from_questions_drawn_anew(matrix):
+    """A question drawn for one behaviour is drawn for all; of a value of all questions alike there is nothing to doubt."""
+    cells = [cell for rows in (matrix.behaviour, matrix.activity) for row in rows.values() for cell in row.values()]
+    cells += matrix.answer.values()
+    assert all(cell.interval[0] - 1e-6 <= cell.value <= cell.interval[1] + 1e-6 for cell in cells)
+    own = matrix.behaviour["planted"]["planted"]
+    assert 0 < own.interval[0] < own.interval[1], "three questions, of which each is moved to its side"
+    counts = influence._drawn(3, 0)
+    assert counts.sum(1).eq(3).all()
+    assert counts.std(0).min() > 0.5
 
 
 def test_where_nothing_moves_anything_arrows_are_as_rare_as_their_level():
@@ -49,7 +62,7 @@ def test_where_nothing_moves_anything_arrows_are_as_rare_as_their_level():
     for _ in range(200):
         drawn = torch.randn(20, 4, 9, generator=noise)
         drawn[..., -1] = drawn[..., -1].exp()  # a divergence is never negative
-        found = influence._judged(list("abcd"), drawn[0], drawn[1:])
+        found = influence._judged(list("abcd"), drawn[0], drawn[:2], drawn[1:])
         rows = [*found.behaviour.values(), *found.activity.values(), found.answer]
         false += min(cell.p for row in rows for cell in row.values()) <= 0.05
     assert false <= 20

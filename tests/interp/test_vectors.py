@@ -123,9 +123,10 @@ def test_along_others_the_stream_is_moved_as_far(lens, pairs, vector):
         assert mine.mean() > 0.7 * whole.mean()
         assert contrary.mean() < -0.1 * whole.mean()
     change = torch.randn(1, 5, planted.WIDTH, generator=torch.Generator().manual_seed(0))
-    moved = steering._along(change, steering._with_none(torch.cat([both[:1], vectors.random_like(both[0], 2)])))
-    assert not moved[0].any()
-    assert torch.allclose(moved[2:].norm(dim=2), moved[1].norm(dim=1).expand(2, -1), rtol=1e-4)
+    units = torch.nn.functional.normalize(torch.cat([both[:1], vectors.random_like(both[0], 2)]), dim=1)
+    moved = steering.along(change, units[0], units)
+    assert torch.allclose(moved[0] @ units[0], change[0] @ units[0], atol=1e-5)
+    assert torch.allclose(moved[1:].norm(dim=2), moved[0].norm(dim=1).expand(2, -1), rtol=1e-4)
 
 
 def test_the_whole_stream_brings_the_persona_over_where_it_has_arrived(lens, pairs, vector):

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from interp import graph, planted, vectors, voices
+from interp import graph, planted, steering, vectors, voices
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import LensError
@@ -53,10 +53,48 @@ def personas(lens):
 def test_a_planted_vector_speaks_for_its_answer_alone(lens, told, personas):
     found = voices.by_vector(lens, told, personas)
     assert found.speakers[1] == "planted"
-    assert found.weights["planted"][1] > 5 * found.high["planted"][1]
+    assert found.low["nobody"][1] < found.weights["nobody"][1] < found.high["nobody"][1]
     assert found.weights["planted"][1] > 5 * abs(found.weights["planted"][0])
     assert abs(found.weights["nobody"][1]) < 0.1 * found.weights["planted"][1]
     assert abs(found.remainder[1]) < 0.5 * abs(found.whole[1])
+
+
+def test_a_direction_is_held_against_moves_as_far(lens, told, personas, monkeypatch):
+    """Else nothing would be taken out along random directions, and whatever the stream has much of would speak."""
+    usual = voices._mean_streams(lens, told.plain, [HOOK])[HOOK]
+    along = []
+
+    def kept(change, own, units):
+        along.append(steering.along(change, own, units))
+        return along[-1]
+
+    monkeypatch.setattr(voices, "along", kept)
+    own = {"planted": personas["planted"]}
+    found = voices.by_vector(lens, told, own, randoms=39)
+    first, mine, *others = torch.cat(along).norm(dim=2)
+    assert not first.any()
+    assert mine[0] == 0, "the first token is left as it is"
+    assert torch.allclose(torch.stack(others), mine.expand(39, -1), rtol=1e-4)
+    away = usual - steering.Steered(lens, told.ids[None], HOOK).stream[0, 1:]
+    unit = personas["planted"].direction / personas["planted"].direction.norm()
+    assert torch.allclose(mine[1:], (away @ unit).abs(), atol=1e-5)
+
+    monkeypatch.setattr(voices, "random_like", lambda direction, count, _: -3 * direction.expand(count, -1))
+    contrary = voices.by_vector(lens, told, own, randoms=2)
+    assert contrary.weights["planted"] == pytest.approx(found.weights["planted"], abs=1e-5)
+    assert contrary.high["planted"][1] < 0 < contrary.weights["planted"][1], "moved as far the other way, it shows"
+
+
+def test_what_the_stream_has_much_of_is_nobody(lens, told, personas):
+    """A direction in which these tokens differ from the mean by their own identity, not by the persona."""
+    usual = voices._mean_streams(lens, told.plain, [HOOK])[HOOK]
+    stream = steering.Steered(lens, told.ids[None], HOOK).stream[0]
+    unit = torch.nn.functional.normalize(personas["planted"].direction, dim=0)
+    large = usual - stream[-2]
+    large = large - (large @ unit) * unit
+    nobody = {"nobody": Vector("nobody", HOOK, large, 1.0, lens.fingerprint)}
+    found = voices.by_vector(lens, told, nobody, randoms=99)
+    assert found.low["nobody"][1] < found.weights["nobody"][1] < found.high["nobody"][1]
 
 
 def test_a_planted_circuit_speaks_for_its_answer(plant, lens, told):
