@@ -218,13 +218,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 class _Tell(TrainerCallback):  # type: ignore[misc, unused-ignore]
-    """Says how far a run is, and notes with every checkpoint what it has cost so far."""
+    """Says how far a run is, and notes with every checkpoint what it has cost and what was logged so far."""
 
     def __init__(self, run: Run, report: Report) -> None:
         self._run, self._report = run, report
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Write the card anew."""
+        self._run.metrics |= {"steps": state.global_step, "log": [_numbers(entry) for entry in state.log_history]}
         self._run.write("running")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **_: Any) -> None:
