@@ -84,7 +84,7 @@ def audit(
         records,
         _names(subject.folder),
     )
-    folder = out or subject.folder
+    folder = out or subject.home
     chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     found = work or folder / WORK
     card = laboratory.audit(subject, chosen, found, depth=depth, against=against, report=say)
@@ -145,7 +145,7 @@ def voices(
     library = library_with(folder)
     cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
     subject = Checkpoint(checkpoint, say)
-    hear = listen.ear(work or subject.folder / WORK, by, subject)
+    hear = listen.ear(work or subject.home / WORK, by, subject)
     heard = listen.listen(answer, subject, hear, cards, turns, say)
     try:
         written = listen.write(answer, by, heard, out)

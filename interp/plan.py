@@ -25,6 +25,8 @@ from interp.wiring import Wiring
 PLAN = "plan.json"
 Step = tuple[str, Callable[[], dict[str, Any]]]
 """What is being done, in words; and what does it and returns what to keep."""
+METHODS = 2
+"""Raised when a figure comes to be computed otherwise: what was begun before is not gone on with."""
 BAR = 20
 """Characters of the progress bar."""
 
@@ -60,7 +62,7 @@ class Config:
 
     def hashed(self) -> dict[str, Any]:
         """Return it as it is hashed, with the bars that decide."""
-        return json.loads(json.dumps({**asdict(self), "bars": verdicts.table()}))  # type: ignore[no-any-return]
+        return json.loads(json.dumps({**asdict(self), "bars": verdicts.table(), "methods": METHODS}))  # type: ignore[no-any-return]
 
     def swept(self, wiring: Wiring) -> list[str]:
         """Return the hooks of the layers that the sweep looks at."""

@@ -68,6 +68,12 @@ class Checkpoint:
         except ImportError:
             raise MissingExtra("an audit", "interp") from None
         self.folder = folder_of(name, report)
+        own = Path(name).expanduser()
+        passed_on = name not in checkpoints.CATALOGUE and adapters.kept(own)
+        self.home = own.resolve() if passed_on else self.folder
+        """Where its card belongs: beside its weights, or beside the adapter that makes them."""
+        if passed_on and base and adapters.made_for(own) != checkpoints.fingerprint(base):
+            raise LensError(f"the adapter in {own} was made for {adapters.base_of(own)}, and {base} has other weights")
         self.name = Path(name).name or name
         self.weights = checkpoints.fingerprint(self.folder)
         report(f"loading {self.name}")

@@ -70,7 +70,7 @@ def resolve(name: str, report: Report = lambda _: None, *, anew: bool = False) -
     if weights := _weights_in_wheel(name):
         return packaged.prepare(name, weights, report, anew=anew)
     if name not in CATALOGUE and adapters.kept(folder := Path(name).expanduser()):
-        return found or adapters.prepare(folder, resolve(adapters.base_of(folder), report), report)
+        return adapters.prepare(folder, resolve(adapters.base_of(folder), report), report, anew=anew)
     if found and name not in CATALOGUE and Path(name).expanduser().is_dir():
         return found  # a folder of the user's own comes from nowhere
     report(f"fetching {_repository(name)} from the hub")

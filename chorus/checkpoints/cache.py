@@ -50,6 +50,7 @@ def made_once(target: Path, make: Callable[[Path], None], report: Report, *, ane
             with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as staging:
                 made = Path(staging, "checkpoint")
                 make(made)
+                readable(made)
                 if target.exists():
                     target.rename(Path(staging, "replaced"))
                 made.rename(target)
@@ -57,6 +58,13 @@ def made_once(target: Path, make: Callable[[Path], None], report: Report, *, ane
         raise CheckpointError(f"can't prepare {target.name} in {target.parent}: {error}") from error
     report(f"{target.name} is ready in {target}")
     return target
+
+
+def readable(folder: Path) -> None:
+    """Let whoever may read a folder read its files: safetensors lets only the owner, and a cache may be shared."""
+    for file in folder.iterdir():
+        if file.is_file():
+            file.chmod(folder.stat().st_mode & 0o666)
 
 
 @contextlib.contextmanager

@@ -139,12 +139,13 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def check(folder: Path, key: str | None = None) -> Card:
+def check(folder: Path, key: str | None = None, *, weights: Path | None = None) -> Card:
     """Read and check the card of a checkpoint.
 
     Args:
         folder: of the checkpoint.
         key: where given, the card must be signed with it.
+        weights: folder of the checkpoint that is meant, where the card lies beside the adapter that makes it.
 
     Raises:
         CheckpointError: there is no card, it is damaged or edited, its signature is wrong or missing, or it is for
@@ -165,7 +166,7 @@ def check(folder: Path, key: str | None = None) -> Card:
     if key and not (card.signature and hmac.compare_digest(card.signature, _signature(card.sha256, key))):
         how = "is signed with another key" if card.signature else "is not signed"
         raise CheckpointError(f"{path} {how}: {audit} with {KEY} set")
-    if card.weights != fingerprint(folder):
+    if card.weights != fingerprint(weights or folder):
         raise CheckpointError(f"{path} is for other weights than those beside it: {audit} again")
     return card
 

@@ -41,12 +41,13 @@ def fingerprint(folder: Path) -> str:
 
 def check(folder: Path) -> None:
     """Raise CheckpointError if a prepared checkpoint's files are missing or cut short."""
-    for name, entry in _read(folder).get("files", {}).items():
+    found = _read(folder)
+    for name, entry in found.get("files", {}).items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != entry["bytes"]:
             raise CheckpointError(
                 f"the checkpoint in {folder} is damaged ({name} is missing or cut short): "
-                f"fetch it again with `chorus models pull {folder.name} --force`"
+                f"make it again with `chorus models pull {found.get('source', {}).get('name', folder.name)} --force`"
             )
 
 

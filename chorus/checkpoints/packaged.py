@@ -93,9 +93,6 @@ def _convert(gguf: Path, target: Path) -> None:
     except Exception as error:
         # The libraries have errors of their own for a full disk, a cut file, a version that doesn't fit.
         raise CheckpointError(f"can't convert {gguf.name}: {type(error).__name__}: {error}") from error
-    for file in target.iterdir():
-        # safetensors lets only the owner read what it writes, and a cache may be shared.
-        file.chmod((target / "config.json").stat().st_mode)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
+from chorus import checkpoints
 from chorus.batch import read_questions
 from chorus.checkpoints import adapters, fingerprint
 from chorus.checkpoints.baked import RUN_CARD, Baked
@@ -42,6 +43,9 @@ SHOWN = ("loss", "reward", "pass@1", "entropy", "gold/accuracy", "gold/pass@k")
 
 MODES = {style: mode for mode, style in STYLES.items()}
 """How `chorus ask` names the two styles."""
+
+WEIGHTS = "adapter_model.safetensors"
+"""An adapter's file of weights."""
 
 PROBE = (Message(role="user", content="What is 7 * 8?"),)
 
@@ -90,9 +94,10 @@ def export(
         "tasks": tasks_of(read_questions(collected / collect.QUESTIONS)),
         "made_by": {step: carried(card) for step, card in before.items()},
     }
-    if start.adapter:
+    if start.adapter and start.base == checkpoints.local_path(recipe.model):  # not on weights that were trained before
+        said = {adapters.BASE_SHA256: run.card["data"]["start/base"], adapters.DTYPE: recipe.export.dtype}
         with whole_folder(run.folder / "adapter") as staging:
-            _keep(start.adapter, staging, run.more | {adapters.BASE_SHA256: run.card["data"]["start/base"]})
+            _keep(start.adapter, staging, run.more | said)
         run.weights["adapter"] = fingerprint(run.folder / "adapter")
     files.put(run.folder / "README.md", model_card(recipe, run, before))
 
@@ -132,6 +137,8 @@ def _line(step: str, card: Mapping[str, Any]) -> str:
     metrics = card["metrics"]
     newest: dict[str, float] = {}
     for entry in metrics.get("log", []):
+        if entry.get("step") == 0:
+            continue  # what was measured before the first step is no result
         newest |= {name: entry[name] for name in SHOWN if name in entry}
     figures = ", ".join(f"{name} {value:.3g}" for name, value in newest.items())
     return f"| {step} | {metrics.get('steps', '')} | {card['seconds']:g} | {figures} |"
@@ -147,7 +154,7 @@ def _settle(folder: Path) -> None:
 
 def _keep(adapter: Path, target: Path, said: Mapping[str, Any]) -> None:
     """Copy an adapter, and have it say what it was made for by name and hash, and not by where that lay here."""
-    shutil.copy(adapter / "adapter_model.safetensors", target)
+    shutil.copyfile(adapter / WEIGHTS, target / WEIGHTS)
     config = json.loads((adapter / adapters.CONFIG).read_text("utf-8"))
     config |= {"base_model_name_or_path": said[adapters.BASE], "revision": None}
     files.put(target / adapters.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n")

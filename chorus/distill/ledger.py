@@ -100,6 +100,7 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
         data: sha256 of all that it reads, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    before = read(folder) or {}
     run = Run(
         folder,
         {
@@ -116,7 +117,8 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
             "versions": versions() | _trainers(),
             "hardware": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         },
-        earlier=float((read(folder) or {}).get("seconds", 0.0)),
+        metrics=dict(before.get("metrics", {})),
+        earlier=float(before.get("seconds", 0.0)),
     )
     run.write("running")
     try:

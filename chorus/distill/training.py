@@ -23,6 +23,7 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 
 from chorus.checkpoints import fingerprint, manifest, quiet_transformers
+from chorus.checkpoints.cache import readable
 from chorus.distill.files import NotWritten
 from chorus.distill.ledger import Run
 from chorus.distill.recipe import Recipe, Training
@@ -206,6 +207,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     try:
         staging.mkdir(parents=True)
         yield staging
+        readable(staging)
         if target.exists():
             shutil.rmtree(target)
         staging.rename(target)

@@ -101,14 +101,19 @@ class Pace:
         return 0.0
 
 
-def standing(folder: Path, *, allow_unaudited: bool) -> Standing:
+def standing(folder: Path, weights: Path | None = None, *, allow_unaudited: bool) -> Standing:
     """Return how a baked checkpoint stands. Cards must be signed with the key in CHORUS_AUDIT_KEY where it is set.
+
+    Args:
+        folder: where its card lies.
+        weights: where its weights lie, if elsewhere.
+        allow_unaudited: let it stand without a card.
 
     Raises:
         ConfigError: it has no card that stands, or is granted nothing, and `allow_unaudited` was not given.
     """
     try:
-        card = check(folder, os.environ.get(KEY))
+        card = check(folder, os.environ.get(KEY), weights=weights)
         why = "" if card.grant != "none" else f"the audit of {folder} granted it nothing (see its legibility.json)"
     except CheckpointError as error:
         card, why = None, str(error)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from chorus.checkpoints import baked
+from chorus import checkpoints
+from chorus.checkpoints import CATALOGUE, adapters, baked
 from chorus.config import Settings
 from chorus.debate import calibration
 from chorus.engines.registry import split_spec
@@ -45,7 +47,7 @@ _WAYS = (
 _GATE = Way("chorus-gate", "debate", "A few voices first; all of them only where those don't agree.", gate=True)
 
 
-def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited: bool = False) -> Mapping[str, Way]:
+def ways(settings: Settings, specs: Sequence[str] = (), *, allow_unaudited: bool = False) -> Mapping[str, Way]:
     """Return the ways of answering by name.
 
     The gate is one of them where a calibration file says when it may close. A baked checkpoint answers in two: by
@@ -53,7 +55,7 @@ def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited
 
     Args:
         settings: the server's.
-        checkpoints: engine SPECs of baked ones. The server's own engine may be one too.
+        specs: of the engines of baked checkpoints. The server's own engine may be one too.
         allow_unaudited: serve these without a legibility card that stands.
 
     Raises:
@@ -62,12 +64,12 @@ def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited
         CheckpointError: its run card can't be read.
     """
     gated = (_GATE,) if settings.calibration and calibration.load(settings.calibration).gate else ()
-    folder = _folder(settings.engine)
+    found_at = _folders(settings.engine)
     own = Standing()
-    if folder and (folder / baked.RUN_CARD).is_file():
-        own = standing(folder, allow_unaudited=allow_unaudited)
+    if found_at and (found_at[0] / baked.RUN_CARD).is_file():
+        own = standing(*found_at, allow_unaudited=allow_unaudited)
     found = {way.id: replace(way, standing=own) for way in (*_WAYS, *gated)}
-    for spec in checkpoints:
+    for spec in specs:
         for one in _baked(spec, allow_unaudited):
             if len(one.id) > MAX_ID:
                 raise ConfigError(
@@ -80,12 +82,13 @@ def ways(settings: Settings, checkpoints: Sequence[str] = (), *, allow_unaudited
 
 
 def _baked(spec: str, allow_unaudited: bool) -> tuple[Way, Way]:
-    folder = _folder(spec)
-    if folder is None or baked.read(folder) is None:
+    found_at = _folders(spec)
+    if found_at is None or baked.read(found_at[0]) is None:
         raise ConfigError(
             f"{split_spec(spec)[1]} has no {baked.RUN_CARD} of an export: it is no checkpoint that was baked"
         )
-    own = standing(folder, allow_unaudited=allow_unaudited)
+    folder = found_at[0]
+    own = standing(*found_at, allow_unaudited=allow_unaudited)
     alone = "A model that the chorus was baked into, in its own words."
     heard = "The same model, its inner voices heard."
     return (
@@ -94,12 +97,22 @@ def _baked(spec: str, allow_unaudited: bool) -> tuple[Way, Way]:
     )
 
 
-def _folder(spec: str) -> Path | None:
-    """Return the folder of the checkpoint that an engine loads, or that holds the script which plays one, if any."""
-    rest = Path(split_spec(spec)[1]).resolve()
-    if not rest.exists():
-        return None
-    return rest if rest.is_dir() else rest.parent
+def _folders(spec: str) -> tuple[Path, Path] | None:
+    """Return where the card and where the weights lie of the checkpoint that an engine loads, if it is on this machine.
+
+    The two differ for an adapter, beside which its card lies. Of a script that plays a checkpoint it is the script's folder.
+    """
+    kind, name = split_spec(spec)
+    own = Path(name).expanduser().resolve()
+    if kind not in ("hf", "vllm"):
+        folder = own if own.is_dir() else own.parent
+        return (folder, folder) if own.exists() else None
+    if name not in CATALOGUE and adapters.kept(own):
+        return own, checkpoints.resolve(name)
+    with contextlib.suppress(ConfigError):  # whoever opens the engine says it better
+        if found := checkpoints.local_path(name):
+            return found, found
+    return None
 
 
 def way(known: Mapping[str, Way], model: str) -> Way:

@@ -9,7 +9,9 @@ pytest.importorskip("fastapi")
 
 from chorus import CheckpointError, ConfigError
 from chorus.checkpoints.legibility import CARD, Card, check, digest, weakest
+from chorus.config import Settings
 from chorus.server.grants import PER_MINUTE, Pace, Standing, standing
+from chorus.server.models import ways
 from chorus.server.problems import Refusal
 
 
@@ -28,6 +30,26 @@ def test_a_card_that_stands(folder):
     card = check(folder)
     assert card.grant == "limited"
     assert standing(folder, allow_unaudited=False).capped
+
+
+def test_the_card_of_an_adapter_lies_beside_it_and_is_for_the_weights_that_it_makes(folder, tmp_path_factory):
+    put(folder, "limited")
+    beside = tmp_path_factory.mktemp("adapter")
+    (beside / "adapter_model.safetensors").write_bytes(b"a change")
+    (folder / CARD).rename(beside / CARD)
+    assert standing(beside, folder, allow_unaudited=False).capped
+    with pytest.raises(ConfigError, match="is for other weights"):
+        standing(beside, allow_unaudited=False)
+
+
+def test_a_baked_checkpoint_is_held_to_its_card_however_its_folder_is_named(folder, monkeypatch):
+    run = {"prompts": {"answer": "Answer."}, "cast": [], "rounds": 1, "detail": "brief"}
+    (folder / "run.json").write_text(json.dumps(run))
+    (folder / "config.json").write_text("{}")
+    monkeypatch.setenv("HOME", str(folder.parent))
+    for spec in (f"hf:{folder}", f"hf:~/{folder.name}", f"vllm:~/{folder.name}"):
+        with pytest.raises(ConfigError, match="--allow-unaudited"):
+            ways(Settings(engine=spec))
 
 
 def test_the_weakest_persona_decides():

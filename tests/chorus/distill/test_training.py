@@ -239,8 +239,10 @@ def test_an_adapter_kept_by_itself_is_opened_as_the_checkpoint_that_it_makes_of_
     theirs, ours = (load_file(folder / "model.safetensors") for folder in (baked.folder("export"), opened))
     assert theirs.keys() == ours.keys()
     assert all(torch.allclose(ours[name].float(), weight.float(), atol=1e-4) for name, weight in theirs.items())
+    for file in (kept / "adapter_model.safetensors", opened / "model.safetensors"):
+        assert file.stat().st_mode & 0o044 == 0o044, "others may read it"
     (kept / "run.json").write_text(json.dumps(said | {"base_sha256": "0" * 64}))
-    (opened / manifest.MANIFEST).unlink()
+    assert checkpoints.local_path(str(kept)) is None, "with another card it is another checkpoint"
     with pytest.raises(CheckpointError, match=r"was made for the weights 000000000000…; those of"):
         checkpoints.resolve(str(kept))
 
