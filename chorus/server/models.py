@@ -104,15 +104,13 @@ def _folders(spec: str) -> tuple[Path, Path] | None:
     """
     kind, name = split_spec(spec)
     own = Path(name).expanduser().resolve()
-    if kind not in ("hf", "vllm"):
-        folder = own if own.is_dir() else own.parent
-        return (folder, folder) if own.exists() else None
-    if name not in CATALOGUE and adapters.kept(own):
+    if kind in ("hf", "vllm") and (name in CATALOGUE or not own.is_dir()):
+        with contextlib.suppress(ConfigError):  # whoever opens the engine says it better
+            own = checkpoints.local_path(name) or own
+    elif adapters.kept(own):
         return own, checkpoints.resolve(name)
-    with contextlib.suppress(ConfigError):  # whoever opens the engine says it better
-        if found := checkpoints.local_path(name):
-            return found, found
-    return None
+    folder = own if own.is_dir() else own.parent
+    return (folder, folder) if own.exists() else None
 
 
 def way(known: Mapping[str, Way], model: str) -> Way:

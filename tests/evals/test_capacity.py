@@ -155,7 +155,7 @@ def test_replicas_that_share_their_queues_wait_less():
 def test_the_check_holds_the_debates_at_the_moments_that_it_foretells():
     # The stand-in answers at once, so that debates come faster than the machine that is foretold could hold them.
     table, fitted, data = check.check(letters, 2, 50.0, seed=0, start=counting_server)
-    assert fitted.source == "fitted to 5 runs on this server, a moment before"
+    assert fitted.source == "fitted to 6 runs on this server, a moment before"
     figures = {name: (said, was) for name, said, was, _ in table}
     assert len(data["came_s"]) == len(data["measured_latencies_s"]) == 2
     assert data["came_s"] == sorted(data["came_s"])
