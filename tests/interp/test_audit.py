@@ -365,7 +365,7 @@ def command(monkeypatch, tmp_path):
         from chorus.checkpoints import fingerprint
 
         made = Planted(102, circuit=circuit)
-        made.folder, made.weights, made.name = folder, fingerprint(folder), "baked"
+        made.folder, made.home, made.weights, made.name = folder, folder, fingerprint(folder), "baked"
         monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
