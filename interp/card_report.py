@@ -90,7 +90,6 @@ def _strongest(circuit: nx.DiGraph[str], edges: int) -> str:
 
 def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
     """Return the report as Markdown; `circuits` are lines on each, `rule` is the rule of who acts when, in words."""
-    config = card.config
     lines = [
         f"# How legible is {card.model}?",
         "",
@@ -117,18 +116,7 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "",
         *_unexplained(card),
         "",
-        "## What else was measured",
-        "",
-        "None of it decides anything.",
-        "",
-        "| persona | figure | value | 95 % interval | by chance | p |",
-        "|---|---|---|---|---|---|",
-        *(
-            tables.row(name, figure, own)
-            for name, each in card.personas.items()
-            for figure, own in each.figures.items()
-            if figure not in BARS
-        ),
+        *_undeciding(card),
         "",
         "## Layer by layer",
         "",
@@ -154,15 +142,40 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         *(["```", rule.rstrip(), "```", ""] if rule else []),
         "## How to read it",
         "",
-        _reading(config),
+        _reading(card.config),
         "",
         meanings.table(),
         "",
-        f"`chorus audit {card.model} --depth {card.depth}`, {card.made[:10]}, {card.hardware}, seed {config['seed']}; "
-        f"weights `{card.weights[:16]}…`, config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened "
-        f"{card.test_opened}.",
+        _made(card),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _undeciding(card: Card) -> list[str]:
+    """Return the figures that have no threshold, as a section."""
+    return [
+        "## What else was measured",
+        "",
+        "None of it decides anything.",
+        "",
+        "| persona | figure | value | 95 % interval | by chance | p |",
+        "|---|---|---|---|---|---|",
+        *(
+            tables.row(name, figure, own)
+            for name, each in card.personas.items()
+            for figure, own in each.figures.items()
+            if figure not in BARS
+        ),
+    ]
+
+
+def _made(card: Card) -> str:
+    """Return by which command the card was made, when, on what and from what."""
+    return (
+        f"`chorus audit {card.model} --depth {card.depth}`, {card.made[:10]}, {card.hardware}, seed {card.config['seed']}; "
+        f"weights `{card.weights[:16]}…`, config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened "
+        f"{card.test_opened}."
+    )
 
 
 def _decided(card: Card) -> str:
