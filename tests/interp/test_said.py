@@ -107,7 +107,9 @@ def test_only_a_models_own_dialogues_teach_its_rules(record):
 def command(monkeypatch, tmp_path, record):
     """`chorus voices` on a saved debate, and an audit's folder with the vector of one persona."""
     lens, weights = Lens(planted.plant(1).model), record.plan.checkpoint_sha256
-    made = SimpleNamespace(lens=lens, tokenizer=Letters(), weights=weights, folder=tmp_path, home=tmp_path, name="planted")
+    made = SimpleNamespace(
+        lens=lens, tokenizer=Letters(), weights=weights, folder=tmp_path, home=tmp_path, name="planted"
+    )
     monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
     (tmp_path / "debate.jsonl").write_text(jsonl.dumps(record) + "\n")
     work = tmp_path / commands.WORK
