@@ -11,6 +11,7 @@ from measured import counting_server, letters
 
 pytest.importorskip("simpy")
 pytest.importorskip("numpy")
+pytest.importorskip("scipy")
 
 from chorus.chorus import Chorus
 from chorus.config import Settings
@@ -20,7 +21,7 @@ from evals.bench.capacity.__main__ import COLUMNS, coordinator_s, row
 from evals.bench.capacity.rates import Rates
 from evals.bench.capacity.workload import Call, Load
 from evals.bench.driving import Wrapper
-from evals.bench.ways import CAST, ROUNDS
+from evals.bench.ways import BATCH, CAST, LIMIT, OURS, ROUNDS, Cell
 
 ONE = (Call("1.a", (), 0, 0, 100),)
 """A debate of one turn."""
@@ -122,6 +123,20 @@ def test_the_fit_is_near_the_runs_that_it_was_made_of_and_those_that_it_was_not(
     assert max(map(abs, apart)) < 0.2
 
 
+def test_runs_that_were_disturbed_give_no_machine_that_ends_before_it_begins():
+    # Measured on a machine whose speed changed meanwhile: without a bound, a token read would take less than no time.
+    walls = {OURS: (24.27, 35.49), LIMIT: (24.27, 31.65), BATCH: (17.86, 27.15)}
+    computed = (2847, 4877)
+    runs = [
+        Cell("even", way, at + 1, 0, wall, computed[at], 0, 480 * (at + 1), 15 * (at + 1))
+        for way, both in walls.items()
+        for at, wall in enumerate(both)
+    ]
+    fitted = rates.fitted(runs, 32, "runs")
+    assert min(fitted.prompt_s, fitted.step_s, fitted.token_s) >= 0
+    assert simulation.run(fitted, [(0.0, (Call("1.a", (), 100, 0, 32),))]).wall_s > 0
+
+
 def test_published_throughputs_come_out_again():
     for machine, entry in zip(rates.published(), rates.entries(), strict=True):
         assert not machine.ours
@@ -155,7 +170,7 @@ def test_replicas_that_share_their_queues_wait_less():
 def test_the_check_holds_the_debates_at_the_moments_that_it_foretells():
     # The stand-in answers at once, so that debates come faster than the machine that is foretold could hold them.
     table, fitted, data = check.check(letters, 2, 50.0, seed=0, start=counting_server)
-    assert fitted.source == "fitted to 6 runs on this server, a moment before"
+    assert fitted.source == "fitted to 8 runs on this server, a moment before"
     figures = {name: (said, was) for name, said, was, _ in table}
     assert len(data["came_s"]) == len(data["measured_latencies_s"]) == 2
     assert data["came_s"] == sorted(data["came_s"])

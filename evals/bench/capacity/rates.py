@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import nnls
 
 from evals import report
 from evals.bench.ways import BATCH, CONCURRENT, LIMIT, OURS, ROUNDS, SEATS, SERIAL, Cell
@@ -58,7 +59,7 @@ def measured(file: Path = report.RESULTS / "serving.json") -> Rates:
 
 
 def fitted(found: Sequence[Cell], tokens: int, source: str) -> Rates:
-    """Fit the rates to runs, by least squares of the relative errors.
+    """Fit the rates to runs, by least squares of the relative errors; none of them below nothing.
 
     Args:
         found: the runs; those whose steps can't be counted are left out, and three others are needed at least.
@@ -68,7 +69,7 @@ def fitted(found: Sequence[Cell], tokens: int, source: str) -> Rates:
     used = [(cell, count) for cell in found if (count := steps(cell, tokens))]
     rows = np.array([[cell.computed_tokens, count, cell.completion_tokens] for cell, count in used])
     walls = np.array([cell.wall_s for cell, _ in used])
-    (prompt_s, step_s, token_s), *_ = np.linalg.lstsq(rows / walls[:, None], np.ones(len(used)), rcond=None)
+    (prompt_s, step_s, token_s), _ = nnls(rows / walls[:, None], np.ones(len(used)))
     errors = rows @ [prompt_s, step_s, token_s] / walls - 1
     return Rates(
         "this CPU",

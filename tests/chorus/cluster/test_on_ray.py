@@ -264,6 +264,20 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     assert refused.value.exit_code == ConfigError.exit_code
 
 
+@pytest.mark.vllm
+@pytest.mark.timeout(600)
+def test_a_worker_has_vllm_in_its_own_process(folder):
+    """The rest of the run knows nothing of the engine, which the actor opens, uses for all its debates, and closes."""
+    pytest.importorskip("ray")
+    ids = ask_for(3)
+    settings = Settings(engine="vllm:smollm2-135m", mode="solo", max_tokens=8, patience_s=400)
+    with RayFleet("local", settings, workers=1, concurrency=3) as fleet:
+        summary = debate_shards(fleet, Path("in.jsonl"), Path("out"))
+    assert (summary.complete, summary.done) == (True, len(ids))
+    assert held() == Counter(ids)
+    assert {record.plan.engine for record in transcript.read("out")} == {settings.engine}
+
+
 @given(st.integers(0, 100_000), st.integers(1, 64), st.integers(1, 64))
 def test_blocks_hold_every_question_and_fewer_and_fewer_of_them(questions, workers, concurrency):
     sizes = list(block_sizes(questions, workers, concurrency))
