@@ -6,6 +6,7 @@ taken for what the user says it is, in so many words.
 
 from __future__ import annotations
 
+import random
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -58,6 +59,16 @@ def to_measure_on(path: Path, trained_on: Sequence[Question]) -> list[Question]:
             raise QuestionError(f"{path}: {question.id!r} belongs to the test split: measure on dev while training")
     refuse_shared(trained_on, questions, path)
     return questions
+
+
+def with_hidden_truth(questions: Sequence[Question], share: float, seed: int) -> list[Question]:
+    """Return the questions, about such a share of them, drawn from the seed and the id, without their answers."""
+    return [
+        question.model_copy(update={"answer": None})
+        if random.Random(f"{seed}/{question.id}").random() < share
+        else question
+        for question in questions
+    ]
 
 
 def tasks_of(questions: Iterable[Question]) -> list[str]:

@@ -143,6 +143,8 @@ class Rl(Training):
 
     styles: tuple[Style, ...] = ("answer",)
     """Ways of answering that are asked for."""
+    hidden: Probability = 0.0
+    """Share of the questions whose truth the rewards are not told: to see what is learned where it isn't known."""
     generations: int = Field(default=8, ge=2)
     max_tokens: int = Field(default=64, ge=1)
     temperature: float = Field(default=0.8, gt=0.0)
@@ -209,9 +211,7 @@ def load(name: str, arm: str | None = None) -> Recipe:
     said, folder = _read(name)
     arms = said.pop("arms", {})
     if arm is not None:
-        if arm not in arms:
-            raise ConfigError(f"the recipe {name} has no arm {arm!r}: {', '.join(arms) or 'it has none'}")
-        said = _merged(said, arms[arm])
+        said = _merged(said, _changes(name, arms, arm))
     try:
         return Recipe.model_validate({**said, "name": Path(name).stem, "arm": arm, "folder": folder})
     except ValidationError as error:
@@ -223,6 +223,17 @@ def load(name: str, arm: str | None = None) -> Recipe:
 def arms(name: str) -> tuple[str, ...]:
     """Return the names of a recipe's arms. Raises ConfigError."""
     return tuple(_read(name)[0].get("arms", {}))
+
+
+def _changes(name: str, arms: Mapping[str, Any], arm: str) -> dict[str, Any]:
+    """Return what an arm changes: its own over those of the arm that it is `like`, if it names one."""
+    if arm not in arms:
+        raise ConfigError(f"the recipe {name} has no arm {arm!r}: {', '.join(arms) or 'it has none'}")
+    own = dict(arms[arm])
+    if (other := own.pop("like", None)) is None:
+        return own
+    # Without this arm among the others, a circle ends in an arm that isn't there.
+    return _merged(_changes(name, {key: value for key, value in arms.items() if key != arm}, other), own)
 
 
 def _read(name: str) -> tuple[dict[str, Any], Path]:

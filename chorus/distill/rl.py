@@ -21,7 +21,7 @@ from chorus.distill import cast, collect, columns, rewards
 from chorus.distill.attempts import Attempt
 from chorus.distill.cast import Cast
 from chorus.distill.ledger import Run
-from chorus.distill.questions import to_measure_on
+from chorus.distill.questions import to_measure_on, with_hidden_truth
 from chorus.distill.recipe import Recipe, Rl
 from chorus.distill.rewards import History, Reward
 from chorus.distill.scores import scores
@@ -78,7 +78,7 @@ def reinforce(
                 "asked": question.model_dump_json(),
                 "style": style,
             }
-            for question in questions
+            for question in with_hidden_truth(questions, part.hidden, recipe.seed)
             for style in part.styles
         ]
     )

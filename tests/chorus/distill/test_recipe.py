@@ -5,7 +5,8 @@ from workshop import set_up
 
 from chorus import ConfigError
 from chorus.distill import recipe
-from chorus.distill.questions import to_measure_on, to_train_on
+from chorus.distill.questions import to_measure_on, to_train_on, with_hidden_truth
+from chorus.types import Question
 
 
 @pytest.mark.parametrize("name", recipe.BUILT_IN)
@@ -29,6 +30,31 @@ def test_small_has_its_arms_and_controls():
     assert shuffled.rl == chorus.rl
     assert "bake" in recipe.load("small", "protocol").steps
     assert "rl" not in recipe.load("small", "sft-only").steps
+
+
+def test_each_further_reward_has_an_arm_that_differs_in_it_alone():
+    chorus, distinct, half, consensus = (
+        recipe.load("small", arm).rl for arm in ("chorus", "distinct", "half", "consensus")
+    )
+    assert distinct == chorus.model_copy(update={"rewards": distinct.rewards})
+    assert consensus == half.model_copy(update={"rewards": consensus.rewards})
+    assert (distinct.rewards.distinct, consensus.rewards.consensus) > (0.0, 0.0)
+    assert half.hidden == consensus.hidden == 0.5
+
+
+def test_the_truths_that_are_hidden_are_the_same_ones_every_time():
+    questions = [Question(id=f"sums/train/{at}", text=f"{at} + 1?", answer=str(at + 1)) for at in range(200)]
+    left, again, other = (with_hidden_truth(questions, 0.5, seed) for seed in (0, 0, 1))
+    assert left == again != other
+    assert [one.text for one in left] == [one.text for one in questions]
+    assert 70 < sum(one.answer is None for one in left) < 130
+    assert with_hidden_truth(questions, 0.0, 0) == questions
+
+
+def test_an_arm_changes_what_it_is_like(tmp_path):
+    changes = "[arms.a]\nseed = 1\nrl.steps = 7\n[arms.b]\nlike = 'a'\nrl.batch = 4\n"
+    loaded = recipe.load(str(set_up(tmp_path, changes=changes)), "b")
+    assert (loaded.seed, loaded.rl.steps, loaded.rl.batch) == (1, 7, 4)
 
 
 def test_arms_of_other_seeds_share_the_debates():
@@ -62,6 +88,8 @@ def test_a_users_recipe(tmp_path):
         ("[arms.a.sft]\nlearing_rate = 1e-3", "did you mean learning_rate"),
         ("[arms.a.rl.rewards]\nkindness = 1.0", "rl.rewards.kindness"),
         ("[arms.a]\nmodell = 'x'", "did you mean model"),
+        ("[arms.a]\nlike = 'b'", "has no arm 'b'"),
+        ("[arms.a]\nlike = 'b'\n[arms.b]\nlike = 'a'", "has no arm 'a'"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, line, told):
