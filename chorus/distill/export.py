@@ -99,6 +99,13 @@ def export(
         with whole_folder(run.folder / "adapter") as staging:
             _keep(start.adapter, staging, run.more | said)
         run.weights["adapter"] = fingerprint(run.folder / "adapter")
+        for step in recipe.export.checkpoints:
+            kept = start.adapter.parent / f"checkpoint-{step}"
+            if not kept.is_dir():
+                report(f"export: there is no checkpoint of step {step}, so its adapter is not kept")
+                continue
+            with whole_folder(run.folder / "adapters" / str(step)) as staging:
+                _keep(kept, staging, run.more | said | {"steps_trained": step})
     files.put(run.folder / "README.md", model_card(recipe, run, before))
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator
 
 from chorus.distill.rows import Form
 from chorus.distill.styles import Style
@@ -163,6 +163,12 @@ class Export(Frozen):
     """The merged checkpoint."""
 
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    checkpoints: tuple[PositiveInt, ...] = ()
+    """Steps of the last training whose adapters are kept too, as far as they are there: to see what came when."""
+
+
+_LATER = ("hidden", "checkpoints")
+"""Settings that recipes did not always have: unset they change nothing, so that what was made before them stands."""
 
 
 class Recipe(Frozen):
@@ -197,7 +203,8 @@ class Recipe(Frozen):
 
     def part(self, step: Step) -> dict[str, Any]:
         """Return what the recipe says of one step, as JSON values: what decides whether its result still stands."""
-        said: dict[str, Any] = getattr(self, step).model_dump(mode="json")
+        every: dict[str, Any] = getattr(self, step).model_dump(mode="json")
+        said = {name: value for name, value in every.items() if value or name not in _LATER}
         # Debates have a seed of their own among the settings of their chorus: arms of several seeds share them.
         return {"model": self.model, **({} if step == "collect" else {"seed": self.seed}), **said}
 

@@ -51,6 +51,12 @@ def test_the_truths_that_are_hidden_are_the_same_ones_every_time():
     assert with_hidden_truth(questions, 0.0, 0) == questions
 
 
+def test_settings_that_came_later_leave_what_was_made_before_them_as_it_is():
+    answer, half = recipe.load("small", "answer"), recipe.load("small", "half")
+    assert "hidden" not in answer.part("rl")
+    assert half.part("rl")["hidden"] == 0.5
+
+
 def test_an_arm_changes_what_it_is_like(tmp_path):
     changes = "[arms.a]\nseed = 1\nrl.steps = 7\n[arms.b]\nlike = 'a'\nrl.batch = 4\n"
     loaded = recipe.load(str(set_up(tmp_path, changes=changes)), "b")

@@ -247,6 +247,14 @@ def test_an_adapter_kept_by_itself_is_opened_as_the_checkpoint_that_it_makes_of_
         checkpoints.resolve(str(kept))
 
 
+def test_adapters_of_the_checkpoints_that_are_there_are_kept_too(baked):
+    kept = baked.folder("export") / "adapters"
+    assert [folder.name for folder in kept.iterdir()] == ["2"]
+    found, made = kept / "2" / "adapter_model.safetensors", baked.folder("rl") / "checkpoint-2"
+    assert found.read_bytes() == (made / found.name).read_bytes()
+    assert json.loads((kept / "2" / "run.json").read_text())["steps_trained"] == 2
+
+
 def test_transformer_lens_loads_it(baked):
     bridge = pytest.importorskip("transformer_lens.model_bridge")
     import torch

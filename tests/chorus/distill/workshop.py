@@ -64,6 +64,7 @@ gold = {{ questions = "dev.jsonl", every = 2, limit = 2, samples = 2 }}
 limits = {{ patience = 50 }}
 [export]
 dtype = "float32"
+checkpoints = [2, 3]
 """
 
 
