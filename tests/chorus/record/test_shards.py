@@ -264,7 +264,7 @@ def killed_at(step: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.lists(st.text("abcdefghij", max_size=4), max_size=6), st.integers(1, 30)), max_size=4))
 def test_whenever_a_writer_is_killed_each_id_is_there_once(rows, tmp_path_factory, lives):
     folder = tmp_path_factory.mktemp("shards") / "out"
