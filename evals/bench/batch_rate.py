@@ -4,7 +4,8 @@ A file of questions is debated as `chorus debate` does it, every call noted; the
 engine all at once, with nothing between them to wait for, which is the most that it can do with them. Either has a salt
 of its own, so that neither finds the other's prefixes in the cache. The two go first in turn, so that neither always
 runs on a machine that the other has warmed up or worn out; what goes first as a batch is the calls of the debates before,
-which are the same, for all is greedy. The rate is tokens written a second.
+which are the same, for all is greedy (but for what the company in a batch changes of them). The rate is tokens written a
+second.
 """
 
 from __future__ import annotations
