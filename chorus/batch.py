@@ -9,20 +9,18 @@ in a row whose every call failed) does the run end early, leaving these and the 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import filelock
-from pydantic import ValidationError
 
 from chorus.chorus import Chorus
-from chorus.debate.prompts import plain
-from chorus.errors import ConfigError, QuestionError, RecordError
+from chorus.errors import ConfigError, RecordError
+from chorus.question_file import read_questions
 from chorus.record import jsonl, transcript
 from chorus.types import SCHEMA, Answer, Question
 
@@ -63,31 +61,6 @@ class Summary:
             names = ", ".join(self.failed[:3]) + (" …" if len(self.failed) > 3 else "")
             words += f", {len(self.failed)} failed ({names}; --retry-failed holds them again)"
         return words + (f". Ended early: {self.gave_up}" if self.gave_up else "")
-
-
-def read_questions(path: Path) -> Iterator[Question]:
-    """Yield the questions of a JSONL file. A line that says again what an earlier one says counts once.
-
-    Raises:
-        QuestionError: the file can't be read, a line is faulty (its number and field are named), or two questions have
-            one id.
-    """
-    seen: dict[str, tuple[int, int]] = {}
-    try:
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                if not line.strip():
-                    continue
-                question = _question(line, f"{path}, line {number}")
-                earlier, said = seen.setdefault(question.id, (number, hash(question)))
-                if said != hash(question):
-                    raise QuestionError(f"{path}, line {number}: the id {question.id!r} is that of line {earlier}")
-                if earlier == number:
-                    yield question
-    except OSError as error:
-        raise QuestionError(f"can't read {path}: {error.strerror or error}") from error
-    if not seen:
-        raise QuestionError(f"{path} holds no question")
 
 
 async def debate_file(
@@ -192,23 +165,6 @@ def every_call_failed(answer: Answer) -> bool:
     statuses = {turn.status for turn in answer.turns}
     asked = any(turn.usage.calls for turn in answer.turns)
     return answer.status == "failed" and asked and "failed" in statuses and "done" not in statuses
-
-
-def _question(line: bytes, where: str) -> Question:
-    try:
-        data: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        raise QuestionError(f"{where}: not JSON") from None
-    if not isinstance(data, dict):
-        raise QuestionError(f"{where}: not a JSON object")
-    for name in ("id", "question"):
-        if not plain(str(data.get(name) or "")).strip():
-            raise QuestionError(f"{where}: {name} is missing or empty")
-    try:
-        return Question.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise QuestionError(f"{where}: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
 
 
 @contextmanager

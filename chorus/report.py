@@ -10,6 +10,8 @@ import datetime
 import json
 import os
 import platform
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,8 @@ def write(
     Args:
         name: of the files.
         title: the table's heading.
-        command: what to run to get these figures again.
+        command: what to run to get these figures again. Where it is the program that is running (`python -m MODULE`), the
+            options that this was given are added.
         columns: headings; a unit belongs into each.
         rows: one per measurement, cells in the order of the columns.
         seed: of whatever was drawn; None when nothing was.
@@ -44,6 +47,7 @@ def write(
         plots: names of picture files in the same folder, shown below the table.
         folder: where the files go.
     """
+    command = _as_given(command)
     about = {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d"),
         "hardware": hardware(),
@@ -80,6 +84,14 @@ def hardware() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {cores} cores, {memory:.0f} GiB"
+
+
+def _as_given(command: str) -> str:
+    """Return a command with the options that it was given, where it is a program's name, and that of this process."""
+    running = getattr(sys.modules["__main__"], "__spec__", None)
+    if running and command == f"python -m {running.name.removesuffix('.__main__')}":
+        return shlex.join([*command.split(), *sys.argv[1:]])
+    return command
 
 
 def _put(path: Path, text: str) -> None:

@@ -18,6 +18,9 @@ SCHEMA = 1
 MAX_QUESTION_CHARS = 20_000
 """Longer questions are refused: they are documents, and a debate would repeat them to every voice."""
 
+MAX_QUESTION_ID_CHARS = 200
+"""Longer ids are refused."""
+
 AnswerKind = Literal["number", "expression", "choice", "yesno", "short", "list", "code", "text"]
 """What sort of thing answers a question; `text` answers can't be compared, only read."""
 
@@ -90,7 +93,7 @@ class Message(Frozen):
 class Question(Frozen):
     """What is asked. One line of a question file holds the same fields."""
 
-    id: str = Field(default="question", min_length=1, max_length=200)
+    id: str = Field(default="question", min_length=1, max_length=MAX_QUESTION_ID_CHARS)
     """Names the question within its file; unique there."""
     text: QuestionText = Field(alias="question")
     """The question as asked."""

@@ -82,8 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = report.write(
         "recovery",
         "What the microscope finds in models whose truth is known",
-        f"python -m interp.recovery --seeds {seeds.start} {seeds.stop}"
-        + (f" --nulls {empty}" if options.nulls else ""),
+        "python -m interp.recovery",
         ("what", "found", "95 % interval", "aim"),
         [
             (

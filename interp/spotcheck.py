@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = report.write(
         "edges",
         f"EAP-IG on {options.model} against exact patching of {found['edges']} edges",
-        f"python -m interp.spotcheck --persona {options.persona} --items {options.items} --edges {options.edges}",
+        "python -m interp.spotcheck",
         ("what", "value"),
         [
             ("Spearman, scores with exact effects", found["spearman"]),

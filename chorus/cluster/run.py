@@ -2,7 +2,7 @@
 
 The workers may die, and be handed the same question twice; whoever hands them out may deliver an answer twice. What is
 written is exactly one record a question, since one process writes, and it writes an id once (`record.shards`). When that
-process dies too, what came in since its last shard is held again by the next start: at most `SHARD_S` seconds of answers.
+process dies too, what came in since it last wrote is held again by the next start: at most `SHARD_S` seconds of answers.
 
 A question that an engine had no word for, nor for any after it, may have met an engine that was gone. Such questions go
 to new workers, again and again as long as these get anything done; if they don't, and it isn't a last one or two, the run
@@ -16,18 +16,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from chorus.batch import GIVE_UP_AFTER, Advance, Summary, only_writer, read_questions
+from chorus.batch import GIVE_UP_AFTER, Advance, Summary, only_writer
 from chorus.chorus import as_question
 from chorus.cluster.worker import Reply
 from chorus.errors import ChorusError, ConfigError, RecordError
-from chorus.record.shards import Row, Shards, hash_of
-from chorus.types import Question
-
-SHARD_RECORDS = 500
-"""Records in one shard, at most but for what comes in together."""
+from chorus.question_file import Line, read_lines
+from chorus.record.shards import SHARD_RECORDS, Row, Shards, hash_of
 
 SHARD_S = 5.0
-"""Seconds that answers wait for others to share their shard."""
+"""Seconds that answers wait for others to be written with them."""
 
 
 class Fleet(Protocol):
@@ -77,7 +74,7 @@ def debate_shards(
         raise ConfigError(f"{records} is a file, and on Ray records go into a folder of shards: name another place")
     with only_writer(records):
         run = _Run(Shards(records), advance, clock)
-        run.hold(fleet, run.missing(read_questions(questions), records, retry_failed=retry_failed))
+        run.hold(fleet, run.missing(read_lines(questions), records, retry_failed=retry_failed))
         return run.summary
 
 
@@ -93,7 +90,7 @@ class _Run:
         self._since = clock()
         """When the oldest of them came in."""
 
-    def missing(self, questions: Iterable[Question], records: Path, *, retry_failed: bool) -> dict[str, str]:
+    def missing(self, questions: Iterable[Line], records: Path, *, retry_failed: bool) -> dict[str, str]:
         """Return the questions without a record, as lines by id. Raises RecordError where a record is of another."""
         known, lines, again = self._shards.known, {}, set()
         for question in questions:
@@ -105,7 +102,9 @@ class _Run:
                     f"{records} answers another question under the id {question.id!r}: it belongs to another input"
                 )
             if asked is None or (failed and retry_failed):
-                lines[question.id] = as_question(question).model_dump_json(by_alias=True, exclude_defaults=True)
+                lines[question.id] = as_question(question.question()).model_dump_json(
+                    by_alias=True, exclude_defaults=True
+                )
             elif failed:
                 self.summary.failed.append(question.id)
             else:

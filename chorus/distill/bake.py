@@ -25,7 +25,6 @@ from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 from trl.experimental.sdft.sdft_trainer import DemonstrationTeacherContextBuilder
 from trl.trainer.utils import use_adapter
 
-from chorus.batch import read_questions
 from chorus.distill import cast, collect, columns
 from chorus.distill.divergence import by_decile, token_kl
 from chorus.distill.ledger import Run
@@ -34,6 +33,7 @@ from chorus.distill.styles import messages
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import ConfigError
+from chorus.question_file import read_questions
 from chorus.types import Message, Question
 
 TEACHER = "start"

@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from chorus.batch import Advance, Summary, debate_file, read_questions
+from chorus.batch import Advance, Summary, debate_file
 from chorus.chorus import Chorus
 from chorus.cluster.run import Fleet, debate_shards
 from chorus.distill import cast, files, marks
 from chorus.distill.rows import STYLE_OF, Row, rows
 from chorus.errors import ConfigError
+from chorus.question_file import read_questions
 from chorus.record import transcript
 from chorus.types import Answer, Question
 

@@ -18,7 +18,6 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from chorus import checkpoints
-from chorus.batch import read_questions
 from chorus.checkpoints import adapters, fingerprint
 from chorus.checkpoints.baked import RUN_CARD, Baked
 from chorus.distill import cast, collect, files
@@ -29,6 +28,7 @@ from chorus.distill.styles import PROMPTS
 from chorus.distill.training import Report, Start, open_model, whole_folder
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import CheckpointError
+from chorus.question_file import read_questions
 from chorus.route import STYLES
 from chorus.types import Message
 

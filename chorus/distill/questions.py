@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from chorus.batch import read_questions
 from chorus.errors import QuestionError
+from chorus.question_file import read_questions
 from chorus.types import Question
 
 _SPLIT = re.compile(r"(?P<task>.+)/(?P<split>train|dev|test)/\d+")

@@ -16,7 +16,6 @@ from typing import Any
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from chorus.batch import read_questions
 from chorus.distill import cast, collect, columns, rewards
 from chorus.distill.attempts import Attempt
 from chorus.distill.cast import Cast
@@ -29,6 +28,7 @@ from chorus.distill.styles import messages
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.distill.watch import Ender, Goldsmith
 from chorus.errors import ConfigError
+from chorus.question_file import read_questions
 from chorus.types import Question
 
 Paid = Callable[..., list[float | None]]

@@ -25,17 +25,21 @@ CALM = 8
 
 
 def shared_prefix(request: Request) -> str:
-    """Return what the calls of a debate begin with: the system messages, and the first paragraph that a user says.
+    """Return what stands for the prefix that the calls of one debate share, and other debates don't.
 
-    In the `shared` layout that is charter, cast and question, the same for every seat and round; in the `system` layout
-    it is one seat's own. Later messages of a conversation don't change it.
+    That is the system messages (charter and cast in the `shared` layout, one seat's own in the `system` layout), the
+    debate, and the first paragraph of its prompts, where the question begins: the paragraph alone may be a template that
+    a thousand questions have in common. A conversation is told by its first message, which later ones don't change, and
+    so is a call that belongs to no debate.
     """
     parts = []
     for message in request.messages:
-        parts.append(message.content)
         if message.role == "user":
-            parts[-1] = message.content.partition("\n\n")[0]
+            opening = message is request.messages[-1]
+            in_debate = opening and request.debate
+            parts += [request.debate, message.content.partition("\n\n")[0]] if in_debate else [message.content]
             break
+        parts.append(message.content)
     return "\0".join(parts)
 
 

@@ -7,6 +7,8 @@
 Invariants:
 
 - a shard appears whole or not at all: it is written under another name, is on disk, and is renamed then;
+- what comes in little by little makes no heap of small shards, each of which takes time to open: as long as there is room
+  in the newest shard of this writer, it is replaced by one that holds more, and a kill leaves the old one or the new one;
 - an id is added once, however often it is handed in;
 - an id that stands there twice all the same (folders that were thrown together) stays where it comes first, by the
   shards' names and then by line, and is dropped where it comes again; half a last line is dropped too.
@@ -30,6 +32,9 @@ from chorus.record import jsonl
 from chorus.types import Answer
 
 PARQUET = ".parquet"
+
+SHARD_RECORDS = 500
+"""Records in one shard, at most but for what comes in together."""
 
 
 class Row(NamedTuple):
@@ -100,23 +105,28 @@ class Shards:
                 self._take_in(shard)
         numbers = (shard.stem.partition("-")[2] for shard in shards)  # Folders thrown together may hold other names.
         self._next = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
+        self._newest: list[Row] = []
+        """What the shard of that number holds as yet."""
 
     def add(self, rows: Iterable[Row]) -> list[Row]:
-        """Write the rows whose ids are new as one shard, and return them, once it is on disk. Raises RecordError."""
+        """Write the rows whose ids are new into one shard, and return them, once it is on disk. Raises RecordError."""
         new: dict[str, Row] = {}
         for row in rows:
             if row.id not in self.known.asked:
                 new.setdefault(row.id, row)
         if fresh := list(new.values()):
-            shard = self._folder / f"part-{self._next:06}{self._suffix}"
+            if len(self._newest) + len(fresh) > SHARD_RECORDS:
+                self._end_newest()
+            rows = [*self._newest, *fresh]
             with _told(f"can't save debates to {self._folder}"):
-                self._put(shard, fresh)
-            self._next += 1
+                self._put(self._folder / f"part-{self._next:06}{self._suffix}", rows)
+            self._newest = rows
             self._note(_Held.of(fresh))
         return fresh
 
     def drop(self, ids: set[str]) -> None:
         """Take records out: each shard that holds one is replaced as a whole. Raises RecordError."""
+        self._end_newest()
         with _told(f"can't save debates to {self._folder}"):
             for shard in _shards(self._folder) if ids else ():
                 held = _held(shard)
@@ -125,6 +135,11 @@ class Shards:
         for name in ids:
             self.known.asked.pop(name, None)
         self.known.failed -= ids
+
+    def _end_newest(self) -> None:
+        """Have what comes next written into a shard of its own."""
+        self._next += bool(self._newest)
+        self._newest = []
 
     def _take_in(self, shard: Path) -> None:
         held = _held(shard)
@@ -230,10 +245,11 @@ def _lines(shard: Path) -> Iterator[tuple[str, str | bytes]]:
 
 
 def _held_in_parquet(shard: Path) -> _Held:
+    columns = ["id", "asked", "status"]
     with _opened(shard) as file:
-        columns = file.read(columns=["id", "asked", "status"]).to_pydict()
-    said = zip(columns["id"], columns["status"], strict=True)
-    return _Held(columns["id"], columns["asked"], [name for name, status in said if status == "failed"])
+        table = file.read(columns=columns, use_threads=False)  # for so little, threads take longer than the work
+    ids, asked, statuses = (table[name].to_numpy().tolist() for name in columns)
+    return _Held(ids, asked, [name for name, status in zip(ids, statuses, strict=True) if status == "failed"])
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:

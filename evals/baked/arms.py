@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from chorus.batch import read_questions
 from chorus.checkpoints.baked import RUN_CARD, Style, read
 from chorus.distill.collect import QUESTIONS
 from chorus.distill.rows import STYLE_OF
 from chorus.errors import ConfigError
+from chorus.question_file import read_questions
 from chorus.types import Question
 
 Role = Literal["baked", "SFT only", "plain GRPO", "shuffled personas"]

@@ -2,7 +2,10 @@
 
 A file of questions is debated as `chorus debate` does it, every call noted; then the same calls are handed to the same
 engine all at once, with nothing between them to wait for, which is the most that it can do with them. Either has a salt
-of its own, so that neither finds the other's prefixes in the cache. The rate is tokens written a second.
+of its own, so that neither finds the other's prefixes in the cache. The two go first in turn, so that neither always
+runs on a machine that the other has warmed up or worn out; what goes first as a batch is the calls of the debates before,
+which are the same, for all is greedy (but for what the company in a batch changes of them). The rate is tokens written a
+second.
 """
 
 from __future__ import annotations
@@ -63,6 +66,11 @@ async def batched(engine: Engine, calls: list[Request], salt: str) -> float:
     return noted.tokens / (time.perf_counter() - began)
 
 
+def order(run: int) -> tuple[str, str]:
+    """Return which way goes first in a run: the debates in the one that isn't counted, -1, and in every second."""
+    return ("debate", "batch") if run % 2 else ("batch", "debate")
+
+
 async def measure(spec: str, questions: int, at_once: int, runs: int) -> dict[str, list[float]]:
     """Return the rates of both, run by run. A first round that isn't counted loads and compiles what there is."""
     engine = await open_engine(spec)
@@ -72,12 +80,16 @@ async def measure(spec: str, questions: int, at_once: int, runs: int) -> dict[st
         lines = ({"id": f"q{n}", "question": f"What is {n} + {n + 7}?"} for n in range(questions))
         asked.write_text("".join(json.dumps(line) + "\n" for line in lines))
         try:
+            calls: list[Request] = []
             for run in range(-1, runs):
-                rate, calls = await debated(engine, asked, Path(place) / f"{run}.jsonl", at_once, f"debate {run}")
-                limit = await batched(engine, calls, f"batch {run}")
-                if run >= 0:
-                    rates["debate"].append(rate)
-                    rates["batch"].append(limit)
+                for way in order(run):
+                    if way == "debate":
+                        records = Path(place) / f"{run}.jsonl"
+                        rate, calls = await debated(engine, asked, records, at_once, f"debate {run}")
+                    else:
+                        rate = await batched(engine, calls, f"batch {run}")
+                    if run >= 0:
+                        rates[way].append(rate)
         finally:
             await engine.aclose()
     return rates
@@ -91,6 +103,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=16, help="debates at once")
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
+    if options.questions < options.concurrency:
+        parser.error("--questions must be at least --concurrency: with fewer, so many debates are never held at once")
     rates = asyncio.run(measure(options.engine, options.questions, options.concurrency, options.runs))
     ratios = [one / most for one, most in zip(rates["debate"], rates["batch"], strict=True)]
     named = {
@@ -102,11 +116,11 @@ def main() -> None:
     path = report.write(
         "batch_rate",
         f"{options.questions} debates of 3 voices x 2 rounds, {options.concurrency} at once, on {options.engine}",
-        f"python -m evals.bench.batch_rate --engine {options.engine}",
+        "python -m evals.bench.batch_rate",
         ("figure", "median", "min", "max", "aim"),
         rows,
         data=rates,
-        notes=[f"{options.runs} runs of each in turn, after one that isn't counted; greedy, seed 0"],
+        notes=[f"{options.runs} runs of each, which go first in turn, after one that isn't counted; greedy, seed 0"],
     )
     print(path.read_text())
 

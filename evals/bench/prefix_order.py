@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     path = report.write(
         "prefix_order",
         f"Prompt tokens computed by order of the transcript, 5 seats, {ROUNDS} rounds, {options.words} words a turn",
-        "python -m evals.bench.prefix_order" + (" --engine" if options.engine else ""),
+        "python -m evals.bench.prefix_order",
         ("topology", "order", "prompt tokens", *(f"computed, blocks of {size}" for size in BLOCKS), "computed by vLLM"),
         rows,
         seed=options.seed,

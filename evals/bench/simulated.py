@@ -1,7 +1,8 @@
 """An endpoint that takes its time: OpenAI's streaming API on loopback, without a model. `python -m evals.bench.simulated`.
 
 It computes a bounded number of calls at once, as an engine does, and the others wait: a second endpoint is then worth
-something. Every reply is the same text, token by token.
+something. Every reply is the same text, token by token. `GET /v1/calls` tells how many calls were made, and how long ago
+the first was.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 
 MODEL = "simulated"
@@ -31,6 +34,9 @@ class Simulated:
         self._slots = asyncio.Semaphore(slots)
         self._first_s = first_s
         self._per_token_s = per_token_s
+        self._calls = 0
+        self._first = 0.0
+        """When the first call came, on the monotonic clock."""
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -41,7 +47,12 @@ class Simulated:
                 await reader.readexactly(int(length or 0))
                 if "/models " in head:
                     self._send(writer, {"object": "list", "data": [{"id": MODEL, "max_model_len": 8192}]})
+                elif "/calls " in head:
+                    since_s = time.monotonic() - self._first if self._calls else 0.0
+                    self._send(writer, {"calls": self._calls, "since_s": since_s})
                 else:
+                    self._first = self._first or time.monotonic()
+                    self._calls += 1
                     await self._stream(writer)
                 await writer.drain()
         writer.close()
@@ -72,6 +83,18 @@ class Simulated:
 
     def _write(self, writer: asyncio.StreamWriter, raw: bytes) -> None:
         writer.write(b"%x\r\n%s\r\n" % (len(raw), raw))
+
+
+def call_s(first_s: float, per_token_s: float) -> float:
+    """Return the seconds that a call keeps a slot: never less, and a little more."""
+    return first_s + (len(TOKENS) - 1) * per_token_s
+
+
+def calls_of(url: str) -> tuple[int, float]:
+    """Return how many calls were made of the endpoint at a base URL, and the seconds since the first."""
+    with urllib.request.urlopen(f"{url}/calls") as response:
+        said = json.load(response)
+    return said["calls"], said["since_s"]
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chorus.batch import Advance, read_questions
+from chorus.batch import Advance
 from chorus.debate import grade
 from chorus.engines.registry import open_engine
 from chorus.errors import QuestionError
+from chorus.question_file import read_questions
 from chorus.types import Question
 from evals import logbook, report
 from evals.bench import charts

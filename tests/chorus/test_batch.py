@@ -15,10 +15,11 @@ import pytest
 from command_line import COMMAND, Ran, run, start
 
 from chorus import Chorus, ConfigError, EngineError, QuestionError, RecordError
-from chorus.batch import Summary, debate_file, only_writer, read_questions
+from chorus.batch import Summary, debate_file, only_writer
 from chorus.engines.base import Request
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
+from chorus.question_file import read_questions
 from chorus.record import transcript
 
 CAST = ["--personas", "skeptic,formalist"]

@@ -165,7 +165,7 @@ def simulated(options: argparse.Namespace, encode: Encode) -> Path:
     return report.write(
         "capacity",
         "Capacity on paper: five seats, three rounds, simulated",
-        f"python -m evals.bench.capacity --gpus={','.join(map(str, options.gpus))}",
+        "python -m evals.bench.capacity",
         COLUMNS,
         table,
         seed=options.seed,
@@ -192,7 +192,7 @@ def checked(options: argparse.Namespace, encode: Encode) -> Path:
     return report.write(
         "capacity_check",
         f"The simulation against a real vLLM server: {options.debates} debates, {options.load:.0%} of what it could hold",
-        f"python -m evals.bench.capacity --check --debates={options.debates} --load={options.load:g}",
+        "python -m evals.bench.capacity",
         check.COLUMNS,
         table,
         seed=options.seed,

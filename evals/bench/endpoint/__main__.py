@@ -67,12 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=report.RESULTS)
     options = parser.parse_args(arguments)
     notes = [*NOTES, f"load average of the machine as it began: {os.getloadavg()[0]:.1f}"]
-    command = f"{COMMAND} --vllm" if options.vllm else COMMAND
     if options.only != "faults":
         title = "The endpoint under load, clients on the same machine"
         rows = asyncio.run(loads(options))
         columns = ("what", "figure", "aimed at")
-        path = report.write("endpoint", title, command, columns, rows, seed=0, notes=notes, folder=options.folder)
+        path = report.write("endpoint", title, COMMAND, columns, rows, seed=0, notes=notes, folder=options.folder)
         print(path.read_text())
     if options.only != "load":
         title = "The endpoint in trouble: scripted engine, half of the requests streamed"

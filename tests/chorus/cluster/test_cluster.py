@@ -1,5 +1,6 @@
 """One record a question, whatever the workers do: die, answer twice, fall silent, or never get a word in."""
 
+import itertools
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from chorus import Chorus, ConfigError, QuestionError, RecordError
 from chorus.batch import GIVE_UP_AFTER, only_writer
-from chorus.cluster.run import SHARD_RECORDS, SHARD_S, Refused, debate_shards
+from chorus.cluster.run import SHARD_S, Refused, debate_shards
 from chorus.cluster.worker import Reply
 from chorus.engines.scripted import ScriptedEngine
 from chorus.record import shards, transcript
@@ -120,10 +121,11 @@ def test_a_run_that_dies_keeps_what_came_in(answer):
 
 
 def test_answers_wait_for_others_but_not_for_long(answer):
-    Fleet(answer).run("abcdefghijklmnopqrstuvwxyz")
-    sizes = [path.read_bytes().count(b"\n") for path in sorted(Path("out").glob("part-*"))]
-    assert max(sizes) == SHARD_S + 1
-    assert sum(sizes) == 26 < SHARD_RECORDS
+    told = []
+    Fleet(answer).run("abcdefghijklmnopqrstuvwxyz", advance=lambda done, total, newest: told.append(done))
+    waited = [after - before for before, after in itertools.pairwise(told)]
+    assert max(waited) == SHARD_S + 1
+    assert sum(waited) == 26 == len(held())
 
 
 @settings(max_examples=40)
@@ -224,7 +226,36 @@ def test_what_fits_no_question_ends_the_run_with_the_workers_code(answer):
     assert held() == []
 
 
-# Outputs that don't fit
+# Inputs and outputs that don't fit
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"id": "b", "question": "What is 7 * 98?"', "line 2: not JSON"),
+        ('{"id": "b", "question": ""}', "line 2: question is missing or empty"),
+        ('{"id": "b", "question": "What is 7 * 98?", "gold": "686"}', "line 2: gold: Extra inputs are not permitted"),
+        ('{"id": "b", "question": "What is 7 * 98?", "kind": "riddle"}', "line 2: kind: Input should be"),
+        ('{"id": "a", "question": "What is 7 * 98?"}', "line 2: the id 'a' is that of line 1"),
+    ],
+)
+def test_a_faulty_line_is_named_though_all_was_answered_already(answer, line, problem):
+    Fleet(answer).run("abc")
+    lines = Path("in.jsonl").read_text().splitlines()
+    Path("in.jsonl").write_text("\n".join([lines[0], line, lines[2]]))
+    again = Fleet(answer)
+    with pytest.raises(QuestionError, match=f"in.jsonl, {problem}"):
+        again.run()
+    assert not again.asked
+    assert held() == list("abc")
+
+
+def test_a_question_goes_out_with_all_that_its_line_says(answer):
+    line = {"id": "q", "question": "Which?", "choices": ["red", "blue"], "answer": "red", "kind": "choice"}
+    Path("in.jsonl").write_text(json.dumps(line) + "\n")
+    Fleet(answer).run()
+    (record,) = transcript.read("out")
+    assert record.question == Question.model_validate(line)
 
 
 def test_the_output_of_another_input_is_refused(answer):

@@ -52,7 +52,7 @@ def free_address() -> str:
 
 def request(topic: str = "7 * 8", seat: str = "skeptic") -> Request:
     said = Message(role="user", content=f"Question: {topic}?\n\nYou are the {seat}.")
-    return Request((Message(role="system", content="Charter"), said), Sampling(64), id=f"1.{seat}")
+    return Request((Message(role="system", content="Charter"), said), Sampling(64), id=f"1.{seat}", debate=topic)
 
 
 def at_home(servers: list[FakeOpenAIServer], of: Request) -> tuple[FakeOpenAIServer, FakeOpenAIServer]:

@@ -1,6 +1,12 @@
 """Records in shards: each id once, each shard whole, whatever crashed, whoever copied, whatever comes in twice."""
 
+import functools
 import json
+import os
+import string
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -57,7 +63,7 @@ def test_what_is_added_is_there_and_known_by_whoever_comes_next(tmp_path, rows, 
     assert again.known.asked["d"] == shards.hash_of("What is 6 * 9?") != again.known.asked["a"]
     again.add(rows("e"))
     suffix = ".parquet" if form.endswith(".parquet") else ".jsonl"
-    assert names(folder) == [f"part-00000{number}{suffix}" for number in range(3)]
+    assert names(folder) == [f"part-00000{number}{suffix}" for number in range(2)], "one for each that wrote"
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -96,6 +102,27 @@ def test_dropped_records_can_be_written_again(tmp_path, rows, form):
     assert Shards(folder).known == written.known
     written.add(rows("ac"))
     assert held(folder) == list("bac")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_comes_in_little_by_little_fills_one_shard_after_another(tmp_path, rows, form, monkeypatch):
+    monkeypatch.setattr(shards, "SHARD_RECORDS", 4)
+    written = Shards(tmp_path / form)
+    for ids in ("a", "bc", "d", "efg", "hijklm", "n"):
+        written.add(rows(ids))
+        assert held(tmp_path / form) == [*string.ascii_lowercase[: string.ascii_lowercase.index(ids[-1]) + 1]]
+    sizes = [sum(1 for _ in shards._lines(path)) for path in shards._shards(tmp_path / form)]
+    assert sizes == [4, 3, 6, 1]
+    assert Shards(tmp_path / form).known == written.known
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_was_dropped_does_not_come_back_with_what_is_added(tmp_path, rows, form):
+    written = Shards(tmp_path / form)
+    written.add(rows("ab"))
+    written.drop({"a"})
+    written.add(rows("c"))
+    assert held(tmp_path / form) == ["b", "c"]
 
 
 def test_half_a_shard_was_never_there(tmp_path, rows, monkeypatch):
@@ -202,3 +229,59 @@ def test_whatever_comes_in_each_id_is_there_once(rows, tmp_path_factory, comings
         written = Shards(folder) if reopened else written
     assert held(folder) == seen
     assert list(Shards(folder).known.asked) == seen
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def killed_at(step: int) -> Iterator[None]:
+    """Let a writer take so many steps on disk, half of the last one where it has halves, and none afterwards."""
+    left = step
+
+    def only_alive(do, half=None):
+        def call(*arguments, **options):
+            nonlocal left
+            left -= 1
+            if left == 0 and half:
+                half(*arguments)
+            if left <= 0:
+                raise Killed
+            return do(*arguments, **options)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "SHARD_RECORDS", 4)
+        patch.setattr(os, "fsync", only_alive(os.fsync))
+        patch.setattr(Path, "replace", only_alive(Path.replace))
+        patch.setattr(Path, "unlink", only_alive(Path.unlink))
+        for name in ("write_bytes", "write_text"):
+            write = getattr(Path, name)
+            half = functools.partial(lambda write, to, text, *_: write(to, text[: len(text) // 2]), write)
+            patch.setattr(Path, name, only_alive(write, half))
+        yield
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.text("abcdefghij", max_size=4), max_size=6), st.integers(1, 30)), max_size=4))
+def test_whenever_a_writer_is_killed_each_id_is_there_once(rows, tmp_path_factory, lives):
+    folder = tmp_path_factory.mktemp("shards") / "out"
+    promised: set[str] = set()
+    tried: set[str] = set()
+    for comings, step in lives:
+        with killed_at(step):
+            try:
+                written = Shards(folder)
+                for ids in comings:
+                    tried |= set(ids)
+                    written.add(rows(ids))
+                    promised |= set(ids)
+            except Killed:
+                pass
+        there = Counter(held(folder)) if folder.exists() else Counter()
+        assert set(there.values()) <= {1}, "read by somebody else, before the next writer comes"
+        assert promised <= set(there) <= tried
+        promised = set(there)
+    assert set(Shards(folder).known.asked) == promised

@@ -5,9 +5,9 @@ import json
 import pytest
 from command_line import Command
 
-from chorus.batch import read_questions
 from chorus.debate import grade
 from chorus.errors import QuestionError
+from chorus.question_file import read_questions
 from chorus.types import Question
 from evals import tasks
 from evals.tasks import simple
