@@ -151,8 +151,17 @@ async def test_calls_outlive_a_worker_that_is_killed(cluster):
         await engine.aclose()
         with pytest.raises(ConfigError, match="there is no engine 'none'"):
             await engines.open("none:such")
-    with RayEngines(cluster.address, gpus=2) as engines, pytest.raises(ConfigError, match="no worker with 2 GPUs fits"):
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(60)  # Ray itself would wait for ever
+async def test_workers_that_book_more_gpus_than_any_node_has_are_refused(cluster):
+    ask_for(1)
+    refused = pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits into this cluster: its nodes have 1, 1;")
+    with RayEngines(cluster.address, gpus=2) as engines, refused:
         await engines.open("scripted:s.yaml")
+    with RayFleet(cluster.address, Settings(engine="scripted:s.yaml"), gpus=2) as fleet, refused:
+        debate_shards(fleet, Path("in.jsonl"), Path("out"))
 
 
 @pytest.mark.ray
