@@ -48,18 +48,27 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}
+"""A GPU on paper."""
+
+
 @pytest.fixture(scope="module")
-def cluster():
-    """Two nodes of one CPU on this machine. The test that kills the second leaves the others one, which will do."""
+def nodes():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name: else workers stand back behind all others)
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}  # a GPU on paper
-    cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-    cluster.second = cluster.add_node(**node)
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    cluster.second = None
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes):
+    """Two nodes of one CPU on this machine. A test that kills the second leaves None, and the next has a new one."""
+    nodes.second = nodes.second or nodes.add_node(**NODE)
+    return nodes
 
 
 def ask_for(count: int) -> list[str]:
@@ -164,14 +173,6 @@ async def test_workers_that_book_more_gpus_than_any_node_has_are_refused(cluster
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
 
 
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_a_node_that_is_killed_loses_no_question(cluster):
-    ids, summary = hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
-    assert held() == Counter(ids)
-    assert (summary.complete, summary.done) == (True, len(ids))
-
-
 def run_command(address: str, *more: str, out: str = "out") -> subprocess.Popen[str]:
     arguments = ["--engine", "scripted:s.yaml", "--personas", CAST, "--concurrency", "4", "--ray", address, *more]
     return start("debate", "in.jsonl", out, *arguments)
@@ -217,21 +218,23 @@ def test_a_slow_engine_is_handed_no_more_than_it_has_in_hand(cluster, folder, mo
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster):
-    ids = ask_for(160)
-    driver = run_command(cluster.address)
-    until_written("out", driver)
+@pytest.mark.parametrize(("out", "left"), [("out", ".part-000009.jsonl"), ("out.parquet", ".part-000009.parquet")])
+def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster, out, left):
+    ids = ask_for(100)
+    driver = run_command(cluster.address, out=out)
+    until_written(out, driver)
+    assert len(workers()) == 2, "one on each node"
     driver.kill()
     driver.communicate()
-    before = held()
+    before = held(out)
     assert 0 < len(before) < len(ids)
-    (Path("out") / ".part-000009.jsonl.partial").write_text('{"schema": 1, "id": "half')
-    again = run_command(cluster.address)
+    (Path(out) / f"{left}.partial").write_text('{"schema": 1, "id": "half')
+    again = run_command(cluster.address, out=out)
     said = again.communicate()[1]
     assert again.returncode == 0, said
-    assert said.endswith(f"160 questions: {160 - len(before)} answered now, {len(before)} before\n")
-    assert held() == Counter(ids)
-    assert list(Path("out").glob(".*.partial")) == []
+    assert said.endswith(f"100 questions: {100 - len(before)} answered now, {len(before)} before\n")
+    assert held(out) == Counter(ids)
+    assert list(Path(out).glob(".*.partial")) == []
 
 
 @pytest.mark.ray
@@ -271,6 +274,18 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ):
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
     assert refused.value.exit_code == ConfigError.exit_code
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_node_that_is_killed_loses_no_question(cluster):
+    def kill_the_second() -> None:
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        cluster.second = None
+
+    ids, summary = hold(cluster, kill_the_second)
+    assert held() == Counter(ids)
+    assert (summary.complete, summary.done) == (True, len(ids))
 
 
 @pytest.mark.vllm
