@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import start
+from fake_openai_server import FakeOpenAIServer, in_thread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -274,6 +275,44 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ):
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
     assert refused.value.exit_code == ConfigError.exit_code
+
+
+def tripping(over: str) -> type:
+    """A holder in which a fault of ours ends one question's debate. Its worker gets it by value."""
+
+    class Tripping(on_ray._Holder):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            chorus = self._worker._chorus
+            convene = chorus.convene
+
+            async def trip(question):
+                debate = await convene(question)
+                if question.id == over:
+                    debate._walk = None
+                return debate
+
+            chorus.convene = trip
+
+    return Tripping
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_workers_share_an_endpoint_and_a_fault_of_ours_in_one_debate_is_that_ones_failure(cluster, monkeypatch):
+    ids = ask_for(8)
+    monkeypatch.setattr(on_ray, "_Holder", tripping("q3"))
+    with in_thread(FakeOpenAIServer()) as server:
+        settings = Settings(engine=f"openai:{server.url}#fake", personas=CAST, early_stop=False)
+        with RayFleet(cluster.address, settings, workers=2, concurrency=2) as fleet:
+            summary = debate_shards(fleet, Path("in.jsonl"), Path("out"))
+    assert held() == Counter(ids)
+    assert (summary.failed, summary.faults) == (["q3"], {"q3": "TypeError: 'NoneType' object is not callable"})
+    (failed,) = (record for record in transcript.read("out") if record.status == "failed")
+    assert failed.reason == f"a fault of ours: {summary.faults['q3']}"
+    answered = [record for record in transcript.read("out") if record.status == "done"]
+    assert {record.answer for record in answered} == {"56"}
+    assert len(server.chats) == sum(record.usage.calls for record in answered) > 0
 
 
 @pytest.mark.ray
