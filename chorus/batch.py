@@ -2,15 +2,18 @@
 
 The records are appended to the output as they come, each whole and on disk before the next; a run that was killed goes
 on where it ended, after dropping the half line that it may have left. One process writes an output at a time. A
-question whose debate failed has its record too, with the reason; only when the engine itself is gone (several debates
-in a row whose every call failed) does the run end early, leaving these and the rest for the next start.
+question whose debate failed has its record too, with the reason, also where it was by a fault of ours; only when the
+engine itself is gone (several debates in a row whose every call failed) does the run end early, leaving these and the
+rest for the next start.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
+import textwrap
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,10 +22,14 @@ from typing import BinaryIO
 import filelock
 
 from chorus.chorus import Chorus
-from chorus.errors import ConfigError, RecordError
+from chorus.debate.scheduler import Debate
+from chorus.errors import ChorusError, ConfigError, RecordError
 from chorus.question_file import read_questions
 from chorus.record import jsonl, transcript
-from chorus.types import SCHEMA, Answer, Question
+from chorus.types import SCHEMA, Answer, Question, well_formed
+from personas import PersonaError
+
+log = logging.getLogger("chorus.batch")
 
 Advance = Callable[[int, int, str], None]
 """Is told how many questions have their record, of how many, and the newest id."""
@@ -46,6 +53,9 @@ class Summary:
     """Answered by this one."""
     failed: list[str] = field(default_factory=list)
     """Ids of the questions whose debate came to nothing, in this run or an earlier one."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """Ids of those that a fault of ours ended in this run, and what it was. One that came before there was a debate to
+    record leaves no record: the next start asks again."""
     gave_up: str | None = None
     """Why the run ended before its end."""
 
@@ -60,6 +70,8 @@ class Summary:
         if self.failed:
             names = ", ".join(self.failed[:3]) + (" …" if len(self.failed) > 3 else "")
             words += f", {len(self.failed)} failed ({names}; --retry-failed holds them again)"
+        if ours := [name for name in self.failed if name in self.faults]:
+            words += f", {len(ours)} of them by a fault of ours ({ours[0]}: {self.faults[ours[0]]})"
         return words + (f". Ended early: {self.gave_up}" if self.gave_up else "")
 
 
@@ -104,6 +116,39 @@ async def debate_file(
         return summary
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A fault of ours that ended one debate of many."""
+
+    what: str
+    """The error's type, and what it says."""
+    record: Answer | None
+    """None where it came before there was a debate."""
+
+
+async def outcome(convene: Callable[[Question], Awaitable[Debate]], question: Question) -> Answer | Fault:
+    """Hold a debate and return its record. A fault of ours is logged and returned: it may be this question's alone.
+
+    Raises:
+        ChorusError, PersonaError: what would stop every debate.
+    """
+    debate: Debate | None = None
+    try:
+        debate = await convene(question)
+        return await debate.hold()
+    except (ChorusError, PersonaError):
+        raise
+    except Exception as error:
+        log.exception("the debate on %r", question.id)
+        what = told(error)
+        return Fault(what, debate.failed(f"a fault of ours: {what}") if debate else None)
+
+
+def told(error: Exception) -> str:
+    """Return an error's type and what it says, in one line."""
+    return well_formed(textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …"))
+
+
 class _Run:
     """The workers of one run and what they share."""
 
@@ -137,7 +182,11 @@ class _Run:
             self._record(self._unheard)
 
     async def _one(self, question: Question) -> None:
-        answer = await (await self._chorus.convene(question)).hold()
+        await self._chorus.open()  # whatever keeps the engine from opening is no single question's fault
+        answer = await outcome(self._chorus.convene, question)
+        if isinstance(answer, Fault):
+            self._fault(question, answer)
+            return
         if not every_call_failed(answer):
             self._record([*self._unheard, answer])
             self._unheard = []
@@ -146,6 +195,14 @@ class _Run:
         if len(self._unheard) >= GIVE_UP_AFTER:
             failures = f"the engine has failed {len(self._unheard)} debates in a row: {answer.reason}"
             self.summary.gave_up = self.summary.gave_up or failures
+
+    def _fault(self, question: Question, fault: Fault) -> None:
+        self.summary.faults[question.id] = fault.what
+        if fault.record:
+            self._record([fault.record])
+        else:
+            self.summary.failed.append(question.id)
+            self._advance(self._settled(), self.summary.total, question.id)
 
     def _record(self, answers: Iterable[Answer]) -> None:
         for answer in answers:

@@ -60,7 +60,8 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
     if rule == answer.decision.rule and answer.decision.calibrated:
         return answer  # what its confidence was worth is not to be had from the record again
     if needs is None or (engine is None and rule == answer.decision.rule):
-        return _decided(again)
+        undecided = answer.status == "failed" and rule == answer.decision.rule
+        return answer if undecided else _decided(again)
     if engine is None:
         raise ConfigError(f"{rule} needs a {needs} that the record lacks: name an engine to ask for it (--engine SPEC)")
     return await _ask_again(again, engine, library or Library.builtin())

@@ -18,7 +18,7 @@ from chorus.cluster.joining import SHARE_OF_CPU, Cluster
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.engines.endpoints import Endpoint, Endpoints
 from chorus.engines.registry import open_engine
-from chorus.errors import ChorusError, ConfigError, EngineDied, EngineError, EngineUnreachable
+from chorus.errors import ChorusError, EngineDied, EngineError, EngineUnreachable
 from chorus.types import Message
 
 CALLS = 1024
@@ -47,8 +47,7 @@ class RayEngines(Cluster):
     """
 
     def __init__(self, address: str, *, workers: int | None = None, gpus: float = 0.0) -> None:
-        super().__init__(address, workers)
-        self._gpus = gpus
+        super().__init__(address, workers, gpus)
         self._made: list[_Remote] = []
 
     async def open(self, spec: str, *, report: Callable[[str], None] | None = None, **options: Any) -> Endpoints:
@@ -58,7 +57,7 @@ class RayEngines(Cluster):
             ConfigError: not one of them can have the GPUs that it books.
             ChorusError: none can open it.
         """
-        self._check_room()
+        self._check_room(booked=sum(not one.ended for one in self._made))
         if report:
             report(f"{spec} is being opened by {self.workers} workers on Ray")
         made = self.ray.remote(_Host).options(
@@ -81,19 +80,6 @@ class RayEngines(Cluster):
             one.info = info
         workers = [Endpoint(f"worker {at}", one, one.look, late[at]) for at, one in enumerate(there)]
         return Endpoints(workers, info.spec)
-
-    def _check_room(self) -> None:
-        """Raise ConfigError where Ray would wait for ever for the GPUs of a worker."""
-        if not self._gpus:
-            return
-        there = [node["Resources"].get("GPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
-        booked = sum(not one.ended for one in self._made)
-        if sum(int(gpus / self._gpus + 1e-4) for gpus in there) <= booked:
-            beside = f" beside the {booked} workers of this run's other engines" if booked else ""
-            raise ConfigError(
-                f"no worker with {self._gpus:g} GPUs fits into this cluster{beside}: "
-                f"its nodes have {', '.join(f'{gpus:g}' for gpus in there)}; set --gpus and --workers to what there is"
-            )
 
 
 async def _first(asked: Sequence[Awaitable[EngineInfo]]) -> EngineInfo:

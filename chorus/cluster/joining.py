@@ -27,13 +27,15 @@ class Cluster:
     Args:
         address: `HOST:PORT` of its head, `auto` for the one of this machine, `local` to start one.
         workers: how many are wanted; `None` is one for each node.
+        gpus: that each of them books.
 
     Raises:
         MissingExtra: Ray is not installed. ConfigError: no cluster answers there.
     """
 
-    def __init__(self, address: str, workers: int | None = None) -> None:
+    def __init__(self, address: str, workers: int | None = None, gpus: float = 0.0) -> None:
         self._address = address
+        self._gpus = gpus
         self.workers = workers or 0
         """How many there are to be; known once inside."""
         self.ray: Any = None
@@ -51,6 +53,22 @@ class Cluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self._ours:
             self.ray.shutdown()
+
+    def _check_room(self, booked: int = 0) -> None:
+        """Raise ConfigError where no worker would ever have its GPUs: Ray waits for them without a word.
+
+        Args:
+            booked: workers that have theirs for as long as this run lasts.
+        """
+        if not self._gpus:
+            return
+        there = [node["Resources"].get("GPU", 0.0) for node in self.ray.nodes() if node["Alive"]]
+        if sum(int(gpus / self._gpus + 1e-4) for gpus in there) <= booked:
+            beside = f" beside the {booked} workers of this run's other engines" if booked else ""
+            raise ConfigError(
+                f"no worker with {self._gpus:g} GPUs fits into this cluster{beside}: "
+                f"its nodes have {', '.join(f'{gpus:g}' for gpus in there)}; set --gpus and --workers to what there is"
+            )
 
     def _join(self) -> None:
         local = self._address == "local"

@@ -53,12 +53,11 @@ class RayFleet(Cluster):
     def __init__(
         self, address: str, settings: Settings, *, concurrency: int = 8, workers: int | None = None, gpus: float = 0.0
     ) -> None:
-        super().__init__(address, workers)
+        super().__init__(address, workers, gpus)
         chosen = settings.personas in ("auto", "written")
         cast = None if chosen else list(Library.builtin().select(settings.personas))
         self._arguments = (settings, cast, concurrency, str(Path.cwd()))
         self._concurrency = concurrency
-        self._gpus = gpus
         self.at_once = 0
 
     def __enter__(self) -> Self:
@@ -67,9 +66,10 @@ class RayFleet(Cluster):
         return self
 
     def hold(self, lines: Sequence[str]) -> Iterator[list[Reply]]:
-        """Yield what becomes of the questions. Raises RayFailed."""
+        """Yield what becomes of the questions. Raises ConfigError where no worker can have its GPUs, RayFailed."""
         import pyarrow
 
+        self._check_room()
         at, blocks = 0, []
         for size in block_sizes(len(lines), self.workers, self._concurrency):
             blocks.append(pyarrow.table({"lines": [list(lines[at : at + size])]}))  # one row, which goes to one worker

@@ -6,7 +6,8 @@ process dies too, what came in since it last wrote is held again by the next sta
 
 A question that an engine had no word for, nor for any after it, may have met an engine that was gone. Such questions go
 to new workers, again and again as long as these get anything done; if they don't, and it isn't a last one or two, the run
-ends early and leaves them to the next start.
+ends early and leaves them to the next start. A fault of ours that ends a debate is that question's failure, as on one
+machine.
 """
 
 from __future__ import annotations
@@ -89,6 +90,8 @@ class _Run:
         self._waiting: list[Row] = []
         self._since = clock()
         """When the oldest of them came in."""
+        self._unbegun: set[str] = set()
+        """Questions of which a fault of ours left nothing to write."""
 
     def missing(self, questions: Iterable[Line], records: Path, *, retry_failed: bool) -> dict[str, str]:
         """Return the questions without a record, as lines by id. Raises RecordError where a record is of another."""
@@ -122,12 +125,18 @@ class _Run:
             while left:
                 unheard = self._pass(fleet, left)
                 self._write()
-                before, left = left, {name: line for name, line in left.items() if name not in self._shards.known.asked}
+                before, left = left, self._still(left)
                 if len(left) == len(before):
                     self._settle(left, unheard)
                     return
         finally:
             self._write()
+            self.summary.failed += sorted(self._unbegun.difference(self._shards.known.asked))
+
+    def _still(self, lines: dict[str, str]) -> dict[str, str]:
+        """Return the questions of which nothing has come."""
+        known, unbegun = self._shards.known.asked, self._unbegun
+        return {name: line for name, line in lines.items() if name not in known and name not in unbegun}
 
     def _pass(self, fleet: Fleet, lines: dict[str, str]) -> dict[str, Reply]:
         """Hand the questions out, and take in what comes. Return what engines had no word for at the end."""
@@ -136,7 +145,9 @@ class _Run:
             for reply in replies:
                 if reply.exit_code:
                     raise Refused(reply)
-                if reply.unheard:
+                if reply.fault:
+                    self._fault(reply)
+                elif reply.unheard:
                     unheard[reply.id] = reply
                 else:
                     unheard.clear()
@@ -155,6 +166,14 @@ class _Run:
         self.summary.gave_up = (
             f"the engine has failed {len(reasons)} debates in a row: {reasons[-1]}" if reasons else "no worker answered"
         )
+
+    def _fault(self, reply: Reply) -> None:
+        """Take in what a fault of ours left. It says nothing of the engine."""
+        self.summary.faults[reply.id] = reply.fault
+        if reply.record:
+            self._take(reply)
+        else:
+            self._unbegun.add(reply.id)
 
     def _take(self, reply: Reply) -> None:
         if not self._waiting:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chorus.batch import every_call_failed
+from chorus.batch import Fault, every_call_failed, outcome, told
 from chorus.chorus import Chorus, LoopThread
 from chorus.config import Settings
 from chorus.debate.scheduler import Debate
@@ -41,10 +41,18 @@ class Reply(NamedTuple):
     """Why it failed, or why no question can be held."""
     exit_code: int = 0
     """Above 0 where no question can be held: a setting that doesn't fit, a persona that isn't there."""
+    fault: str = ""
+    """The fault of ours that ended this debate, if one did. Without a record it came before there was a debate."""
 
 
 Held = asyncio.Task[tuple[Reply, int]]
 """Comes to a reply, and to how many debates the engine had had a word for by then."""
+
+
+class Unopened(ChorusError):
+    """The engine can't be opened, by a fault of ours."""
+
+    exit_code = 1
 
 
 class Worker:
@@ -100,11 +108,14 @@ class Worker:
         asked = shards.hash_of(question.text)
         async with self._room:
             try:
-                answer = await (await self._convened(question)).hold()
+                answer = await outcome(self._convened, question)
             except EngineError as error:  # it can't be opened, here and now
                 return Reply(question.id, asked, True, "", unheard=True, reason=str(error)), self._heard
             except (ChorusError, PersonaError) as error:
                 return Reply(question.id, asked, True, "", reason=str(error), exit_code=error.exit_code), self._heard
+        if isinstance(answer, Fault):
+            record = shards.row(answer.record).record if answer.record else ""
+            return Reply(question.id, asked, True, record, reason=answer.what, fault=answer.what), self._heard
         unheard = every_call_failed(answer)
         self._heard += not unheard
         return Reply(*shards.row(answer), unheard=unheard, reason=answer.reason or ""), self._heard
@@ -115,8 +126,18 @@ class Worker:
         until = clock() + self._patience_s
         while True:
             try:
+                await self._open()
                 return await self._chorus.convene(question)
             except EngineError:
                 if clock() >= until:
                     raise
                 await asyncio.sleep(1.0)
+
+    async def _open(self) -> None:
+        """Open the engine. Raises ChorusError, whatever keeps it from opening: that is no single question's fault."""
+        try:
+            await self._chorus.open()
+        except ChorusError:
+            raise
+        except Exception as error:
+            raise Unopened(f"the engine can't be opened, by a fault of ours: {told(error)}") from error

@@ -122,6 +122,10 @@ class Minutes:
             reason = cut or (failures[-1] if failures else "no voice gave an answer")
         return self._answer(decision, status, reason)
 
+    def failed(self, reason: str) -> Answer:
+        """Return the record of a debate in which nothing was decided."""
+        return self._answer(Decision(rule=self._plan.decision, answer=None, confidence=0.0), "failed", reason)
+
     def _answer(self, decision: Decision, status: DebateStatus, reason: str | None) -> Answer:
         turns = self._floor.turns
         usage = sum((turn.usage for turn in turns), self._spent)

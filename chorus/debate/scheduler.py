@@ -141,6 +141,12 @@ class Debate:
             self._concluded = self._conclude()
         return self._concluded
 
+    def failed(self, reason: str) -> Answer:
+        """Return the record of a debate that a fault of ours ended. Nothing is decided: the fault may lie there."""
+        self._leave_places(reason)
+        self._concluded = self._minutes.failed(reason)
+        return self._concluded
+
     # ---- the course of a debate ----------------------------------------------------------------------------------
 
     async def _drive(self) -> Answer:
@@ -294,13 +300,16 @@ class Debate:
         return Draft(self._floor.place_after(self._plan.rounds, name), seat, kind)
 
     def _conclude(self) -> Answer:
+        self._leave_places(self._cut or self._settled or "the debate ended before it")
+        return self._minutes.record(self._cut, self._gate)
+
+    def _leave_places(self, reason: str) -> None:
+        """End every place that nobody spoke from as a cancelled turn."""
         # Unanimity leaves no place that words could still be missing from, and an inner chorus has no places.
         if self._plan.mode != "inner" and self._settled != AGREED:
-            reason = self._cut or self._settled or "the debate ended before it"
             for node in self._floor.dag:
                 if node not in self._floor:
                     self._floor.add(Draft(node, self._seats[node[1]], "speech").close("cancelled", reason))
-        return self._minutes.record(self._cut, self._gate)
 
     # ---- turns ---------------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from command_line import COMMAND, Ran, run, start
 
+import chorus.chorus
 from chorus import Chorus, ConfigError, EngineError, QuestionError, RecordError
 from chorus.batch import Summary, debate_file, only_writer
 from chorus.engines.base import Request
@@ -53,6 +54,7 @@ class Oracle:
     def __init__(self, **script) -> None:
         self.gone = False
         self.refuses = ""
+        self.trips = ""
         self.engine = ScriptedEngine(self._answer, settings=Script.model_validate(script))
         self.debates = Counter()
 
@@ -60,14 +62,16 @@ class Oracle:
         self.debates[request.debate.split("-")[0]] += 1
         if self.gone or request.debate.startswith(tuple(self.refuses)):
             raise EngineError("can't reach http://127.0.0.1:9/v1: connection refused")
+        if request.debate.startswith(tuple(self.trips)):
+            raise ZeroDivisionError("nobody to divide by")
         return "Answer: 56"
 
     async def hold(self, questions: Path, records: Path, concurrency: int = 1, **options) -> Summary:
         retry_failed = options.pop("retry_failed", False)
         advance = options.pop("advance", lambda done, total, newest: None)
-        chorus = Chorus(self.engine, "skeptic,formalist", **options)
+        maker = Chorus(self.engine, "skeptic,formalist", **options)
         return await debate_file(
-            chorus, questions, records, concurrency=concurrency, retry_failed=retry_failed, advance=advance
+            maker, questions, records, concurrency=concurrency, retry_failed=retry_failed, advance=advance
         )
 
 
@@ -418,6 +422,56 @@ async def test_debates_cut_by_a_budget_are_no_sign_of_a_dead_engine(questions, r
     summary = await Oracle(latency={"first": 1}).hold(questions, records, concurrency=8, max_seconds=0.01)
     assert summary.gave_up is None
     assert set(statuses(records).values()) == {"failed"}
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_fault_of_ours_in_one_debate_is_that_ones_failure(questions, records, caplog, concurrency):
+    oracle = Oracle()
+    oracle.trips = "cde"
+    summary = await oracle.hold(questions, records, concurrency)
+    assert statuses(records) == dict.fromkeys("abfgh", "done") | dict.fromkeys("cde", "failed")
+    assert not summary.complete
+    assert sorted(summary.failed) == list("cde")
+    first = summary.failed[0]
+    assert summary.in_words().endswith(
+        f"3 failed ({', '.join(summary.failed)}; --retry-failed holds them again), "
+        f"3 of them by a fault of ours ({first}: ZeroDivisionError: nobody to divide by)"
+    )
+    record = next(answer for answer in transcript.read(records) if answer.status == "failed")
+    assert record.reason == "a fault of ours: ZeroDivisionError: nobody to divide by"
+    assert (record.answer, len(record.turns)) == (None, 4)
+    assert {turn.status for turn in record.turns} == {"cancelled"}
+    assert [str(entry.exc_info[1]) for entry in caplog.records] == ["nobody to divide by"] * 3
+    again = await Oracle().hold(questions, records, retry_failed=True)
+    assert again.in_words() == "8 questions: 3 answered now, 5 before"
+
+
+async def test_a_question_that_can_not_even_be_planned_has_no_record_and_stops_no_other(
+    questions, records, monkeypatch
+):
+    routed = chorus.chorus.route
+
+    async def trip(question, *arguments):
+        if question.id == "c":
+            raise RecursionError
+        return await routed(question, *arguments)
+
+    monkeypatch.setattr(chorus.chorus, "route", trip)
+    for found in (0, 7):  # the second start asks it again, and ends as well
+        summary = await Oracle().hold(questions, records)
+        assert (summary.found, summary.failed, summary.faults) == (found, ["c"], {"c": "RecursionError:"})
+        assert held(records) == list("abdefgh")
+
+
+async def test_a_fault_of_ours_in_opening_the_engine_is_raised_and_no_questions_failure(questions, records):
+    async def fail():
+        raise ZeroDivisionError
+
+    maker = Chorus("scripted:none.yaml", "skeptic,formalist")
+    maker.open = fail
+    with pytest.raises(ZeroDivisionError):
+        await debate_file(maker, questions, records)
+    assert not records.exists()
 
 
 async def test_what_is_wrong_with_every_question_is_raised_once(questions, records):

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("inspect_ai")
 pytest.importorskip("reasoning_gym")
 
+from chorus.cluster.engines import RayEngines
 from chorus.engines.registry import open_engine
 from chorus.errors import ConfigError, RecordError
 from evals import logs, outcomes, run, solvers, suite
@@ -195,7 +196,7 @@ def test_a_run_that_is_killed_goes_on_where_it_ended(tmp_path):
 
 
 def test_a_suites_engines_may_be_workers_on_a_cluster(small, tmp_path, monkeypatch):
-    """Here it is a cluster on paper: `tests/chorus/cluster/test_on_ray.py` has a real one."""
+    """Here it is a cluster on paper."""
     opened = []
 
     class Engines:
@@ -219,3 +220,23 @@ def test_a_suites_engines_may_be_workers_on_a_cluster(small, tmp_path, monkeypat
     asked = "auto", 2, 1.0, f"scripted:{tmp_path / 'script.yaml'}"
     assert opened == [(*asked, {}), (*asked, {"dtype": "float32"}), "closed"]
     assert {row.question for row in results(tmp_path / "out") if row.correct} == {"sums/dev/4", "sums/dev/5"}
+
+
+@pytest.mark.ray
+@pytest.mark.filterwarnings("default")  # Ray has warnings of its own.
+def test_a_suite_is_run_on_a_real_cluster(small, tmp_path, monkeypatch):
+    """One that is started for this run and ended with it."""
+    pytest.importorskip("ray")
+    opened, engines = RayEngines.open, []
+
+    async def noted(self, spec, **options):
+        engines.append(await opened(self, spec, **options))
+        return engines[-1]
+
+    monkeypatch.setattr(RayEngines, "open", noted)
+    arguments = ["run", str(small), "--system", "chorus", "--out", str(tmp_path / "out")]
+    assert evaluate.main([*arguments, "--ray", "local", "--workers", "1"], standalone_mode=False) == 0
+    assert [endpoint.done for one in engines for endpoint in one.endpoints] == [40], "calls of the worker"
+    rows = results(tmp_path / "out")
+    assert (len(rows), {row.calls for row in rows}) == (10, {4})
+    assert {row.question for row in rows if row.correct} == {"sums/dev/4", "sums/dev/5"}

@@ -170,8 +170,8 @@ def simulated(options: argparse.Namespace, encode: Encode) -> Path:
         table,
         seed=options.seed,
         notes=[
-            "simulated, not measured; `python -m evals.bench.capacity --check` holds the simulation, with rates that it fits "
-            "a moment before, against a real server (capacity_check.md); the published rates were never checked",
+            "simulated, not measured; `python -m evals.bench.capacity --check` holds the simulation, with rates that it "
+            "fits a moment before, against a real server (capacity_check.md); the published rates were never checked",
             *map(told, engines),
             held_out(),
             "each debate stays on the replica that had the fewest when it came; `cache hit` is the share found of those "

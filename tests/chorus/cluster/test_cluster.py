@@ -226,6 +226,46 @@ def test_what_fits_no_question_ends_the_run_with_the_workers_code(answer):
     assert held() == []
 
 
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_fault_of_ours_in_one_debate_is_that_ones_failure(answer, planned):
+    fleet = Fleet(answer)
+    reply = fleet._reply
+
+    def trip(question):
+        said = reply(question)
+        if question.id != "c":
+            return said
+        record = said.record.replace('"status":"done"', '"status":"failed"') if planned else ""
+        return said._replace(failed=True, record=record, fault="KeyError: 'x'")
+
+    fleet._reply, fleet.twice = trip, True
+    summary = fleet.run("abcd")
+    assert fleet.asked == Counter("abcd")
+    assert summary.in_words() == (
+        "4 questions: 3 answered now, 0 before, 1 failed (c; --retry-failed holds them again), "
+        "1 of them by a fault of ours (c: KeyError: 'x')"
+    )
+    assert held() == list("abcd" if planned else "abd")
+    again = Fleet(answer)
+    assert again.run().failed == (["c"] if planned else [])
+    assert again.asked == Counter("" if planned else "c")
+
+
+def test_a_fault_of_ours_says_nothing_of_the_engine(answer):
+    fleet = Fleet(answer)
+    fleet.silent_for = set("abdefghijklm")
+    reply = fleet._reply
+
+    def trip(question):
+        said = reply(question)
+        return said if question.id != "c" else said._replace(failed=True, record="", fault="KeyError: 'x'")
+
+    fleet._reply = trip
+    summary = fleet.run("abcdefghijklm")
+    assert summary.gave_up
+    assert summary.failed == ["c"]
+
+
 # Inputs and outputs that don't fit
 
 

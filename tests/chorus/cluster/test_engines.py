@@ -130,6 +130,8 @@ async def test_workers_that_no_node_has_the_gpus_for_are_refused():
     nodes = [{"Alive": alive, "Resources": {"GPU": gpus}} for alive, gpus in [(True, 1.0), (True, 3.0), (False, 8.0)]]
     cluster.ray = SimpleNamespace(nodes=lambda: nodes)
     cluster._check_room()
+    with pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits into this cluster: its nodes have 1, 3;"):
+        cluster._check_room(booked=1)
     cluster._made.append(remote(ValueError())[0])
     with pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits .* beside the 1 workers .* nodes have 1, 3;"):
         await cluster.open("scripted:s.yaml")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command_line import start
+from fake_openai_server import FakeOpenAIServer, in_thread
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,18 +49,27 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}
+"""A GPU on paper."""
+
+
 @pytest.fixture(scope="module")
-def cluster():
-    """Two nodes of one CPU on this machine. The test that kills the second leaves the others one, which will do."""
+def nodes():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 (Ray's name: else workers stand back behind all others)
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}  # a GPU on paper
-    cluster = Cluster(initialize_head=True, head_node_args=node | {"include_dashboard": False})
-    cluster.second = cluster.add_node(**node)
+    cluster = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": False})
+    cluster.second = None
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(nodes):
+    """Two nodes of one CPU on this machine. A test that kills the second leaves None, and the next has a new one."""
+    nodes.second = nodes.second or nodes.add_node(**NODE)
+    return nodes
 
 
 def ask_for(count: int) -> list[str]:
@@ -151,16 +161,17 @@ async def test_calls_outlive_a_worker_that_is_killed(cluster):
         await engine.aclose()
         with pytest.raises(ConfigError, match="there is no engine 'none'"):
             await engines.open("none:such")
-    with RayEngines(cluster.address, gpus=2) as engines, pytest.raises(ConfigError, match="no worker with 2 GPUs fits"):
-        await engines.open("scripted:s.yaml")
 
 
 @pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_a_node_that_is_killed_loses_no_question(cluster):
-    ids, summary = hold(cluster, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
-    assert held() == Counter(ids)
-    assert (summary.complete, summary.done) == (True, len(ids))
+@pytest.mark.timeout(60)  # Ray itself would wait for ever
+async def test_workers_that_book_more_gpus_than_any_node_has_are_refused(cluster):
+    ask_for(1)
+    refused = pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits into this cluster: its nodes have 1, 1;")
+    with RayEngines(cluster.address, gpus=2) as engines, refused:
+        await engines.open("scripted:s.yaml")
+    with RayFleet(cluster.address, Settings(engine="scripted:s.yaml"), gpus=2) as fleet, refused:
+        debate_shards(fleet, Path("in.jsonl"), Path("out"))
 
 
 def run_command(address: str, *more: str, out: str = "out") -> subprocess.Popen[str]:
@@ -208,21 +219,23 @@ def test_a_slow_engine_is_handed_no_more_than_it_has_in_hand(cluster, folder, mo
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster):
-    ids = ask_for(160)
-    driver = run_command(cluster.address)
-    until_written("out", driver)
+@pytest.mark.parametrize(("out", "left"), [("out", ".part-000009.jsonl"), ("out.parquet", ".part-000009.parquet")])
+def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster, out, left):
+    ids = ask_for(100)
+    driver = run_command(cluster.address, out=out)
+    until_written(out, driver)
+    assert len(workers()) == 2, "one on each node"
     driver.kill()
     driver.communicate()
-    before = held()
+    before = held(out)
     assert 0 < len(before) < len(ids)
-    (Path("out") / ".part-000009.jsonl.partial").write_text('{"schema": 1, "id": "half')
-    again = run_command(cluster.address)
+    (Path(out) / f"{left}.partial").write_text('{"schema": 1, "id": "half')
+    again = run_command(cluster.address, out=out)
     said = again.communicate()[1]
     assert again.returncode == 0, said
-    assert said.endswith(f"160 questions: {160 - len(before)} answered now, {len(before)} before\n")
-    assert held() == Counter(ids)
-    assert list(Path("out").glob(".*.partial")) == []
+    assert said.endswith(f"100 questions: {100 - len(before)} answered now, {len(before)} before\n")
+    assert held(out) == Counter(ids)
+    assert list(Path(out).glob(".*.partial")) == []
 
 
 @pytest.mark.ray
@@ -262,6 +275,56 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     ):
         debate_shards(fleet, Path("in.jsonl"), Path("out"))
     assert refused.value.exit_code == ConfigError.exit_code
+
+
+def tripping(over: str) -> type:
+    """A holder in which a fault of ours ends one question's debate. Its worker gets it by value."""
+
+    class Tripping(on_ray._Holder):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            chorus = self._worker._chorus
+            convene = chorus.convene
+
+            async def trip(question):
+                debate = await convene(question)
+                if question.id == over:
+                    debate._walk = None
+                return debate
+
+            chorus.convene = trip
+
+    return Tripping
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_workers_share_an_endpoint_and_a_fault_of_ours_in_one_debate_is_that_ones_failure(cluster, monkeypatch):
+    ids = ask_for(8)
+    monkeypatch.setattr(on_ray, "_Holder", tripping("q3"))
+    with in_thread(FakeOpenAIServer()) as server:
+        settings = Settings(engine=f"openai:{server.url}#fake", personas=CAST, early_stop=False)
+        with RayFleet(cluster.address, settings, workers=2, concurrency=2) as fleet:
+            summary = debate_shards(fleet, Path("in.jsonl"), Path("out"))
+    assert held() == Counter(ids)
+    assert (summary.failed, summary.faults) == (["q3"], {"q3": "TypeError: 'NoneType' object is not callable"})
+    (failed,) = (record for record in transcript.read("out") if record.status == "failed")
+    assert failed.reason == f"a fault of ours: {summary.faults['q3']}"
+    answered = [record for record in transcript.read("out") if record.status == "done"]
+    assert {record.answer for record in answered} == {"56"}
+    assert len(server.chats) == sum(record.usage.calls for record in answered) > 0
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_node_that_is_killed_loses_no_question(cluster):
+    def kill_the_second() -> None:
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        cluster.second = None
+
+    ids, summary = hold(cluster, kill_the_second)
+    assert held() == Counter(ids)
+    assert (summary.complete, summary.done) == (True, len(ids))
 
 
 @pytest.mark.vllm

@@ -130,6 +130,39 @@ def test_one_that_speaks_afterwards_is_there_so_the_question_has_failed(worker):
     ]  # fmt: skip
 
 
+def test_a_fault_of_ours_in_one_debate_is_that_ones_failure(worker, monkeypatch):
+    convene = Chorus.convene
+
+    async def trip(self, question):
+        if question.id == "a":
+            raise RecursionError
+        debate = await convene(self, question)
+        if question.id == "b":
+            debate._walk = None
+        return debate
+
+    monkeypatch.setattr(Chorus, "convene", trip)
+    first, second, third = replies_of(worker(), [line("a"), line("b"), line("c")])
+    assert (first.failed, first.unheard, first.record, first.fault) == (True, False, "", "RecursionError:")
+    assert (second.failed, second.unheard, second.fault) == (
+        True,
+        False,
+        "TypeError: 'NoneType' object is not callable",
+    )
+    assert jsonl.loads(second.record).reason == f"a fault of ours: {second.fault}"
+    assert (third.failed, third.fault) == (False, "")
+
+
+def test_a_fault_of_ours_in_opening_the_engine_ends_the_run(worker, monkeypatch):
+    async def trip(self):
+        raise OSError("no such device")
+
+    monkeypatch.setattr(Chorus, "open", trip)
+    (reply,) = replies_of(worker(), [line("a")])
+    assert (reply.exit_code, reply.record) == (1, "")
+    assert reply.reason == "the engine can't be opened, by a fault of ours: OSError: no such device"
+
+
 def test_relative_paths_start_where_the_run_was_started(worker, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

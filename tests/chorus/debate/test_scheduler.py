@@ -16,6 +16,7 @@ from chorus.debate import topology
 from chorus.engines.script import Reply
 from chorus.engines.scripted import ScriptedEngine
 from chorus.record import events, jsonl
+from chorus.replay import redecide
 
 SIX = ("skeptic", "estimator", "formalist", "decomposer", "tester", "analogist")
 
@@ -258,6 +259,26 @@ def test_a_fault_of_ours_is_raised_and_leaves_nothing_running():
         assert speaker.calls.running == 0
 
     in_virtual_time(attempt(ScriptedEngine(broken)))
+
+
+def test_a_debate_that_a_fault_of_ours_ended_has_a_record_in_which_nothing_is_decided():
+    def broken(request):
+        if request.id == "2.estimator":
+            raise ZeroDivisionError("a bug")
+        return "Answer: 56"
+
+    async def attempt():
+        one = debate(ScriptedEngine(broken), plan(rounds=2))
+        with pytest.raises(ZeroDivisionError):
+            await one.hold()
+        return one.failed("a bug"), one.record("interrupted")
+
+    failed, later = in_virtual_time(attempt())
+    assert (failed.status, failed.reason, failed.answer, failed.decision.answer) == ("failed", "a bug", None, None)
+    assert [turn.status for turn in failed.turns if turn.round == 1] == ["done"] * 3
+    assert "cancelled" in {turn.status for turn in failed.turns if turn.round == 2}
+    assert later is failed
+    assert asyncio.run(redecide(failed, failed.decision.rule)) == failed, "seen again it has no answer either"
 
 
 def test_a_fault_of_ours_in_a_ballot_is_raised_too():

@@ -81,6 +81,23 @@ def test_collect_makes_the_same_of_debates_that_were_held_on_ray(chorus, recipe,
         assert (ran.code, f"was begun {told}" in ran.err) == (2, True)
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")  # Ray has warnings of its own.
+def test_collect_makes_the_same_on_a_real_cluster(chorus, recipe, tmp_path):
+    """One that is started for this run and ended with it."""
+    pytest.importorskip("ray")
+    for where, more in (("here", []), ("there", ["--ray", "local", "--workers", "1"])):
+        ran = chorus("distill", "collect", "--recipe", recipe, "--out", where, *more)
+        assert ran.code == 0, ran.err
+    here, there = (tmp_path / where / "collect" for where in ("here", "there"))
+    assert list((there / "records").glob("part-*.jsonl"))
+    rows = [sorted((folder / "rows.jsonl").read_text().splitlines()) for folder in (here, there)]
+    assert len(rows[0]) == 16
+    assert rows[0] == rows[1]
+    assert json.loads((there / "run.json").read_text())["status"] == "done"
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
