@@ -125,13 +125,19 @@ async def test_a_worker_is_ended_whatever_closing_it_comes_to():
     assert len(ended) == 1
 
 
-async def test_workers_that_no_node_has_the_gpus_for_are_refused():
-    cluster = RayEngines("auto", workers=2, gpus=2)
-    nodes = [{"Alive": alive, "Resources": {"GPU": gpus}} for alive, gpus in [(True, 1.0), (True, 3.0), (False, 8.0)]]
+@pytest.mark.parametrize(
+    ("gpus", "booked", "told"),
+    [(4, 0, "no worker with 4 GPUs fits into this cluster: its"), (2, 1, "into this cluster beside the 1 workers")],
+)
+def test_workers_that_no_node_has_the_gpus_for_are_refused(gpus, booked, told):
+    nodes = [{"Alive": alive, "Resources": {"GPU": there}} for alive, there in [(True, 1.0), (True, 3.0), (False, 8.0)]]
+    cluster = RayEngines("auto", workers=2, gpus=gpus)
     cluster.ray = SimpleNamespace(nodes=lambda: nodes)
+    with pytest.raises(ConfigError, match=f"{told}.* nodes have 1, 3; set --gpus"):
+        cluster._check_room(booked)
+
+
+def test_workers_that_fit_are_let_in():
+    cluster = RayEngines("auto", workers=2, gpus=2)
+    cluster.ray = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"GPU": 3.0}}])
     cluster._check_room()
-    with pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits into this cluster: its nodes have 1, 3;"):
-        cluster._check_room(booked=1)
-    cluster._made.append(remote(ValueError())[0])
-    with pytest.raises(ConfigError, match=r"no worker with 2 GPUs fits .* beside the 1 workers .* nodes have 1, 3;"):
-        await cluster.open("scripted:s.yaml")
