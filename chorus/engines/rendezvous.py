@@ -32,7 +32,7 @@ def shared_prefix(request: Request) -> str:
     a thousand questions have in common. A conversation is told by its first message, which later ones don't change, and
     so is a call that belongs to no debate.
     """
-    parts = []
+    parts: list[str] = []
     for message in request.messages:
         if message.role == "user":
             opening = message is request.messages[-1]
