@@ -1,4 +1,4 @@
-"""The pictures of a report: accuracy by task, accuracy against cost, risk against coverage; style by `bench.charts`."""
+"""The pictures of a report: accuracy by task and against cost, risk against coverage, learning; style by `bench.charts`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,23 @@ def risks(path: Path, title: str, curves: Mapping[str, tuple[Floats, Floats]]) -
         axes.set_xlabel("coverage: share of questions answered, surest first")
         axes.set_ylabel("error rate among them")
         axes.set_xlim(0, 1)
+        axes.set_ylim(-0.02, 1.02)
+        _legend(figure)
+
+
+def learning(path: Path, title: str, curves: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """Draw accuracy on held-out questions against the tokens that training has written by then.
+
+    Args:
+        path: of the SVG or PNG file.
+        title: above the plot.
+        curves: name -> tokens and accuracies, in the order of training.
+    """
+    with canvas(path, title) as (figure, axes):
+        for number, (name, measured) in enumerate(curves.items()):
+            axes.plot(*zip(*measured, strict=True), "o-", ms=4, lw=1.4, color=_colour(number), label=name)
+        axes.set_xlabel("tokens written while reinforced")
+        axes.set_ylabel("accuracy, greedy, on held-out questions")
         axes.set_ylim(-0.02, 1.02)
         _legend(figure)
 

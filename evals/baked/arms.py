@@ -84,6 +84,21 @@ class Arm:
         """Optimizer steps of all its training."""
         return sum(int(self.card["made_by"][step]["metrics"].get("steps", 0)) for step in self.steps)
 
+    def learning(self) -> list[tuple[float, float]]:
+        """Return the tokens written while it was reinforced, and the accuracy on held-out questions by then.
+
+        Empty where nothing was measured, or the step's own card no longer lies beside the export.
+        """
+        card = self.folder.resolve().parent / "rl" / RUN_CARD
+        if "rl" not in self.steps or not card.is_file():
+            return []
+        written, found = 0.0, []
+        for entry in json.loads(card.read_text("utf-8"))["metrics"]["log"]:
+            written = entry.get("rollout_tokens", written)
+            if "gold/accuracy" in entry:
+                found.append((written, entry["gold/accuracy"]))
+        return found
+
     def room(self, style: Style) -> int | None:
         """Return how many tokens a whole answer in a style may take: as many as were paid for while it was reinforced.
 

@@ -40,6 +40,10 @@ def write(found: Measured, folder: Path, *, command: str, checkpoint: Arm, notes
     """Write `baked.md`, `baked.json` and the plots, and return the table's path."""
     others = list({way.arm.folder: way.arm for way in found.ways if way.arm is not checkpoint}.values())
     plots.costs(folder / "cost.svg", "Accuracy against cost", list(found.trained.points.values()), {})
+    shown = ["cost.svg"]
+    if learnt := {arm.name: curve for arm in [checkpoint, *others] if (curve := arm.learning())}:
+        plots.learning(folder / "learning.svg", "What training brought, and when", learnt)
+        shown.append("learning.svg")
     compared, refused = comparisons(found)
     return report.write(
         NAME,
@@ -57,7 +61,7 @@ def write(found: Measured, folder: Path, *, command: str, checkpoint: Arm, notes
             *notes,
             *NOTES,
         ],
-        plots=["cost.svg"],
+        plots=shown,
         data={
             "comparisons": [
                 {"reference": one.reference, **asdict(one.overall), "system": one.system} for one in compared

@@ -14,7 +14,7 @@ from inspect_alone import without_other_plugins
 
 from chorus import checkpoints
 from chorus.errors import ConfigError, QuestionError
-from evals import run, samples
+from evals import plots, run, samples
 from evals.baked import arms, cost, reading, report, study, systems, table
 from evals.baked.reading import Loss
 from evals.baked.systems import BASE, CHORUS, DRAWN, INNER, Asking
@@ -160,6 +160,18 @@ def test_what_the_table_lacks_and_what_was_aimed_at_is_said_below_it(held):
     assert "Aim, reaches the chorus's accuracy: reached by the bare figures (+50.0 points)" in told
     assert "Aim, loses no more than 2 points elsewhere: reached by the bare figures (+0.0 points)" in told
     assert (held / "eval" / "cost.svg").is_file()
+
+
+def test_what_training_brought_is_read_from_the_steps_own_card(tmp_path):
+    arm = arms.Arm(tmp_path / "answer" / "export", {"made_by": {"rl": {}}})
+    assert arm.learning() == []
+    log = [{"step": 0, "gold/accuracy": 0.1}, {"step": 1, "rollout_tokens": 90.0}]
+    log += [{"step": 2, "rollout_tokens": 180.0, "gold/accuracy": 0.3}]
+    (tmp_path / "answer" / "rl").mkdir(parents=True)
+    (tmp_path / "answer" / "rl" / "run.json").write_text(json.dumps({"metrics": {"log": log}}))
+    assert arm.learning() == [(0.0, 0.1), (180.0, 0.3)]
+    plots.learning(tmp_path / "learning.svg", "learning", {"answer": arm.learning()})
+    assert "learning" in (tmp_path / "learning.svg").read_text()
 
 
 def test_each_way_is_asked_by_its_own_prompt(held):
