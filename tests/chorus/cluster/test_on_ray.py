@@ -221,7 +221,7 @@ def test_a_slow_engine_is_handed_no_more_than_it_has_in_hand(cluster, folder, mo
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("out", "left"), [("out", ".part-000009.jsonl"), ("out.parquet", ".part-000009.parquet")])
 def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster, out, left):
-    ids = ask_for(100)
+    ids = ask_for(300)
     driver = run_command(cluster.address, out=out)
     until_written(out, driver)
     assert len(workers()) == 2, "one on each node"
@@ -233,7 +233,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_ended(cluster, out, left):
     again = run_command(cluster.address, out=out)
     said = again.communicate()[1]
     assert again.returncode == 0, said
-    assert said.endswith(f"100 questions: {100 - len(before)} answered now, {len(before)} before\n")
+    assert said.endswith(f"300 questions: {300 - len(before)} answered now, {len(before)} before\n")
     assert held(out) == Counter(ids)
     assert list(Path(out).glob(".*.partial")) == []
 
