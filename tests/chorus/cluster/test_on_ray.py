@@ -329,9 +329,10 @@ def test_a_node_that_is_killed_loses_no_question(cluster):
 
 @pytest.mark.vllm
 @pytest.mark.timeout(600)
-def test_a_worker_has_vllm_in_its_own_process(folder):
+def test_a_worker_has_vllm_in_its_own_process(folder, monkeypatch):
     """The rest of the run knows nothing of the engine, which the actor opens, uses for all its debates, and closes."""
     pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # else a busy machine leaves the engine no time to start
     ids = ask_for(3)
     settings = Settings(engine="vllm:smollm2-135m", mode="solo", max_tokens=8, patience_s=400)
     with RayFleet("local", settings, workers=1, concurrency=3) as fleet:
