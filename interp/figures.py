@@ -23,6 +23,7 @@ from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import Ablation, random_circuits
+from interp.halves import Agreement, agreement
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import DRAWS, Array, Probe, probe
@@ -228,26 +229,25 @@ def ratio(over: Array, under: Array, seed: int) -> tuple[float, float]:
     return ends(over[drawn].sum(1) / under[drawn].sum(1))
 
 
-def reliability(apart: Tensor, randoms: int, seed: int) -> Measured:
-    """Return the cosine between vectors of two halves of the items, beside halves whose sides are swapped at random.
+def reliability(apart: Tensor, groups: Sequence[str], randoms: int, seed: int) -> Measured:
+    """Return the cosine between vectors of two halves of the items, beside items whose sides are swapped at random.
 
     Args:
         apart: (items, D), activations with the persona less those without.
+        groups: one an item; none is in both halves.
         randoms: swappings.
         seed: of halves and swappings.
     """
-    draw = np.random.default_rng(seed)
 
-    def cosine(signs: Tensor) -> float:
-        order = draw.permutation(len(apart))
-        halves = [(signs * apart)[order[part::2]].mean(0) for part in (0, 1)]
-        return float(torch.cosine_similarity(halves[0], halves[1], dim=0))
+    def cosine(one: Tensor, other: Tensor) -> float:
+        return float(torch.cosine_similarity(one, other, dim=0))
 
-    own = [cosine(torch.ones(len(apart), 1)) for _ in range(100)]
-    swapped = [cosine(torch.tensor(draw.choice([-1.0, 1.0], (len(apart), 1))).float()) for _ in range(randoms)]
-    value = float(np.mean(own))
-    p = (1 + sum(each >= value for each in swapped)) / (1 + randoms)
-    return Measured(value=value, interval=ends(own), null=ends(swapped), p=p)
+    return agreed(agreement(cosine, apart, groups, (len(apart), 1), randoms=randoms, seed=seed))
+
+
+def agreed(found: Agreement) -> Measured:
+    """Return how alike halves are as a figure."""
+    return Measured(value=found.value, interval=found.interval, null=ends(found.null), p=found.p)
 
 
 def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:

@@ -25,7 +25,7 @@ from interp.wiring import Wiring
 PLAN = "plan.json"
 Step = tuple[str, Callable[[], dict[str, Any]]]
 """What is being done, in words; and what does it and returns what to keep."""
-METHODS = 2
+METHODS = 3
 """Raised when a figure comes to be computed otherwise: what was begun before is not gone on with."""
 BAR = 20
 """Characters of the progress bar."""
