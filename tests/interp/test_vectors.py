@@ -57,9 +57,7 @@ def test_a_vector_that_hangs_on_the_wording_of_its_prompt_is_not_reliable():
     questions = [str(item) for item in range(18)]
     assert reliability(each + noise, questions, 19, 0).value > 0.8, "questions alone don't tell"
     assert reliability(each + noise, wordings, 19, 0).value < 0.5
-    both = reliability(shared + 0.2 * each + noise, wordings, 19, 0)
-    assert both.interval[0] > 0.8
-    assert both.p == 0.05
+    assert reliability(shared + 0.2 * each + noise, wordings, 19, 0).interval[0] > 0.8
 
 
 def test_a_real_vector_is_reliable_and_noise_is_not(lens, pairs):
