@@ -56,6 +56,7 @@ def test_a_device_that_is_not_there_is_refused():
 
 
 @pytest.mark.model
+@pytest.mark.timeout(900)  # The first of these tests may have to download the model.
 def test_the_real_model_is_audited(tmp_path):
     """As little of an audit as there can be: every part of it meets a real checkpoint."""
     model = subject.Checkpoint("smollm2-135m", device="cpu")
