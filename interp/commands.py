@@ -27,6 +27,10 @@ REFUSED = 4
 WORK = "audit"
 """Folder beside the weights, of what an audit finds on its way."""
 
+on_device = click.option(
+    "--device", default="auto", show_default=True, help="Where to compute: auto (a GPU if there is one), cpu or cuda."
+)
+
 
 @click.command("audit")
 @click.argument("checkpoint")
@@ -50,6 +54,7 @@ WORK = "audit"
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of card and report.  [the checkpoint's own]")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder of what is found on the way.  [OUT/audit]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@on_device
 def audit(
     checkpoint: str,
     base: str | None,
@@ -60,6 +65,7 @@ def audit(
     out: Path | None,
     work: Path | None,
     seed: int,
+    device: str,
 ) -> int:
     """Examine CHECKPOINT's personas and write legibility.json with a report. Goes on where it was interrupted.
 
@@ -84,11 +90,11 @@ def audit(
 
     names = _personas(personas)  # An unknown one is told of before anything is loaded.
     records = list(transcript.read(dialogues)) if dialogues else []
-    before = Checkpoint(base, say) if base else None
-    subject = Checkpoint(checkpoint, say, base=before.folder if before else None)
+    before = Checkpoint(base, say, device=device) if base else None
+    subject = Checkpoint(checkpoint, say, base=before.folder if before else None, device=device)
     against = steps.Against(
         before,
-        Checkpoint(twin, say) if twin else None,
+        Checkpoint(twin, say, device=device) if twin else None,
         records,
         {persona.id: persona.name for persona in (*Library.builtin().personas, *_cast(subject.folder))},
         baked=(subject.folder / RUN_CARD).is_file(),
@@ -129,6 +135,7 @@ def audit(
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("voices"), show_default=True, help="Folder to write to."
 )
+@on_device
 def voices(
     record: Path,
     checkpoint: str,
@@ -138,6 +145,7 @@ def voices(
     turns: tuple[str, ...],
     folder: str | None,
     out: Path,
+    device: str,
 ) -> int:
     """Say token by token who is speaking in the debate saved in RECORD: data and a page.
 
@@ -156,7 +164,7 @@ def voices(
     answer = _debate(record, chosen)
     library = library_with(folder)
     cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
-    subject = Checkpoint(checkpoint, say)
+    subject = Checkpoint(checkpoint, say, device=device)
     hear = listen.ear(work or subject.home / WORK, by, subject)
     heard = listen.listen(answer, subject, hear, cards, turns, say)
     try:
@@ -190,8 +198,16 @@ def voices(
     help="Folder of the results.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@on_device
 def emergence(
-    stages: tuple[str, ...], base: str, accuracy: Path, depth: str, personas: tuple[str, ...], out: Path, seed: int
+    stages: tuple[str, ...],
+    base: str,
+    accuracy: Path,
+    depth: str,
+    personas: tuple[str, ...],
+    out: Path,
+    seed: int,
+    device: str,
 ) -> int:
     """Follow the personas' behaviour through the checkpoints of a training run, and what of it stays explained.
 
@@ -208,14 +224,18 @@ def emergence(
         click.echo(words, err=True)
 
     names, known = _personas(personas), looking.accuracies(accuracy)
-    before = subject.Checkpoint(base, say)
+    before = subject.Checkpoint(base, say, device=device)
 
     def stage(words: str) -> looking.Stage:
         step, given, name = words.partition("=")
         if not (given and name and step.isdecimal()):
             raise click.UsageError(f"{words!r} is no STEP=CHECKPOINT, such as 40=rl/checkpoint-40")
         weights = fingerprint(subject.folder_of(name, say))
-        return looking.Stage(int(step), weights, lambda: subject.Checkpoint(name, say, base=before.folder))
+
+        def load() -> subject.Checkpoint:
+            return subject.Checkpoint(name, say, base=before.folder, device=device)
+
+        return looking.Stage(int(step), weights, load)
 
     config = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     points = looking.emergence(before, [stage(words) for words in stages], known, config, out / "work", say)

@@ -22,7 +22,8 @@ from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import Ablation, random_circuits
-from interp.intervals import Array, Places, ratio
+from interp.halves import Agreement, agreement
+from interp.intervals import Array, ratio
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import Probe, probe
@@ -240,41 +241,27 @@ def share(items: Tensor, null: Sequence[float]) -> Measured:
     return Measured(value=float(items.mean()), interval=(float(low), float(high)), null=ends(null))
 
 
-def reliability(apart: Tensor, randoms: int, seed: int) -> Measured:
-    """Return the cosine between vectors of two halves of the items, beside halves whose sides are swapped at random.
+def reliability(apart: Tensor, groups: Sequence[str], randoms: int, seed: int) -> Measured:
+    """Return the cosine between vectors of two halves of the items, beside items whose sides are swapped at random.
 
-    It is the mean over halvings; its interval is over items. Drawn anew, an item that comes twice would stand on both
-    sides, or weigh double, and halves would differ otherwise than they do.
+    It is the mean over halvings, its interval the middle 95 % of them.
 
     Args:
         apart: (items, D), activations with the persona less those without.
+        groups: one an item; none is in both halves.
         randoms: swappings.
         seed: of halves and swappings.
     """
-    draw, count = np.random.default_rng(seed), len(apart)
-    alike = (apart.double() @ apart.double().T).numpy()
 
-    def halvings(draws: int) -> Array:
-        """Return (draws, items), 1 on one side and -1 on the other, as many or one more."""
-        return draw.permuted(np.tile(np.where(np.arange(count) % 2, -1.0, 1.0), (draws, 1)), axis=1)
+    def cosine(one: Tensor, other: Tensor) -> float:
+        return float(torch.cosine_similarity(one, other, dim=0))
 
-    def cosine(sides: Array, signs: Array, few: Places) -> Array:
-        """Return (draws,), from some of the items."""
-        one, other = ((signs * (sides * part > 0))[:, few] for part in (1, -1))
-        dot, *squares = (
-            np.einsum("di,ij,dj->d", a, alike[np.ix_(few, few)], b, optimize=True)
-            for a, b in ((one, other), (one, one), (other, other))
-        )
-        found: Array = dot / np.sqrt(np.maximum(squares[0] * squares[1], 1e-24))
-        return found
+    return agreed(agreement(cosine, apart, groups, (len(apart), 1), randoms=randoms, seed=seed))
 
-    every, own = np.arange(count), halvings(HALVINGS)
-    value = float(cosine(own, np.ones_like(own), every).mean())
-    interval = intervals.one(lambda few: float(cosine(own, np.ones_like(own), few).mean()), count)
-    swapped = cosine(halvings(randoms), draw.choice([-1.0, 1.0], (randoms, count)), every)
-    p = (1 + int((swapped >= value).sum())) / (1 + randoms)
-    within = interval and (max(interval[0], -1.0), min(interval[1], 1.0))
-    return Measured(value=value, interval=within, null=ends(swapped), p=p)
+
+def agreed(found: Agreement) -> Measured:
+    """Return how alike halves are as a figure."""
+    return Measured(value=found.value, interval=found.interval, null=ends(found.null), p=found.p)
 
 
 def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:

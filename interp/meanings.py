@@ -16,6 +16,7 @@ ASKED, DRAWN, MOVED, LONG, LARGE = (
 )
 FEW = f"a few {LARGE}: hardly more than their range"
 RANKED = "a few random rankings of all edges: hardly more than their range"
+TURNED = "each edge's score turned at random, question by question"
 NONE = "-"
 
 
@@ -52,14 +53,14 @@ DECIDING = (
     ),
     Meaning(
         ("stability",),
-        "what the circuit shares with those found when the questions are drawn anew: edges in both over edges in either",
+        "what circuits from two halves of the questions share: edges in both over edges in either",
         "1",
-        "these circuits themselves",
-        LARGE,
+        "the halvings",
+        TURNED,
     ),
     Meaning(
         ("reliability",),
-        "the cosine between the persona's vectors from two halves of the questions",
+        "the cosine between the persona's vectors from two halves of the questions, the prompts in other wordings each",
         "1",
         ASKED,
         "halves with sides swapped at random",
@@ -127,7 +128,11 @@ TOLD = (
         NONE,
     ),
     Meaning(
-        ("stability over templates",), "stability when whole templates are drawn anew", "1", "these circuits", LARGE
+        ("stability over templates", "stability over wordings"),
+        "stability between halves that share no template of the questions, or no wording of the prompts",
+        "1",
+        "the halvings",
+        TURNED,
     ),
     Meaning(
         ("ablation",), "the share of the effect that goes with the stream's part along the vector", "1", ASKED, MOVED

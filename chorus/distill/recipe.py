@@ -67,7 +67,7 @@ class Replay(Frozen):
     """Ordinary chat among the rows, so that the model doesn't forget how to chat."""
 
     share: Probability = 0.1
-    """Of all rows."""
+    """Of all rows. 1 puts as much in the place of all others: a control, from which only ordinary chat is learnt."""
     max_tokens: int = Field(default=48, ge=1)
     """Length of the replies that the model itself gives to the package's everyday prompts, before it is trained."""
     file: str | None = None

@@ -429,7 +429,7 @@ def command(monkeypatch, tmp_path):
             (folder / "run.json").write_text(json.dumps(run_card))
         made = Planted(102, circuit=circuit)
         made.folder, made.home, made.weights, made.name = folder, folder, fingerprint(folder), "baked"
-        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base: made)
+        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base, device: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
         return CliRunner().invoke(

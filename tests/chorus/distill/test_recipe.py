@@ -29,7 +29,10 @@ def test_small_has_its_arms_and_controls():
     assert shuffled.sft == chorus.sft.model_copy(update={"shuffle_names": True})
     assert shuffled.rl == chorus.rl
     assert "bake" in recipe.load("small", "protocol").steps
-    assert "rl" not in recipe.load("small", "sft-only").steps
+    only, neutral = recipe.load("small", "sft-only"), recipe.load("small", "neutral")
+    assert "rl" not in only.steps == neutral.steps
+    assert neutral.sft == only.sft.model_copy(update={"replay": neutral.sft.replay}), "as many steps, as large"
+    assert neutral.sft.replay.share == 1.0
 
 
 def test_each_further_reward_has_an_arm_that_differs_in_it_alone():

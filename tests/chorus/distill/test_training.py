@@ -18,7 +18,7 @@ import pytest
 from command_line import start
 from workshop import set_up, tiny_model
 
-from chorus import CheckpointError, Chorus, ConfigError, checkpoints, config
+from chorus import CheckpointError, Chorus, ConfigError, RecordError, checkpoints, config
 from chorus.batch import Summary
 from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
@@ -124,6 +124,24 @@ def test_losses_are_finite_and_weights_move(baked, step):
     assert len(losses) == card(baked, step)["metrics"]["steps"] > 1
     assert all(map(math.isfinite, losses))
     assert card(baked, step)["metrics"]["moved"] > 0
+
+
+def test_a_neutral_twin_learns_ordinary_chat_alone(up_to, tmp_path):
+    place, chat = up_to("sft"), tmp_path / "chat.jsonl"
+    chat.write_text(json.dumps({"prompt": "Hello", "completion": "Hi"}) + "\n")
+
+    def twin(**replay) -> Place:
+        own = place.recipe.sft.replay.model_copy(update={"share": 1.0, **replay})
+        part = place.recipe.sft.model_copy(update={"replay": own})
+        return Place(place.recipe.model_copy(update={"sft": part}), place.out)
+
+    with pytest.raises(RecordError, match="no ordinary chat in their place"):
+        trained(twin(max_tokens=1), "sft", silent)
+    trained(twin(file=str(chat)), "sft", silent)
+    metrics = card(place, "sft")["metrics"]
+    assert metrics["examples"] == 0
+    assert metrics["replayed"] > 0
+    assert metrics["steps"] == place.recipe.sft.steps
 
 
 def test_steps_train_the_same_adapter_on(baked):
