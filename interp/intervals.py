@@ -31,7 +31,8 @@ def ratio(over: Array, under: Array, groups: Sequence[str] | None = None) -> Int
     """Return the interval of a ratio of two sums of values (N,) each; `groups`, one a value, are left out whole."""
     if groups is not None:
         codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-        over, under = np.bincount(codes, over), np.bincount(codes, under)
+        count = int(codes.max()) + 1
+        over, under = (np.zeros(count) + np.bincount(codes, each) for each in (over, under))
     return one(lambda few: over[few].sum() / under[few].sum(), len(over))
 
 

@@ -90,7 +90,9 @@ def curve(
         """Return the faithfulness at each size, and the two areas."""
         found = _shares(lost, items)
         values = np.concatenate([[0.0], found])  # At no edges faithfulness is 0 by its definition.
-        return np.array([*found, trapezoid(values, places), trapezoid(np.abs(1 - values), places)])
+        areas = [float(trapezoid(each, places)) for each in (values, np.abs(1 - values))]
+        every: Array = np.concatenate([found, areas])
+        return every
 
     *points, cpr, cmd = _areas(figures, lost.shape[1])
     return Curve(
@@ -154,7 +156,8 @@ def minimality(
         ours = ours[torch.randperm(len(ours), generator=draw)[:tried]]
     tried_out = torch.cat([_changed(kept, ours, False), _changed(kept, others, True), kept[None]])
     found = faithfulness(lens, pairs, tried_out, batch=batch)
-    drops, idle = (found[:-1] - found[-1]).abs().split([len(ours), len(others)])
+    changes = (found[:-1] - found[-1]).abs()
+    drops, idle = changes[: len(ours)], changes[len(ours) :]
     null = float(np.quantile(idle.numpy(), 0.95))
     needed = int((drops > null).sum())
     low, high = proportion_confint(needed, len(drops), method="wilson")
@@ -177,5 +180,6 @@ def _shares(lost: Tensor, items: Places) -> Array:
 
 def _areas(figures: Callable[[Places], Array], items: int) -> list[Area]:
     """Return figures of some items with their intervals over them."""
-    values, ends = figures(np.arange(items)), intervals.jackknife(figures, items)
-    return [Area(float(value), end) for value, end in zip(values, ends or [None] * len(values), strict=True)]
+    values, found = figures(np.arange(items)), intervals.jackknife(figures, items)
+    ends: Sequence[Interval | None] = found or [None] * len(values)
+    return [Area(float(value), end) for value, end in zip(values, ends, strict=True)]

@@ -457,7 +457,16 @@ def test_a_refused_model_ends_with_4(command):
 
 
 def test_a_baked_folder_owes_its_voices_a_base_and_dialogues(command, monkeypatch):
-    cast = [{"id": "backtracker", "name": "B", "summary": "Works back.", "method": ["Guess."]}]
+    cast = [
+        {
+            "id": "backtracker",
+            "name": "B",
+            "summary": "Works back.",
+            "method": ["Guess.", "Undo."],
+            "cue": "Back.",
+            "voice": "Calm.",
+        }
+    ]
     run_card = {"prompts": {"answer": "Answer."}, "cast": cast, "rounds": 1, "detail": "brief"}
     ran, folder = command(run_card=run_card)
     assert ran.return_value == 0, ran.output

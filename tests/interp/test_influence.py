@@ -54,14 +54,23 @@ def test_intervals_are_over_questions(matrix):
     assert 0 < own.interval[0] < own.interval[1], "four questions, of which each is moved to its side"
 
 
-def test_a_planted_persona_stirs_itself_and_a_random_direction_stirs_nobody(matrix):
-    """The model adds to the persona's late direction itself; what the stream carries there of what was put in is off."""
-    own = matrix.activity["planted"]["planted"]
-    assert own.value > own.band[1]
-    assert own.interval[0] > 0
-    assert own.p <= 0.05
-    idle = matrix.activity["nobody"]["planted"]
-    assert idle.band[0] <= idle.value <= idle.band[1]
+@pytest.mark.parametrize(("hook", "active"), [("blocks.0.hook_resid_post", True), (HOOK, False)])
+def test_activity_is_what_the_model_adds_itself(hook, active):
+    """Put in where the chain goes on from, the vector has it write; behind it, it is carried to the end and no more."""
+    lens, pairs = Lens(planted.plant(102).model), planted.persona_pairs(16, 102)
+    weights = (pairs.weights != 0).float()
+    acts = [pooled(lens, ids, weights, [hook, LATE]).mean(0) for ids in (pairs.clean, pairs.corrupt)]
+    early, late = acts[0] - acts[1]
+    steered = {"planted": Vector("planted", hook, early, 1.0, lens.fingerprint)}
+    few = {"planted": pairs.take([0, 1, 2, 3])}
+    own = influence.influence(lens, steered, {"planted": late}, LATE, few, randoms=39).activity["planted"]["planted"]
+    if active:
+        assert own.value > own.band[1]
+        assert own.interval[0] > 0.1
+        assert own.p <= 0.05
+    else:
+        assert own.value == pytest.approx(0, abs=0.02)
+        assert own.p > 0.05
 
 
 def test_whom_a_persona_moves_is_asked_on_the_same_questions(matrix):

@@ -61,11 +61,12 @@ def test_a_circuit_that_carries_every_persona_explains_none(two, tmp_path):
     sort, model = two
     card = audit(model, CONFIG, tmp_path, depth="quick")
     for own in card.personas.values():
+        missed = {reason.split(":")[0] for reason in own.reasons}
         assert own.figures["faithfulness"].value == pytest.approx(1, abs=0.2)
         if sort == "own":
             assert own.figures["specificity"].interval[0] > 0.5
-            assert own.verdict != "unexplained", own.reasons
+            assert "specificity" not in missed
         else:
             assert own.figures["specificity"].value == pytest.approx(0, abs=1e-6)
             assert own.verdict == "unexplained"
-            assert [reason.split(":")[0] for reason in own.reasons] == ["specificity"]
+            assert "specificity" in missed
