@@ -20,6 +20,7 @@ from chorus.errors import CheckpointError, MissingExtra, RecordError
 if TYPE_CHECKING:
     from chorus.types import Answer
     from interp.listen import By
+    from personas import Persona
 
 REFUSED = 4
 """Exit code of an audit whose grant is `none`."""
@@ -33,7 +34,11 @@ on_device = click.option(
 
 @click.command("audit")
 @click.argument("checkpoint")
-@click.option("--base", metavar="CHECKPOINT", help="The model it was trained from; its change must be explained too.")
+@click.option(
+    "--base",
+    metavar="CHECKPOINT",
+    help="The model it was trained from; its change must be explained too.  [the one that an adapter names]",
+)
 @click.option(
     "--twin", metavar="CHECKPOINT", help="The base trained as long on neutral text, to hold the change against."
 )
@@ -66,16 +71,19 @@ def audit(
 
     Ends with 4 when the grant is `none`. The card is signed when CHORUS_AUDIT_KEY is set.
     """
+    base = base or _base_of(checkpoint)
     if twin and not base:
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report, plan, steps
+        from interp import caps, card_report, plan, steps
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
+    from chorus.checkpoints.baked import RUN_CARD
     from chorus.checkpoints.legibility import CARD, KEY
     from chorus.record import transcript
+    from personas import Library
 
     def say(words: str) -> None:
         click.echo(words, err=True)
@@ -88,7 +96,9 @@ def audit(
         before,
         Checkpoint(twin, say, device=device) if twin else None,
         records,
-        _names(subject.folder),
+        {persona.id: persona.name for persona in (*Library.builtin().personas, *_cast(subject.folder))},
+        baked=(subject.folder / RUN_CARD).is_file(),
+        owed={*_personas(()), *(persona.id for persona in _cast(subject.folder))},
     )
     folder = out or subject.home
     chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
@@ -105,6 +115,8 @@ def audit(
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error
     for name, own in card.personas.items():
         click.echo(f"{name}: {own.verdict} ({'; '.join(own.reasons)})")
+    for reason in card.capped:
+        click.echo(f"held back to {caps.CAP}: {reason}")
     click.echo(f"grant: {card.grant}; {folder / CARD}, {written}")
     sys.stdout.flush()
     return REFUSED if card.grant == "none" else 0
@@ -254,11 +266,17 @@ def _personas(wanted: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(contrast(name).persona for name in wanted) or tuple(contrasts())
 
 
-def _names(folder: Path) -> dict[str, str]:
-    """Return what the voices of a model's dialogues are called: those that it was trained with, and the built-in ones."""
+def _base_of(checkpoint: str) -> str | None:
+    """Return the model that an adapter says it was made for; None for anything else."""
+    from chorus.checkpoints import CATALOGUE, adapters
+
+    folder = Path(checkpoint).expanduser()
+    return adapters.base_of(folder) if checkpoint not in CATALOGUE and adapters.kept(folder) else None
+
+
+def _cast(folder: Path) -> tuple[Persona, ...]:
+    """Return the voices that a model was trained with."""
     from chorus.checkpoints import baked
-    from personas import Library
 
     trained = baked.read(folder)
-    cast = (*Library.builtin().personas, *(trained.cast if trained else ()))
-    return {persona.id: persona.name for persona in cast}
+    return trained.cast if trained else ()

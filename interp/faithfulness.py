@@ -25,6 +25,8 @@ from interp.patching import run_cut
 from interp.wiring import Wiring
 
 Ablation = Literal["patch", "mean"]
+NOTHING = 1e-6
+"""In nats a token: an effect below it, by magnitude, is none, and has no shares."""
 
 
 def behaviours(
@@ -84,7 +86,7 @@ def carried(
     everything = lens.wiring.possible
     ends = torch.stack([torch.zeros_like(everything), everything])
     found = behaviours(lens, pairs, torch.cat([ends, circuits]), ablation=ablation, batch=batch)
-    if (found[1] - found[0]).mean().abs() < 1e-6:
+    if (found[1] - found[0]).mean().abs() < NOTHING:
         raise NothingToExplain(
             "the model behaves the same with and without the persona: there is no behaviour to explain"
         )

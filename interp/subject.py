@@ -97,9 +97,19 @@ class Checkpoint:
         gc.collect()
 
     def pairs(self, persona: str, split: Split, items: int) -> Pairs:
-        """Return the built-in contrast's pairs, in the split's wordings. Raises PersonaError when there is no contrast."""
+        """Return the built-in contrast's pairs, in the split's wordings.
+
+        Raises:
+            PersonaError: the persona has none. LensError: the prompts with it and without are the same.
+        """
         chosen = spread([item for item in dataset.items() if item.split == split], items)
-        return dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen, dataset.WORDINGS[split])
+        found = dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen, dataset.WORDINGS[split])
+        if found.clean.equal(found.corrupt):
+            raise LensError(
+                f"{self.name} gets the same prompt with {persona} as without: its chat template drops system messages, so "
+                "there is nothing to tell a persona by"
+            )
+        return found
 
     def cells(self, persona: str, split: Split, items: int) -> Cells:
         """Return the main cells of the built-in contrast, in all its wordings."""

@@ -122,7 +122,7 @@ def sweep(on: Tensor, off: Tensor, groups: Sequence[str], *, draws: int = 20, se
 def cosines(vectors: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """Return the cosine between every two personas' directions (D,)."""
     names, stacked = list(vectors), torch.stack(list(vectors.values()))
-    unit = stacked / stacked.norm(dim=1, keepdim=True)
+    unit = torch.nn.functional.normalize(stacked, dim=1)
     table = (unit @ unit.T).tolist()
     return {a: dict(zip(names, row, strict=True)) for a, row in zip(names, table, strict=True)}
 

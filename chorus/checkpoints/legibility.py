@@ -69,8 +69,8 @@ class Place(_Part):
 class Card(_Part):
     """A whole card. There is none of half an audit."""
 
-    schema_version: Literal[1, 2] = Field(default=2, alias="schema")
-    """1 had neither `layers` nor `sizes`; such cards stand as they did."""
+    schema_version: Literal[1, 2, 3] = Field(default=3, alias="schema")
+    """1 had neither `layers` nor `sizes`, 2 had no `capped`; such cards stand as they did."""
     model: str
     """Name of the checkpoint."""
     weights: str
@@ -93,6 +93,8 @@ class Card(_Part):
     """Against the base."""
     rules: dict[str, Measured] = Field(default_factory=dict)
     """How well the model's dialogues can be foretold."""
+    capped: tuple[str, ...] = ()
+    """Why the grant is no more than `supervised`, whatever the personas' are; empty where nothing held it back."""
     grant: Grant
     made: str
     """UTC."""
@@ -104,12 +106,15 @@ class Card(_Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if self.grant != weakest(each.grant for each in self.personas.values()):
-            raise ValueError("its grant is not that of its weakest persona")
+        held: tuple[Grant, ...] = ("supervised",) if self.capped else ()
+        if self.grant != weakest([*(each.grant for each in self.personas.values()), *held]):
+            raise ValueError("its grant is not that of its weakest persona, or is more than it was held back to")
         if self.config_sha256 != digest(self.config):
             raise ValueError("its config is not the one whose hash was fixed")
         if self.schema_version == 1 and (self.layers or self.sizes):
             raise ValueError("a card of schema 1 has neither layers nor sizes")
+        if self.schema_version < 3 and self.capped:
+            raise ValueError("cards before schema 3 are not held back")
         if self.test_opened < self.config_fixed:
             raise ValueError("the test split was opened before the config was fixed")
         return self
@@ -122,6 +127,7 @@ class Card(_Part):
     def digest(self) -> str:
         """Return the sha256 of the contents."""
         later = {"layers", "sizes"} if self.schema_version == 1 else set()
+        later |= {"capped"} if self.schema_version < 3 else set()
         return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature", *later}))
 
     def text(self) -> str:

@@ -15,7 +15,7 @@ def a_card(folder: Path, grant: Grant = "full", key: str | None = None) -> Card:
     verdict = "explained" if grant == "full" else "partly" if grant == "limited" else "unexplained"
     figures = {"effect": Measured(value=0.5, interval=(0.4, 0.6), null=(-0.1, 0.1), p=0.01)}
     return Card(
-        schema=2,
+        schema=3,
         model=folder.name,
         weights=fingerprint(folder),
         depth="quick",

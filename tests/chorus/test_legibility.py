@@ -65,7 +65,7 @@ def test_the_weakest_persona_decides():
         (lambda data: data["config"].update(seed=8), "whose hash was fixed"),
         (lambda data: data.update(test_opened="2020-01-01T00:00:00+00:00"), "before the config"),
         (lambda data: data.pop("weights"), "no whole card"),
-        (lambda data: data.update(schema=3), "no whole card"),
+        (lambda data: data.update(schema=4), "no whole card"),
     ],
 )
 def test_a_card_edited_by_hand_is_refused(folder, harm, said):
@@ -79,7 +79,7 @@ def test_a_card_edited_by_hand_is_refused(folder, harm, said):
 
 def test_a_card_of_the_first_schema_stands_as_it_did(folder):
     data = json.loads(a_card(folder, "limited").text())
-    for name in ("layers", "sizes", "sha256", "signature"):
+    for name in ("layers", "sizes", "capped", "sha256", "signature"):
         del data[name]
     data["schema"] = 1
     sealed = {**data, "sha256": digest(data), "signature": None}
@@ -88,6 +88,28 @@ def test_a_card_of_the_first_schema_stands_as_it_did(folder):
     place = {"at": 3, "chosen": True, "figures": {}}
     (folder / CARD).write_text(json.dumps({**sealed, "layers": {"skeptic": [place]}}))
     with pytest.raises(CheckpointError, match="neither layers nor sizes"):
+        check(folder)
+
+
+def test_a_card_of_the_second_schema_stands_as_it_did(folder):
+    data = json.loads(a_card(folder, "limited").text())
+    for name in ("capped", "sha256", "signature"):
+        del data[name]
+    data["schema"] = 2
+    (folder / CARD).write_text(json.dumps({**data, "sha256": digest(data), "signature": None}))
+    assert check(folder).grant == "limited"
+
+
+def test_a_card_that_is_held_back_grants_no_more_than_supervised(folder):
+    whole = a_card(folder, "full").model_dump(mode="json", by_alias=True)
+    held = {**whole, "capped": ["`--depth quick`: a look"]}
+    with pytest.raises(ValueError, match="more than it was held back to"):
+        Card.model_validate(held)
+    card = Card.model_validate({**held, "grant": "supervised"}).sealed()
+    (folder / CARD).write_text(card.text())
+    assert standing(folder, allow_unaudited=False).name == "supervised"
+    (folder / CARD).write_text(card.model_copy(update={"capped": (), "grant": "full"}).text())
+    with pytest.raises(CheckpointError, match="changed after"):
         check(folder)
 
 

@@ -84,6 +84,26 @@ def test_a_committed_adapter_changes_what_its_base_says():
     assert (after - before).abs().max() > 0.1
 
 
+class Dropping:
+    """A tokenizer whose chat template drops system messages."""
+
+    pad_token_id = 0
+
+    def apply_chat_template(self, messages, **_):
+        return messages[-1]["content"]
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(letter) for letter in text]}
+
+
+def test_a_template_that_drops_system_messages_is_named():
+    """Else both prompts are one, and nothing could be told apart by them."""
+    deaf = subject.Checkpoint.__new__(subject.Checkpoint)
+    deaf.name, deaf.tokenizer = "deaf", Dropping()
+    with pytest.raises(LensError, match="deaf gets the same prompt with estimator as without: its chat template drops"):
+        deaf.pairs("estimator", "discover", 2)
+
+
 def test_a_folder_that_holds_neither_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"without a config\.json"):
         subject.folder_of(str(tmp_path))
