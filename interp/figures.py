@@ -22,8 +22,8 @@ from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import Ablation, random_circuits
-from interp.halves import Agreement, agreement
-from interp.intervals import Array, ratio
+from interp.halves import Agreement, halvings
+from interp.intervals import Array, Places, ratio
 from interp.pairs import Pairs
 from interp.plan import Config
 from interp.probes import Probe, probe
@@ -244,7 +244,8 @@ def share(items: Tensor, null: Sequence[float]) -> Measured:
 def reliability(apart: Tensor, groups: Sequence[str], randoms: int, seed: int) -> Measured:
     """Return the cosine between vectors of two halves of the items, beside items whose sides are swapped at random.
 
-    It is the mean over halvings, its interval the middle 95 % of them.
+    It is the mean over halvings; its interval is over items. Drawn anew, an item that comes twice would stand on both
+    sides, or weigh double, and halves would differ otherwise than they do.
 
     Args:
         apart: (items, D), activations with the persona less those without.
@@ -252,11 +253,33 @@ def reliability(apart: Tensor, groups: Sequence[str], randoms: int, seed: int) -
         randoms: swappings.
         seed: of halves and swappings.
     """
+    draw, count = np.random.default_rng(seed), len(apart)
+    alike = (apart.double() @ apart.double().T).numpy()
 
-    def cosine(one: Tensor, other: Tensor) -> float:
-        return float(torch.cosine_similarity(one, other, dim=0))
+    def halved(draws: int, first: int) -> Array:
+        """Return (draws, items), 1 on one side, -1 on the other, 0 where an item is left out to make them equally large."""
+        sides = np.zeros((draws, count))
+        for row, (one, other) in zip(sides, halvings(groups, draws, first), strict=True):
+            row[one.numpy()], row[other.numpy()] = 1.0, -1.0
+        return sides
 
-    return agreed(agreement(cosine, apart, groups, (len(apart), 1), randoms=randoms, seed=seed))
+    def cosine(sides: Array, signs: Array, few: Places) -> Array:
+        """Return (draws,), from some of the items."""
+        one, other = ((signs * (sides * part > 0))[:, few] for part in (1, -1))
+        dot, *squares = (
+            np.einsum("di,ij,dj->d", a, alike[np.ix_(few, few)], b, optimize=True)
+            for a, b in ((one, other), (one, one), (other, other))
+        )
+        found: Array = dot / np.sqrt(np.maximum(squares[0] * squares[1], 1e-24))
+        return found
+
+    every, own = np.arange(count), halved(HALVINGS, seed)
+    value = float(cosine(own, np.ones_like(own), every).mean())
+    interval = intervals.one(lambda few: float(cosine(own, np.ones_like(own), few).mean()), count)
+    swapped = cosine(halved(randoms, seed + 1), draw.choice([-1.0, 1.0], (randoms, count)), every)
+    p = (1 + int((swapped >= value).sum())) / (1 + randoms)
+    within = interval and (max(interval[0], -1.0), min(interval[1], 1.0))
+    return Measured(value=value, interval=within, null=ends(swapped), p=p)
 
 
 def agreed(found: Agreement) -> Measured:

@@ -47,26 +47,6 @@ def test_an_adapter_is_put_onto_no_other_base(tmp_path):
         subject._merged(tmp_path / "adapter", tmp_path / "larger")
 
 
-class Dropping:
-    """A tokenizer whose chat template drops system messages."""
-
-    pad_token_id = 0
-
-    def apply_chat_template(self, messages, **_):
-        return messages[-1]["content"]
-
-    def __call__(self, text, **_):
-        return {"input_ids": [ord(letter) for letter in text]}
-
-
-def test_a_template_that_drops_system_messages_is_named():
-    """Else both prompts are one, and nothing could be told apart by them."""
-    deaf = subject.Checkpoint.__new__(subject.Checkpoint)
-    deaf.name, deaf.tokenizer = "deaf", Dropping()
-    with pytest.raises(LensError, match="deaf gets the same prompt with estimator as without: its chat template drops"):
-        deaf.pairs("estimator", "discover", 2)
-
-
 def test_a_device_that_is_not_there_is_refused():
     assert subject.device_of("cpu") == "cpu"
     assert subject.device_of("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -102,6 +82,26 @@ def test_a_committed_adapter_changes_what_its_base_says():
     ids = base.pairs("skeptic", "test", 1).corrupt
     before, after = (each.lens.run(ids, at=slice(-1, None)) for each in (base, tuned))
     assert (after - before).abs().max() > 0.1
+
+
+class Dropping:
+    """A tokenizer whose chat template drops system messages."""
+
+    pad_token_id = 0
+
+    def apply_chat_template(self, messages, **_):
+        return messages[-1]["content"]
+
+    def __call__(self, text, **_):
+        return {"input_ids": [ord(letter) for letter in text]}
+
+
+def test_a_template_that_drops_system_messages_is_named():
+    """Else both prompts are one, and nothing could be told apart by them."""
+    deaf = subject.Checkpoint.__new__(subject.Checkpoint)
+    deaf.name, deaf.tokenizer = "deaf", Dropping()
+    with pytest.raises(LensError, match="deaf gets the same prompt with estimator as without: its chat template drops"):
+        deaf.pairs("estimator", "discover", 2)
 
 
 def test_a_folder_that_holds_neither_is_refused(tmp_path):
