@@ -1,7 +1,8 @@
 """Questions in splits, and the token ids of both sides of a contrast.
 
-What is found on one split is chosen on the second and tested on the third. The splits share neither a question nor a
-template nor a wording of the persona's prompt, so that nothing learnt from words or numbers can pass for a persona.
+What is found on one split is chosen on the second and tested on the third. The splits share neither a
+template, a pair of numbers nor a wording of the persona's prompt, so that nothing learnt from words or a whole question
+can pass for a persona; single numbers and sums recur.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Item:
 
 
 def items() -> tuple[Item, ...]:
-    """Return all questions. Any two have different numbers in them."""
+    """Return all questions. No two add the same pair of numbers."""
     sums = iter([(a, b) for a in range(2, 20) for b in range(a + 1, 20)])
     return tuple(
         Item(f"{split}/{place}/{number}", template.format(a=a, b=b), str(a + b), f"{split}/{place}", split)
