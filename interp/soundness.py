@@ -113,7 +113,8 @@ def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, see
 
     def lack(items: Places) -> Array:
         found = _shares(left, items)
-        return np.abs(found[:draws] - found[draws:]).mean(keepdims=True)
+        mean: Array = np.abs(found[:draws] - found[draws:]).mean(keepdims=True)
+        return mean
 
     return _areas(lack, left.shape[1])[0]
 
