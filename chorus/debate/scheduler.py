@@ -31,7 +31,7 @@ from chorus.engines.base import Engine
 from chorus.errors import ChorusError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Answer, GatePlan, Plan, Question, SeatPlan, Turn, TurnKind, Usage
+from chorus.types import LETTERS, Answer, GatePlan, Plan, Question, SeatPlan, Turn, TurnKind, Usage
 from personas.persona import Persona
 
 AGREED = "all voices agreed"
@@ -284,7 +284,9 @@ class Debate:
 
     def _hold_ballot(self) -> None:
         """Have every seat that spoke rank the answers, where there are several."""
-        options = self._floor.answers()
+        options = self._floor.answers(most=len(LETTERS))
+        if (held := len(self._floor.answers())) > len(options):
+            self._minutes.note(f"the ballot names the {len(options)} answers with most voices: {held} were held")
         voters = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
         for name, seat in self._seats.items():
             if name in voters:
