@@ -203,6 +203,8 @@ class Debate:
         # Under this rule the debate may end after any round, so each round waits for the one before it.
         in_rounds = self._plan.decision == "unanimity"
         held: list[Node] = []
+        if in_rounds:
+            ready, held = self._next_round(ready)
         while ready or self._running:
             for node in ready:
                 draft = Draft(node, self._seats[node[1]], "speech", self._floor.newly_heard(node))
@@ -215,8 +217,7 @@ class Debate:
                         (held if in_rounds else ready).append(follower)
                 self._look_around(node)
             if in_rounds and not self._running:
-                self._look_for_unanimity(held)
-                ready, held = held, []
+                ready, held = self._next_round(held)
             if self._cut or self._settled:
                 ready = []
 
@@ -251,14 +252,20 @@ class Debate:
         for task in self._running.values():
             task.cancel()
 
-    def _look_for_unanimity(self, held: list[Node]) -> None:
-        if not held:
-            return
-        number = held[0][0] - 1
+    def _next_round(self, held: list[Node]) -> tuple[list[Node], list[Node]]:
+        """Return the places of the first round not yet held, and the others, unless all agreed in the round before.
+
+        Where a gate stood open, its seats wait for the others at the end of round 1.
+        """
+        number = min((node[0] for node in held), default=0)
         spoken = self._floor.speeches()
-        if decide.unanimous(self._question, self._plan.kind, spoken, list(self._seats), number):
+        if number > 1 and decide.unanimous(
+            self._question, self._plan.kind, spoken, list(self._seats), round_=number - 1
+        ):
             self._settled = AGREED
-            self._minutes.note(f"ended after round {number}: {AGREED}")
+            self._minutes.note(f"ended after round {number - 1}: {AGREED}")
+            return [], held
+        return [node for node in held if node[0] == number], [node for node in held if node[0] > number]
 
     async def _hold_inner(self) -> None:
         first = self._plan.seats[0]
