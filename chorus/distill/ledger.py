@@ -82,7 +82,8 @@ def stands(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) ->
     card = read(folder)
     if card is None:
         return False
-    if card["work"] != _work(recipe, step, data):
+    # The hash knows no order; by their order, which the card keeps, files have their roles.
+    if card["work"] != _work(recipe, step, data) or list(card["data"]) != list(data):
         raise ConfigError(
             f"{folder} was made by another recipe or from other data (see its {FILE}): name another --out, or remove it"
         )
