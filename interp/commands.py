@@ -148,13 +148,13 @@ def voices(
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus voices", "interp") from error
-    from chorus.cli.personas import library_with
+    from personas import Library
 
     def say(words: str) -> None:
         click.echo(words, err=True)
 
     answer = _debate(record, chosen)
-    library = library_with(folder)
+    library = Library.builtin().with_folder(folder)
     cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
     subject = Checkpoint(checkpoint, say)
     hear = listen.ear(work or subject.home / WORK, by, subject)
