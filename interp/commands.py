@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chorus import whole_file
 from chorus.errors import CheckpointError, MissingExtra, RecordError
 
 if TYPE_CHECKING:
@@ -102,9 +103,7 @@ def audit(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = card_report.write(card, folder, found)
-        part = folder / f".{CARD}.part"
-        part.write_text(card.text())
-        part.replace(folder / CARD)
+        whole_file.put(folder / CARD, card.text())
     except OSError as error:
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error
     for name, own in card.personas.items():

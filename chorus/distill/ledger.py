@@ -19,10 +19,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chorus.checkpoints.legibility import digest
 from chorus.chorus import versions
 from chorus.distill import files
 from chorus.distill.recipe import Recipe, Step
 from chorus.errors import ChorusError, ConfigError, RecordError
+from chorus.report import hardware
 
 FILE = "run.json"
 TRAINERS = ("trl", "peft", "datasets", "accelerate")
@@ -116,7 +118,7 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
             "data": dict(data),
             "git": revision(),
             "versions": versions() | _trainers(),
-            "hardware": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            "hardware": f"{hardware()}, Python {platform.python_version()}",
         },
         metrics=dict(before.get("metrics", {})),
         earlier=float(before.get("seconds", 0.0)),
@@ -153,7 +155,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _work(recipe: Recipe, step: Step, data: Mapping[str, str]) -> str:
-    return files.digest({"step": step, "config": recipe.part(step), "data": dict(data)})
+    return digest({"step": step, "config": recipe.part(step), "data": dict(data)})
 
 
 def _trainers() -> dict[str, str]:
