@@ -28,7 +28,7 @@ def write(folder: Path, source: Mapping[str, str]) -> None:
 def fingerprint(folder: Path) -> str:
     """Return the sha256 over the checkpoint's weight files, in order of their names.
 
-    Files that a manifest describes, and whose size and date still agree with it, are not read again.
+    Files that a manifest describes, and whose size still agrees with it, are not read again.
     """
     total = hashlib.sha256()
     known = _read(folder).get("files", {})
