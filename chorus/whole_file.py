@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -20,31 +21,33 @@ def put(path: Path, content: str | bytes, *, sync: bool = False) -> None:
         OSError: it could not be written.
     """
     raw = content.encode() if isinstance(content, str) else content
+    replace(path, lambda staging: staging.write_bytes(raw), sync=sync)
+
+
+def replace(path: Path, write: Callable[[Path], object], *, sync: bool = False) -> None:
+    """Have a file written under another name, and give it its own once it is whole. As `put`."""
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():  # A device or a pipe has no old content to keep, and must stay what it is.
-        path.write_bytes(raw)
+        write(path)
         return
-    part = path.with_name(f".{path.name}.part")
+    staging = path.with_name(f".{path.name.removeprefix('.')}.partial")
     try:
-        with part.open("wb") as stream:
-            stream.write(raw)
-            if sync:
-                stream.flush()
-                os.fsync(stream.fileno())
+        write(staging)
         if path.exists():
-            shutil.copymode(path, part)
-        part.replace(path)
+            shutil.copymode(path, staging)
         if sync:
-            _sync_folder(path.parent)
+            _sync(staging, os.O_RDWR)
+        staging.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            part.unlink()
+            staging.unlink()
         raise
+    if sync:
+        _sync(path.parent, os.O_RDONLY)  # The new name is the folder's to hold.
 
 
-def _sync_folder(folder: Path) -> None:
-    """Put the file's new name on disk, which is its folder's to hold."""
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path, how: int) -> None:
+    handle = os.open(path, how)
     try:
         os.fsync(handle)
     finally:

@@ -22,7 +22,7 @@ def test_a_file_is_written_and_written_anew(tmp_path, content, sync):
 @pytest.mark.skipif(not FULL.exists(), reason="no full disk")
 def test_on_a_full_disk_the_old_one_stays_and_nothing_else(tmp_path):
     whole_file.put(tmp_path / "a", "old")
-    (tmp_path / ".a.part").symlink_to(FULL)
+    (tmp_path / ".a.partial").symlink_to(FULL)
     with pytest.raises(OSError, match="No space left"):
         whole_file.put(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"

@@ -524,7 +524,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk")
 def test_a_full_disk_leaves_the_old_picture(tmp_path):
     (tmp_path / "debate.svg").write_text("the old one")
-    (tmp_path / ".debate.svg.part").symlink_to("/dev/full")
+    (tmp_path / ".debate.svg.partial").symlink_to("/dev/full")
     with pytest.raises(NotSaved, match=r"can't draw the debate to .*debate\.svg: No space left") as fault:
         draw(DEBATE, tmp_path / "debate.svg")
     assert fault.value.exit_code == 3
