@@ -8,6 +8,7 @@ from typing import Any
 
 import networkx as nx
 
+from chorus import whole_file
 from chorus.checkpoints.legibility import Card
 from interp import caps, graph, influence, meanings, plots, verdicts
 from interp import card_tables as tables
@@ -51,9 +52,7 @@ def write(card: Card, folder: Path, work: Path) -> Path:
     plots.shifts(card.drift, folder / SHIFTS)
     rule = (work / RULE).read_text("utf-8") if (work / RULE).exists() else ""
     path = folder / REPORT
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text(card, circuits, rule))
-    part.replace(path)
+    whole_file.put(path, text(card, circuits, rule))
     return path
 
 

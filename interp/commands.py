@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chorus import whole_file
 from chorus.errors import CheckpointError, MissingExtra, RecordError
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def audit(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = card_report.write(card, folder, found)
-        part = folder / f".{CARD}.part"
-        part.write_text(card.text())
-        part.replace(folder / CARD)
+        whole_file.put(folder / CARD, card.text())
     except OSError as error:
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error
     for name, own in card.personas.items():
@@ -156,13 +155,13 @@ def voices(
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus voices", "interp") from error
-    from chorus.cli.personas import library_with
+    from personas import Library
 
     def say(words: str) -> None:
         click.echo(words, err=True)
 
     answer = _debate(record, chosen)
-    library = library_with(folder)
+    library = Library.builtin().with_folder(folder)
     cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
     subject = Checkpoint(checkpoint, say, device=device)
     hear = listen.ear(work or subject.home / WORK, by, subject)

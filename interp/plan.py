@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chorus import whole_file
 from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import digest
 from interp import verdicts
@@ -147,9 +148,7 @@ def now() -> str:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(data, indent=1) + "\n")
-    part.replace(path)
+    whole_file.put(path, json.dumps(data, indent=1) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

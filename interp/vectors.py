@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chorus import whole_file
 from interp.bridge import Lens, finite
 from interp.errors import LensError
 
@@ -51,9 +52,7 @@ class Vector:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(self.data()) + "\n")
-        part.replace(path)
+        whole_file.put(path, json.dumps(self.data()) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vector:

@@ -227,11 +227,6 @@ def load(name: str, arm: str | None = None) -> Recipe:
         raise ConfigError(f"the recipe {name}: {where}: {first['msg']}{_near(first)}") from None
 
 
-def arms(name: str) -> tuple[str, ...]:
-    """Return the names of a recipe's arms. Raises ConfigError."""
-    return tuple(_read(name)[0].get("arms", {}))
-
-
 def _changes(name: str, arms: Mapping[str, Any], arm: str) -> dict[str, Any]:
     """Return what an arm changes: its own over those of the arm that it is `like`, if it names one."""
     if arm not in arms:

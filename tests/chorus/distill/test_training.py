@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import start
-from workshop import set_up, tiny_model
+from workshop import arms_of, set_up, tiny_model
 
 from chorus import CheckpointError, Chorus, ConfigError, RecordError, checkpoints, config
 from chorus.batch import Summary
@@ -434,7 +434,7 @@ def test_tokens_used_up_end_a_run_well_though_it_would_be_stopped_at_that_step(u
 def test_trl_takes_the_settings_of_every_recipe_and_arm(name, tmp_path):
     from chorus.distill import bake, rl, sft
 
-    for arm in (None, *recipe.arms(name)):
+    for arm in (None, *arms_of(name)):
         for step in (sft, bake, rl):
             assert step.settings(recipe.load(name, arm), tmp_path).max_steps > 0
 
