@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from chorus.checkpoints import Report
-from chorus.checkpoints.legibility import digest
+from chorus.checkpoints.beside import digest
 from interp import verdicts
 from interp.errors import LensError
 from interp.wiring import Wiring

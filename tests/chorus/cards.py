@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from chorus.checkpoints import fingerprint
-from chorus.checkpoints.legibility import Card, Grant, Measured, Persona, digest
+from chorus.checkpoints.beside import digest, digests
+from chorus.checkpoints.legibility import Card, Grant, Measured, Persona
 
 CONFIG = {"seed": 7}
 
@@ -15,9 +16,10 @@ def a_card(folder: Path, grant: Grant = "full", key: str | None = None) -> Card:
     verdict = "explained" if grant == "full" else "partly" if grant == "limited" else "unexplained"
     figures = {"effect": Measured(value=0.5, interval=(0.4, 0.6), null=(-0.1, 0.1), p=0.01)}
     return Card(
-        schema=2,
+        schema=3,
         model=folder.name,
         weights=fingerprint(folder),
+        beside=digests(folder),
         depth="quick",
         config=CONFIG,
         config_sha256=digest(CONFIG),
