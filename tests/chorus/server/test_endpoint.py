@@ -207,6 +207,27 @@ class TestBaked:
             assert (late.status_code, late.json()["error"]["code"]) == (429, "rate_limit_exceeded")
             assert float(late.headers["retry-after"]) > 0
 
+    def test_however_many_rounds_are_asked_for_a_supervised_dialogue_is_no_longer_than_one_call_may_be(self, tmp_path):
+        spec = baked(tmp_path / "wise-135m", "supervised")
+        (tmp_path / "wise-135m" / "script.yaml").write_text(f"{{real_time: true, default: {{text: {'word ' * 3000}}}}}")
+        asked = {"model": "wise-135m-inner", "messages": ASKED, "chorus": {"rounds": 32, "max_tokens": 4000}}
+        with serving(tmp_path, "--baked", spec) as server, server.client() as http:
+            whole = http.post("/v1/chat/completions", json=asked).json()
+            assert whole["usage"]["completion_tokens"] == MOST_TOKENS
+
+    @pytest.mark.parametrize(
+        ("grant", "option", "said"),
+        [("supervised", (), "supervised"), (None, ("--allow-unaudited",), "served without an audit")],
+    )
+    def test_as_the_servers_own_engine_it_is_reviewed_whichever_way_it_is_asked(self, tmp_path, grant, option, said):
+        spec = baked(tmp_path / "wise-135m", grant)
+        with serving(tmp_path, *option, engine=spec) as server, server.client() as http:
+            for model in ("chorus", "chorus-solo", "chorus-inner"):
+                whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
+                assert said in whole["chorus"]["needs_review"]["reasons"][0]
+                explained = http.get(f"/v1/debates/{whole['chorus']['debate']}/explanation").text
+                assert said in explained
+
 
 class TestForms:
     @pytest.fixture
@@ -272,6 +293,12 @@ class TestDebates:
                 assert time.monotonic() < until
             assert len(listed) == 1
             assert http.get("/v1/debates", params={"needs_review": False}).json()["data"] == []
+
+    @pytest.mark.parametrize(
+        "path", ["/v1/debates/%00", "/v1/debates/%00/events", "/v1/debates?before=%00", "/v1/responses/%00"]
+    )
+    def test_no_id_has_a_nul_in_it(self, http, path):
+        assert http.get(path).status_code == 400
 
     @pytest.mark.parametrize("last", ["x", "-1", "1.5"])
     def test_a_place_that_is_none(self, http, last):
@@ -407,16 +434,29 @@ class TestKeys:
         [
             (("--host", "0.0.0.0", "--no-keys"), "whoever reaches"),
             (("--keys", "--no-store"), "keys are kept in the store"),
+            (("--mode", "vote"), "no --mode: a model's name says the mode, chorus, chorus-vote"),
+            (("--gate",), "no --gate: a model's name says the mode"),
         ],
     )
-    def test_it_does_not_listen_where_anybody_could_use_it(self, tmp_path, arguments, wrong):
+    def test_it_does_not_listen_where_anybody_could_use_it_or_otherwise_than_was_meant(
+        self, tmp_path, arguments, wrong
+    ):
         from command_line import run
 
         ran = run("serve", "--port", "0", *arguments, cwd=tmp_path)
         assert ran.code == 2
         assert wrong in ran.err
 
-    @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+    def test_every_address_of_this_machine_is_this_machine(self, tmp_path):
+        with serving(tmp_path, "--host", "127.0.0.2", "--no-store") as server, server.client() as http:
+            assert http.get("/ready").status_code == 200
+            headers = {"Origin": server.url}
+            assert http.post("/v1/debates", json={"question": "?!"}, headers=headers).status_code == 202
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "http://["}, {"Origin": "null"}],
+    )
     def test_without_keys_no_other_site_can_ask(self, http, headers):
         refused = http.post("/v1/debates", json={"question": "?!"}, headers=headers)
         assert refused.status_code == 403
