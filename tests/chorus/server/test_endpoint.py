@@ -9,14 +9,11 @@ import time
 
 import openai
 import pytest
-from cards import a_card
+from cards import baked
 from serving import SCRIPT, serving, sse
-
-from personas import Library
 
 pytest.importorskip("fastapi")
 
-from chorus.checkpoints.legibility import CARD
 from chorus.server.grants import MOST_TOKENS, PER_MINUTE
 
 ASKED = [{"role": "user", "content": "What is 7 * 8?"}]
@@ -139,25 +136,6 @@ class TestChat:
         assert refused.json()["error"]["message"]
 
 
-def baked(folder, grant):
-    """The SPEC of a checkpoint that a script plays, with a legibility card of this grant, or with none."""
-    folder.mkdir()
-    run_card = {
-        "prompts": {"answer": "ONE VOICE", "chorus": "AS A CHORUS"},
-        "cast": [card.model_dump(mode="json") for card in Library.builtin().select("skeptic,estimator")],
-        "rounds": 1,
-        "detail": "brief",
-    }
-    (folder / "run.json").write_text(json.dumps(run_card))
-    (folder / "script.yaml").write_text(
-        "{real_time: true, turns: [{contains: ONE VOICE, text: 'Answer: 55'},"
-        " {contains: AS A CHORUS, text: 'The Skeptic: It is 54.\nAnswer: 54'}], default: {text: 'Answer: 1'}}"
-    )
-    if grant:
-        (folder / CARD).write_text(a_card(folder, grant).text())
-    return f"scripted:{folder}/script.yaml"
-
-
 class TestBaked:
     def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
         """It answers by itself, or with its inner voices heard, on its own engine, by the prompts it was trained on."""
@@ -206,27 +184,6 @@ class TestBaked:
             late = http.post("/v1/chat/completions", json=asked)
             assert (late.status_code, late.json()["error"]["code"]) == (429, "rate_limit_exceeded")
             assert float(late.headers["retry-after"]) > 0
-
-    def test_however_many_rounds_are_asked_for_a_supervised_dialogue_is_no_longer_than_one_call_may_be(self, tmp_path):
-        spec = baked(tmp_path / "wise-135m", "supervised")
-        (tmp_path / "wise-135m" / "script.yaml").write_text(f"{{real_time: true, default: {{text: {'word ' * 3000}}}}}")
-        asked = {"model": "wise-135m-inner", "messages": ASKED, "chorus": {"rounds": 32, "max_tokens": 4000}}
-        with serving(tmp_path, "--baked", spec) as server, server.client() as http:
-            whole = http.post("/v1/chat/completions", json=asked).json()
-            assert whole["usage"]["completion_tokens"] == MOST_TOKENS
-
-    @pytest.mark.parametrize(
-        ("grant", "option", "said"),
-        [("supervised", (), "supervised"), (None, ("--allow-unaudited",), "served without an audit")],
-    )
-    def test_as_the_servers_own_engine_it_is_reviewed_whichever_way_it_is_asked(self, tmp_path, grant, option, said):
-        spec = baked(tmp_path / "wise-135m", grant)
-        with serving(tmp_path, *option, engine=spec) as server, server.client() as http:
-            for model in ("chorus", "chorus-solo", "chorus-inner"):
-                whole = http.post("/v1/chat/completions", json={"model": model, "messages": ASKED}).json()
-                assert said in whole["chorus"]["needs_review"]["reasons"][0]
-                explained = http.get(f"/v1/debates/{whole['chorus']['debate']}/explanation").text
-                assert said in explained
 
 
 class TestForms:
