@@ -14,7 +14,8 @@ from typing import Any
 
 from chorus import report as machine
 from chorus.checkpoints import Report
-from chorus.checkpoints.legibility import Card, Measured, Place, digest, weakest
+from chorus.checkpoints.beside import digest
+from chorus.checkpoints.legibility import Card, Measured, Place, weakest
 from chorus.chorus import versions
 from interp import caps, figures, graph, verdicts
 from interp.discover import Discovery
@@ -91,6 +92,7 @@ def audit(
         schema=3,
         model=subject.name,
         weights=subject.weights,
+        beside=subject.beside,
         base=other.base.weights if other.base else None,
         depth=depth,
         config=config.hashed(),

@@ -18,7 +18,7 @@ import numpy as np
 
 from chorus import whole_file
 from chorus.checkpoints import Report
-from chorus.checkpoints.legibility import digest
+from chorus.checkpoints.beside import digest
 from interp import verdicts
 from interp.errors import LensError
 from interp.wiring import Wiring

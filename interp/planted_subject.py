@@ -30,6 +30,7 @@ class PlantedSubject:
         self.seed = seed
         self.lens = Lens(self.plant.model)
         self.weights = self.lens.fingerprint
+        self.beside: dict[str, str] = {}
 
     @cached_property
     def untrained(self) -> Lens:

@@ -16,6 +16,7 @@ import torch
 
 from chorus import checkpoints
 from chorus.checkpoints import Report, adapters
+from chorus.checkpoints.beside import digests
 from chorus.errors import CheckpointError, ConfigError, MissingExtra
 from interp import dataset
 from interp.bridge import Lens
@@ -36,6 +37,8 @@ class Subject(Protocol):
     tokenizer: Any
     weights: str
     """Fingerprint of the checkpoint."""
+    beside: dict[str, str]
+    """Digests of what else decides its answers."""
 
     def pairs(self, persona: str, split: Split, items: int) -> Pairs:
         """Return so many items of a split, spread evenly over its templates and its wordings."""
@@ -82,7 +85,8 @@ class Checkpoint:
         if passed_on and base and adapters.made_for(own) != checkpoints.fingerprint(base):
             raise LensError(f"the adapter in {own} was made for {adapters.base_of(own)}, and {base} has other weights")
         self.name = Path(name).name or name
-        self.weights = checkpoints.fingerprint(self.folder)
+        self.weights = checkpoints.fingerprint(self.folder, afresh=True)
+        self.beside = digests(self.folder)
         report(f"loading {self.name}")
         try:
             with checkpoints.quiet_transformers():

@@ -1,21 +1,21 @@
 """`legibility.json`: how much of a baked model's persona behaviour is explained, and what it is therefore granted.
 
-`chorus audit` writes the card beside the weights; `chorus serve` reads it. A card stands for the weights whose sha256 it
-bears and no others, and its grant is that of its weakest persona. It bears a digest of its own contents, so that a card
-edited by hand is known as such, and a keyed signature (HMAC-SHA256) where a key was given: a digest can be made anew by
-whoever edits, a signature only by whoever has the key.
+`chorus audit` writes the card beside the weights; `chorus serve` reads it. A card stands for the weights, the tokenizer and
+the prompts whose sha256 it bears and no others, and its grant is that of its weakest persona. It bears a digest of its own
+contents, so that a card edited by hand is known as such, and a keyed signature (HMAC-SHA256) where a key was given: a digest
+can be made anew by whoever edits, a signature only by whoever has the key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from chorus.checkpoints.beside import digest, digests
 from chorus.checkpoints.manifest import fingerprint
 from chorus.errors import CheckpointError
 
@@ -69,12 +69,14 @@ class Place(_Part):
 class Card(_Part):
     """A whole card. There is none of half an audit."""
 
-    schema_version: Literal[1, 2, 3] = Field(default=3, alias="schema")
-    """1 had neither `layers` nor `sizes`, 2 had no `capped`; such cards stand as they did."""
+    schema_version: Literal[3] = Field(default=3, alias="schema")
+    """1 and 2 had no `beside`: such cards could be put beside another tokenizer or prompt, and stand no more."""
     model: str
     """Name of the checkpoint."""
     weights: str
     """Its `fingerprint`."""
+    beside: dict[str, str]
+    """Digests of what else decides its answers: configuration, tokenizer, chat template, how it is asked."""
     base: str | None = None
     """Fingerprint of the model that it was held against."""
     depth: str
@@ -111,10 +113,6 @@ class Card(_Part):
             raise ValueError("its grant is not that of its weakest persona, or is more than it was held back to")
         if self.config_sha256 != digest(self.config):
             raise ValueError("its config is not the one whose hash was fixed")
-        if self.schema_version == 1 and (self.layers or self.sizes):
-            raise ValueError("a card of schema 1 has neither layers nor sizes")
-        if self.schema_version < 3 and self.capped:
-            raise ValueError("cards before schema 3 are not held back")
         if self.test_opened < self.config_fixed:
             raise ValueError("the test split was opened before the config was fixed")
         return self
@@ -126,9 +124,7 @@ class Card(_Part):
 
     def digest(self) -> str:
         """Return the sha256 of the contents."""
-        later = {"layers", "sizes"} if self.schema_version == 1 else set()
-        later |= {"capped"} if self.schema_version < 3 else set()
-        return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature", *later}))
+        return digest(self.model_dump(mode="json", by_alias=True, exclude={"sha256", "signature"}))
 
     def text(self) -> str:
         """Return the card as the file holds it."""
@@ -140,11 +136,6 @@ def weakest(grants: Any) -> Grant:
     return GRANTS[max(map(GRANTS.index, grants))]
 
 
-def digest(value: Any) -> str:
-    """Return the sha256 of a JSON value, its keys sorted."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
 def check(folder: Path, key: str | None = None, *, weights: Path | None = None) -> Card:
     """Read and check the card of a checkpoint.
 
@@ -154,8 +145,8 @@ def check(folder: Path, key: str | None = None, *, weights: Path | None = None) 
         weights: folder of the checkpoint that is meant, where the card lies beside the adapter that makes it.
 
     Raises:
-        CheckpointError: there is no card, it is damaged or edited, its signature is wrong or missing, or it is for
-            other weights; says which, and what to do.
+        CheckpointError: there is no card, it is damaged or edited or of an earlier schema, its signature is wrong or
+            missing, or it is for other weights or for another way of asking; says which, and what to do.
     """
     path = folder / CARD
     audit = f"run `chorus audit {folder}`"
@@ -164,7 +155,11 @@ def check(folder: Path, key: str | None = None, *, weights: Path | None = None) 
     except FileNotFoundError:
         raise CheckpointError(f"{folder} has no {CARD}: {audit}") from None
     except ValidationError as error:
-        raise CheckpointError(f"{path} is no whole card: {error.errors()[0]['msg']}; {audit}") from None
+        first = error.errors()[0]
+        if first["loc"] == ("schema",) and first["input"] in (1, 2):
+            why = f"is of schema {first['input']}, which says nothing of the tokenizer and the prompts"
+            raise CheckpointError(f"{path} {why}: {audit} again") from None
+        raise CheckpointError(f"{path} is no whole card: {first['msg']}; {audit}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"can't read {path}: {getattr(error, 'strerror', None) or error}") from error
     if card.sha256 != card.digest():
@@ -172,8 +167,12 @@ def check(folder: Path, key: str | None = None, *, weights: Path | None = None) 
     if key and not (card.signature and hmac.compare_digest(card.signature, _signature(card.sha256, key))):
         how = "is signed with another key" if card.signature else "is not signed"
         raise CheckpointError(f"{path} {how}: {audit} with {KEY} set")
-    if card.weights != fingerprint(weights or folder):
+    meant = weights or folder
+    if card.weights != fingerprint(meant, afresh=True):
         raise CheckpointError(f"{path} is for other weights than those beside it: {audit} again")
+    here = digests(meant)
+    if others := [name for name in sorted({*card.beside, *here}) if card.beside.get(name) != here.get(name)]:
+        raise CheckpointError(f"{path} was written when {', '.join(others)} said something else: {audit} again")
     return card
 
 

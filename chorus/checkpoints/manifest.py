@@ -25,13 +25,14 @@ def write(folder: Path, source: Mapping[str, str]) -> None:
     (folder / MANIFEST).write_text(json.dumps({"source": source, "files": files}, indent=1))
 
 
-def fingerprint(folder: Path) -> str:
+def fingerprint(folder: Path, *, afresh: bool = False) -> str:
     """Return the sha256 over the checkpoint's weight files, in order of their names.
 
-    Files that a manifest describes, and whose size still agrees with it, are not read again.
+    Files that a manifest describes, and whose size and date still agree with it, are not read again; `afresh` reads all
+    of them, since whoever changes weights can change their manifest too.
     """
     total = hashlib.sha256()
-    known = _read(folder).get("files", {})
+    known = {} if afresh else _read(folder).get("files", {})
     for file in _weights(folder):
         entry = known.get(file.name, {})
         fresh = entry.get("bytes") == file.stat().st_size and entry.get("mtime_ns") == file.stat().st_mtime_ns

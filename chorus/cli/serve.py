@@ -54,6 +54,10 @@ def serve(
     from chorus import config
     from chorus.errors import ConfigError, MissingExtra
 
+    for name in ("mode", "gate"):
+        if options[name] is not None:
+            named = "chorus, chorus-vote, chorus-inner, chorus-solo, chorus-gate"
+            raise ConfigError(f"chorus serve takes no --{name}: a model's name says the mode, {named}")
     settings = config.load(options, config_file)
     try:
         from chorus.server import run

@@ -18,15 +18,17 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from chorus.engines.base import Completion, Emit, EngineInfo, Request, estimate_tokens
 from chorus.engines.calls import Calls
 from chorus.engines.openai_dialect import Dialect, blame_schema
 from chorus.engines.openai_faults import clip, html_in, status_of, translate, wire_errors
-from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model, is_loopback
+from chorus.engines.openai_models import CONNECT_TIMEOUT_S, find_model
 from chorus.engines.openai_stream import Reading
 from chorus.engines.tool_calls import Ear
 from chorus.errors import EngineError
+from chorus.loopback import is_loopback
 from chorus.types import Message, Usage
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class Server:
 def _client(url: str, timeout_s: float) -> AsyncOpenAI:
     import openai
 
+    here = is_loopback(urlsplit(url).hostname or "")
     return openai.AsyncOpenAI(
         base_url=url,
         api_key=os.environ.get("OPENAI_API_KEY") or "none",
@@ -60,7 +63,7 @@ def _client(url: str, timeout_s: float) -> AsyncOpenAI:
         timeout=openai.Timeout(timeout_s, connect=max(timeout_s, CONNECT_TIMEOUT_S)),
         max_retries=0,
         # A proxy that the environment names can't reach this machine's own servers.
-        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(url) else None,
+        http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if here else None,
     )
 
 

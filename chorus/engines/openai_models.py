@@ -7,7 +7,6 @@ told apart. A server that lists no models at all is taken at the caller's word.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -46,15 +45,6 @@ def _checked(url: str) -> str:
     if not usable or parts.query:
         raise ConfigError(f"{url!r} is not a base URL: write openai:http://HOST:PORT/v1#MODEL")
     return url.rstrip("/")
-
-
-def is_loopback(url: str) -> bool:
-    """Tell whether the URL names this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 async def find_model(client: AsyncOpenAI, url: str, wanted: str, timeout_s: float) -> tuple[str, int | None]:

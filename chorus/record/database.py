@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -49,6 +50,9 @@ PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle":
 
 READERS = 4
 """Threads that read."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?", re.I)
+"""What stands before `://`: the kind of database, and its driver."""
 
 _UPGRADE_LOCK = 0x6368_6F72
 """PostgreSQL's advisory lock that is held while the schema is brought up to date: any number that nobody else uses."""
@@ -154,12 +158,17 @@ def clock(connection: Connection) -> datetime:
     return datetime.now(UTC)
 
 
+def utc(at: datetime) -> datetime:
+    """Return a time that was read, in UTC. SQLite gives times back without their zone; all that are written are UTC."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
 async def open_database(url: str) -> Database:
     """Open a database and bring its schema up to date.
 
     Raises:
         MissingExtra: SQLAlchemy, or PostgreSQL's driver, is not installed.
-        ConfigError: the URL is none, or its driver is not installed.
+        ConfigError: the URL is none, or its driver is not installed. The message doesn't repeat it: it may hold a password.
         StoreError: the database can't be opened, or a newer version has written it.
     """
     try:
@@ -169,17 +178,28 @@ async def open_database(url: str) -> Database:
         raise MissingExtra("the store", "serve") from error
     try:
         engine = _engine(url)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise ConfigError(
-            f"{url!r} is no database that can be used: {error}. For instance sqlite:///debates.db"
-        ) from error
-    database = Database(engine, engine.url.render_as_string(hide_password=True))
+    except NoSuchModuleError:
+        raise _unusable(url, "there is no such kind of database") from None
+    except ArgumentError:
+        raise _unusable(url, "it can't be read") from None
+    except ValueError:
+        raise _unusable(url, "its port is no number") from None
+    except ImportError as error:
+        raise _unusable(url, f"its driver is not installed: {error}") from None
+    # The driver takes a password among the query's words too.
+    database = Database(engine, engine.url.set(query={}).render_as_string(hide_password=True))
     try:
         await asyncio.to_thread(_upgrade, engine, database.url)
     except BaseException:
         await database.aclose()
         raise
     return database
+
+
+def _unusable(url: str, why: str) -> ConfigError:
+    kind, separator, _ = url.partition("://")
+    named = f"the database's URL, {kind}://…," if separator and _KIND.fullmatch(kind) else "the database's URL"
+    return ConfigError(f"{named} can't be used: {why}. For instance sqlite:///debates.db")
 
 
 def _engine(url: str) -> Engine:

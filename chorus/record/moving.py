@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chorus.errors import StoreError
-from chorus.record.database import open_database
+from chorus.record.database import open_database, utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
@@ -53,7 +53,7 @@ def _copy_table(table: Table, of: Connection, to: Connection) -> int:
     copied = 0
     rows = of.execute(select(table).execution_options(yield_per=ROWS))
     for some in rows.mappings().partitions():
-        to.execute(insert(table), [{name: _zoned(value) for name, value in row.items()} for row in some])
+        to.execute(insert(table), [{name: _told(value) for name, value in row.items()} for row in some])
         copied += len(some)
     numbered = table.autoincrement_column
     if copied and numbered is not None and to.dialect.name == "postgresql":
@@ -63,6 +63,5 @@ def _copy_table(table: Table, of: Connection, to: Connection) -> int:
     return copied
 
 
-def _zoned(value: Any) -> Any:
-    """SQLite gives times back without their zone; all that are written are UTC."""
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+def _told(value: Any) -> Any:
+    return utc(value) if isinstance(value, datetime) else value

@@ -13,10 +13,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from chorus.record.database import Database, clock
+from chorus.record.database import Database, clock, utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -124,8 +124,6 @@ class Outbox:
             due = connection.execute(select(func.min(OUTBOX.c.due))).scalar_one()
             if due is None:
                 return None
-            # SQLite gives times back without their zone; all that are written are UTC.
-            due = due.replace(tzinfo=UTC) if due.tzinfo is None else due
-            return float((due - clock(connection)).total_seconds())
+            return float((utc(due) - clock(connection)).total_seconds())
 
         return await self._database.read(work)

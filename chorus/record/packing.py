@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import zlib
+from collections.abc import Sequence
 
 from chorus.errors import StoreError
 from chorus.types import well_formed
@@ -30,3 +32,19 @@ def unpacked_lines(debate: str, data: bytes | None) -> list[str]:
 def storable(text: str) -> str:
     """Return text that every database takes: PostgreSQL knows no NUL. The record itself keeps every character."""
     return well_formed(text).replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def reasons_of(reasons: Sequence[str]) -> str | None:
+    """Return reasons as one text, a JSON list; None where there are none."""
+    return json.dumps([storable(reason) for reason in reasons], ensure_ascii=False) if reasons else None
+
+
+def reasons_in(text: str | None) -> tuple[str, ...]:
+    """Return the reasons that a text holds. One that an earlier version wrote, in words, is one reason."""
+    if text is None:
+        return ()
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return (text,)
+    return tuple(map(str, found)) if isinstance(found, list) else (text,)

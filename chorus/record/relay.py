@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from chorus.record.database import Database
 from chorus.record.notices import ASKED, SAID
 from chorus.record.outbox import Lost, Tell, put_lost
-from chorus.record.packing import packed, unpacked, unpacked_lines
+from chorus.record.packing import packed, reasons_in, reasons_of, unpacked, unpacked_lines
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
@@ -141,7 +141,7 @@ class Relay:
             if row is None:
                 return None
             if row.status != "running":
-                broken = None if row.record else row.review or STOPPED
+                broken = None if row.record else "; ".join(reasons_in(row.review)) or STOPPED
                 return Heard(unpacked_lines(debate, row.events)[start:], over=True, broken=broken)
             later = (AIRED.c.debate == row.number, AIRED.c.first + AIRED.c.count > start)
             found: list[str] = []
@@ -214,7 +214,7 @@ class Relay:
         for number, debate, owner, model, question in connection.execute(_running(which).add_columns(*known)).all():
             batches = connection.execute(select(AIRED.c.events).where(AIRED.c.debate == number).order_by(AIRED.c.first))
             events = packed("\n".join(unpacked(debate, batch) for batch in batches.scalars()))
-            left = {"status": "cut", "review": why, "events": events}
+            left = {"status": "cut", "review": reasons_of([why]), "events": events}
             connection.execute(update(DEBATES).where(DEBATES.c.number == number).values(**left))
             put_lost(connection, [Lost(debate, owner, model, question, why)], self._tell)
             settle(connection, debate)

@@ -2,7 +2,7 @@
 
     store = await Store.open("sqlite:///debates.db")
     await store.begin(debate_id, owner="local", model="chorus", question="What is 7 * 8?")
-    await store.finish(debate_id, answer, events, review=None)
+    await store.finish(debate_id, answer, events, review=["low confidence: 31%"])
 
 A debate is written twice: that it began, and how it ended, each in one transaction. What is found half-way when the
 database is opened was cut off with its server, and is marked so; where several servers share the database, `relay` tells
@@ -14,16 +14,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
 from chorus.errors import StoreError
 from chorus.record import jsonl
-from chorus.record.database import Database, clock, open_database
+from chorus.record.database import Database, clock, open_database, utc
 from chorus.record.outbox import Lost, Outbox, Tell, put, put_lost
-from chorus.record.packing import packed, storable, unpacked, unpacked_lines
+from chorus.record.packing import packed, reasons_in, reasons_of, storable, unpacked, unpacked_lines
 from chorus.record.relay import STOPPED, Relay, settle
 from chorus.types import Answer
 
@@ -53,10 +53,22 @@ class Stored:
     text: str | None
     """The answer."""
     confidence: float | None
-    review: str | None
+    review: tuple[str, ...]
     """Why a person should look at it."""
     answer: Answer | None = None
     """The whole record; None in lists, and of a debate that never ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """What the client of a debate was answered."""
+
+    text: str
+    """JSON."""
+    over: bool
+    """Whether the debate is."""
+    broken: str | None
+    """Why the answer will never come: the debate was cut with its server."""
 
 
 class Store:
@@ -104,8 +116,16 @@ class Store:
         """Let go of the database."""
         await self._database.aclose()
 
-    async def begin(self, debate: str, *, owner: str, model: str, question: str) -> None:
-        """Note that a debate began; one that is noted already stays as it is. Raises StoreError."""
+    async def begin(self, debate: str, *, owner: str, model: str, question: str, reply: str | None = None) -> None:
+        """Note that a debate began; one that is noted already stays as it is. Raises StoreError.
+
+        Args:
+            debate: its id.
+            owner: whose it is.
+            model: the way of answering that was asked for.
+            question: as lists show it.
+            reply: what the client is answered so far, as JSON, where that can be asked for later.
+        """
         from sqlalchemy import insert
         from sqlalchemy.exc import IntegrityError
 
@@ -115,7 +135,8 @@ class Store:
         values |= {"status": "running"} | ({"server": self.relay.server} if self.relay else {})
 
         def write(connection: Connection) -> None:
-            connection.execute(insert(DEBATES).values(**values, created=clock(connection)))
+            begun = None if reply is None else packed(reply)
+            connection.execute(insert(DEBATES).values(**values, reply=begun, created=clock(connection)))
 
         try:
             await self._database.write(write)
@@ -128,7 +149,7 @@ class Store:
         debate: str,
         answer: Answer,
         events: Sequence[str],
-        review: str | None,
+        review: Sequence[str] = (),
         *,
         reply: str | None = None,
         message: str | None = None,
@@ -139,7 +160,7 @@ class Store:
             debate: its id.
             answer: the record.
             events: the JSON of each event, in order.
-            review: why a person should look at it, if one should.
+            review: why a person should look at it; empty where nobody needs to.
             reply: what the client was answered, as JSON, where that can be asked for later.
             message: what goes into the outbox with it, in the place of what another server put in that took it for lost.
 
@@ -157,7 +178,7 @@ class Store:
                 "status": answer.status,
                 "text": None if answer.answer is None else storable(answer.answer),
                 "confidence": answer.confidence,
-                "review": None if review is None else storable(review),
+                "review": reasons_of(review),
                 "answer": packed(jsonl.dumps(answer)),
                 "events": packed("\n".join(events)),
                 "reply": None if reply is None else packed(reply),
@@ -194,17 +215,23 @@ class Store:
 
         return await self._database.read(read)
 
-    async def reply(self, debate: str, owner: str | None) -> str | None:
-        """Return what the client was answered, as JSON; None where that was not kept. Raises StoreError."""
+    async def reply(self, debate: str, owner: str | None) -> Replied | None:
+        """Return what the client was answered, so far or for good; None where that is not kept. Raises StoreError."""
         from sqlalchemy import select
 
         from chorus.record.tables import DEBATES
 
-        asked = select(DEBATES.c.reply).where(DEBATES.c.id == debate, *_owned(owner))
+        ended = DEBATES.c.answer.is_not(None).label("ended")
+        columns = (DEBATES.c.reply, DEBATES.c.status, DEBATES.c.review, ended)
+        asked = select(*columns).where(DEBATES.c.id == debate, DEBATES.c.reply.is_not(None), *_owned(owner))
 
-        def read(connection: Connection) -> str | None:
-            data = connection.execute(asked).scalar_one_or_none()
-            return None if data is None else unpacked(debate, data)
+        def read(connection: Connection) -> Replied | None:
+            row = connection.execute(asked).one_or_none()
+            if row is None:
+                return None
+            over = row.status != "running"
+            broken = "; ".join(reasons_in(row.review)) if over and not row.ended else None
+            return Replied(unpacked(debate, row.reply), over, broken)
 
         return await self._database.read(read)
 
@@ -287,7 +314,7 @@ class Store:
 
         def write(connection: Connection) -> None:
             put_lost(connection, [Lost(*row, STOPPED) for row in connection.execute(known)], tell)
-            connection.execute(update(DEBATES).where(running).values(status="cut", review=STOPPED))
+            connection.execute(update(DEBATES).where(running).values(status="cut", review=reasons_of([STOPPED])))
 
         await self._database.write(write)
 
@@ -307,18 +334,16 @@ def _owned(owner: str | None) -> list[ColumnElement[bool]]:
 
 
 def _stored(row: Row[Any], answer: Answer | None = None) -> Stored:
-    # SQLite gives times back without their zone; all that are written are UTC.
-    created = row.created.replace(tzinfo=UTC) if row.created.tzinfo is None else row.created.astimezone(UTC)
     return Stored(
         id=row.id,
         owner=row.owner,
         model=row.model,
         question=row.question,
-        created=created,
+        created=utc(row.created),
         status=row.status,
         text=row.text,
         confidence=row.confidence,
-        review=row.review,
+        review=reasons_in(row.review),
         answer=answer,
     )
 

@@ -99,6 +99,10 @@ SPENDING = Table(
 )
 """Tokens that a key has used, by UTC day."""
 
+CHARGES = Table("charges", METADATA, Column("id", String(300), primary_key=True))
+"""Charges that were made, by name, until whoever made them knows it: one that is tried again is found here. A server that
+is killed leaves its last few."""
+
 RATES = Table(
     "rates",
     METADATA,

@@ -18,6 +18,7 @@ from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
 from chorus.server.requests import ChatRequest, ChatTool, NamedTool
 from chorus.server.service import Ask, Service
+from chorus.server.silence import failure
 from chorus.server.sse import unless_gone
 from chorus.types import Tool
 
@@ -78,8 +79,8 @@ async def hold(request: Request, service: Service, ask: Ask, caller: Caller, fee
     finally:
         if live:
             live.cancel(CLIENT_GONE)
-    if failure := service.failure(live):
-        raise failure
+    if why := failure(live):
+        raise why
     return live
 
 

@@ -24,6 +24,7 @@ from chorus.server.problems import problem
 from chorus.server.replies import ChatCompletion
 from chorus.server.requests import ChatRequest
 from chorus.server.service import Ask, Service
+from chorus.server.silence import failure
 from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, message, unless_gone
 
 router = APIRouter()
@@ -118,8 +119,8 @@ def _ending(
     service: Service, body: ChatRequest, live: LiveDebate, feed: Feed, chunks: Chunks, include_usage: bool
 ) -> list[bytes]:
     """Return the last chunks: what is left of the answer, how it ended, what it cost. Raises what failed."""
-    if failure := service.failure(live):
-        raise failure
+    if why := failure(live):
+        raise why
     assert live.answer is not None
     text, finish = completion.final(live.answer, live.spoken, body.stops)
     left = feed.content.close(text)

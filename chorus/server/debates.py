@@ -18,7 +18,7 @@ from chorus.server.models import way
 from chorus.server.options import settings_for
 from chorus.server.problems import Refusal
 from chorus.server.replies import DebateList, Removed, Started
-from chorus.server.requests import DebateRequest
+from chorus.server.requests import IN_AN_ID, DebateRequest
 from chorus.server.service import Ask, Service
 from chorus.server.sse import KEEP_ALIVE, ClientGone, EventStream, event_schema, pieces, unless_gone
 from chorus.types import Answer
@@ -27,7 +27,9 @@ router = APIRouter(prefix="/v1/debates", tags=["debates"])
 
 CANCELLED = "it was cancelled"
 
-Id = Annotated[str, Path(min_length=1, max_length=300, description="A debate's id, as `x-debate-id` named it.")]
+Id = Annotated[
+    str, Path(min_length=1, max_length=300, pattern=IN_AN_ID, description="A debate's id, as `x-debate-id` named it.")
+]
 
 _ONE = ("read_debate", "explain_debate", "follow_debate", "cancel_debate", "erase_debate")
 _LINKS = {name: {"operationId": name, "parameters": {"debate": "$response.body#/id"}} for name in _ONE}
@@ -56,7 +58,9 @@ async def list_debates(
     request: Request,
     caller: Known,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(max_length=300, description="The last id of the page before.")] = None,
+    before: Annotated[
+        str | None, Query(max_length=300, pattern=IN_AN_ID, description="The last id of the page before.")
+    ] = None,
     needs_review: Annotated[
         bool | None, Query(description="Only those that a person should look at, or only others.")
     ] = None,

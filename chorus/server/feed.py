@@ -49,7 +49,7 @@ class Feed:
         """Hear the next event."""
         if isinstance(event, events.Convened):
             # A free text of the coordinator is the answer; what voices say in JSON is yet to be read.
-            self._can_be_read = getattr(event.plan, "positions", "text") == "text"
+            self._can_be_read = event.plan.positions == "text"
         elif isinstance(event, events.TurnStarted) and self._answers(event):
             self._answering = event.turn
         elif isinstance(event, events.TurnDelta) and event.turn == self._answering:

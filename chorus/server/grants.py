@@ -1,6 +1,6 @@
 """What a baked checkpoint may do here: the grant of its legibility card, enforced.
 
-| grant | tools | rate | length of a voice's turn and of the answer | review |
+| grant | tools | rate | length of what one call writes | review |
 |---|---|---|---|---|
 | `full` | yes | free | free | by the usual rule |
 | `limited` | none | `PER_MINUTE` | `MOST_TOKENS` | by the usual rule |
@@ -8,8 +8,9 @@
 | `none` | | | | not served |
 | unaudited | yes | free | free | every answer |
 
-Unaudited is a model without a card that stands, or with the grant `none`, which the operator serves all the same
-(`--allow-unaudited`); `/v1/models` says so.
+One call writes a voice's turn, the answer, or an inner dialogue as a whole, however many rounds of it are asked for. The
+rate is counted by each server for itself. Unaudited is a model without a card that stands, or with the grant `none`, which
+the operator serves all the same (`--allow-unaudited`); `/v1/models` says so.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chorus.checkpoints.legibility import KEY, Grant, check
+from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.errors import CheckpointError, ConfigError
 from chorus.server.problems import Refusal
+from chorus.types import Message
 
 PER_MINUTE = 20
 MOST_TOKENS = 256
@@ -65,6 +68,10 @@ class Standing:
         """Return how many tokens may be written where so many are wanted."""
         return min(wanted, MOST_TOKENS) if self.capped else wanted
 
+    def bounded(self, engine: Engine) -> Engine:
+        """Return the engine as the model may use it."""
+        return Bounded(engine) if self.capped else engine
+
     def admit(self) -> None:
         """Count a debate. Raises Refusal, 429, when the grant's rate is used up."""
         if self.pace and (seconds := self.pace.wait()):
@@ -81,6 +88,33 @@ class Standing:
             raise Refusal(
                 f"the model's grant is `{self.grant}`: no tools", status=403, param="tools", code="not_granted"
             )
+
+
+class Bounded:
+    """An engine no call of which writes more than `MOST_TOKENS`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def info(self) -> EngineInfo:
+        """The engine's."""
+        return self._engine.info
+
+    async def generate(self, request: Request, emit: Emit) -> Completion:
+        """Complete the messages, at no greater length. Raises EngineError."""
+        length = min(request.sampling.max_tokens, MOST_TOKENS)
+        return await self._engine.generate(
+            replace(request, sampling=replace(request.sampling, max_tokens=length)), emit
+        )
+
+    async def count(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens the messages take."""
+        return await self._engine.count(messages)
+
+    async def aclose(self) -> None:
+        """Close the engine."""
+        await self._engine.aclose()
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from chorus.errors import ConfigError, StoreError
-from chorus.record.database import Database, open_database
+from chorus.record.database import Database, open_database, utc
 from chorus.server.rates import OwnRates, Rates, SharedRates
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class KeyRing:
         self._database = database
         self._rates: Rates = SharedRates(database) if database.shared else OwnRates(clock)
         self._now = now
+        self._known: list[str] = []
+        """Charges that are known to have been made: nobody asks for them again, and the next one takes them out."""
 
     @classmethod
     async def open(cls, url: str) -> Self:
@@ -147,28 +149,48 @@ class KeyRing:
         wait = await self._rates.take(key.id, key.requests_per_minute)
         return Refused(f"the key's {key.requests_per_minute} requests per minute are used", wait) if wait else None
 
-    async def spend(self, key: Key, tokens: int) -> None:
-        """Charge a key for tokens. Raises StoreError."""
-        from sqlalchemy import insert, update
+    async def spend(self, key: Key, tokens: int, charge: str) -> None:
+        """Charge a key for tokens.
+
+        Args:
+            key: the key.
+            tokens: prompt and completion tokens.
+            charge: names the charge, which counts once however often this is called.
+
+        Raises:
+            StoreError: it may have been charged or not. Call it again.
+        """
+        from sqlalchemy import delete, insert, select, update
         from sqlalchemy.exc import IntegrityError
 
-        from chorus.record.tables import SPENDING
+        from chorus.record.tables import CHARGES, SPENDING
 
         day = self._now().date().isoformat()
+        known, self._known = self._known, []
 
         def write(connection: Connection) -> None:
+            connection.execute(delete(CHARGES).where(CHARGES.c.id.in_(known)))
+            if connection.execute(select(CHARGES).where(CHARGES.c.id == charge)).first():
+                return
+            connection.execute(insert(CHARGES).values(id=charge))
             mine = (SPENDING.c.key == key.id, SPENDING.c.day == day)
             added = update(SPENDING).where(*mine).values(tokens=SPENDING.c.tokens + tokens)
             if not connection.execute(added).rowcount:
                 connection.execute(insert(SPENDING).values(key=key.id, day=day, tokens=tokens))
 
         try:
-            await self._database.write(write)
-        except StoreError as error:
-            # On some databases another server may put the day's first charge in between the two: then there is a row now.
-            if not isinstance(error.__cause__, IntegrityError):
-                raise
-            await self._database.write(write)
+            try:
+                await self._database.write(write)
+            except StoreError as error:
+                # On some databases another server may put the day's first charge in between the two: then there is a row
+                # now. Or this charge was under way there still when the connection to it was lost.
+                if not isinstance(error.__cause__, IntegrityError):
+                    raise
+                await self._database.write(write)
+        except BaseException:
+            self._known += known
+            raise
+        self._known.append(charge)
 
     async def _spent(self, key: Key) -> int:
         from sqlalchemy import select
@@ -189,11 +211,8 @@ class KeyRing:
 
 
 def _key(row: Row[Any]) -> Key:
-    return Key(row.id, row.name, _utc(row.created), _utc(row.revoked), row.requests_per_minute, row.tokens_per_day)
-
-
-def _utc(at: Any) -> Any:
-    return at if at is None else at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    revoked = None if row.revoked is None else utc(row.revoked)
+    return Key(row.id, row.name, utc(row.created), revoked, row.requests_per_minute, row.tokens_per_day)
 
 
 def _digest(secret: str) -> str:

@@ -90,7 +90,7 @@ class LiveDebate:
         """When its events were last read at another server, on the event loop's clock."""
         self._debate = debate
         self._spokesperson = spokesperson
-        self._taps: list[Tap] = []
+        self._tap: Tap | None = None
         self._why: str | None = None
         self._max = self._room = max_log_chars
         self._more = asyncio.Event()
@@ -120,8 +120,7 @@ class LiveDebate:
 
     def start(self, ended: Ended, *, tap: Tap | None = None) -> None:
         """Begin. `ended` is awaited after the last event is out, in the same task."""
-        if tap:
-            self._taps.append(tap)
+        self._tap = tap
         self.task = asyncio.create_task(self._run(ended), name=f"debate {self.id}")
 
     def cancel(self, why: str) -> None:
@@ -194,8 +193,8 @@ class LiveDebate:
             if self._spokesperson:
                 self.spoken, self.fault = self._spokesperson.spoken, self.fault or self._spokesperson.failure
             self._over.set()
-        for tap in self._taps:
-            tap(event)
+        if self._tap:
+            self._tap(event)
         if isinstance(event, events.TurnDelta) and self._room <= 0:
             return
         self.log.append(event.model_dump_json(by_alias=True))

@@ -9,18 +9,17 @@ import logging
 import re
 import secrets
 import time
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from chorus.loopback import is_loopback
 from chorus.server.meters import Meters
 from chorus.server.problems import Refusal, problem
 
 log = logging.getLogger("chorus.server")
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -91,17 +90,17 @@ class Gatehouse:
         if not self._local:
             return None
         # Without keys, a page that somebody visits must not be able to ask in their name.
-        if _name(request.headers.get("host", "")) not in LOOPBACK:
+        if not _here(request.headers.get("host", "")):
             return Refusal("this server answers to localhost only: make a key to serve others", status=403)
         origin = request.headers.get("origin")
-        if origin and request.method not in ("GET", "HEAD") and _name(urlsplit(origin).netloc) not in LOOPBACK:
+        if origin and request.method not in ("GET", "HEAD") and not _here(origin.partition("://")[2]):
             return Refusal("pages of other sites may not ask this server", status=403)
         return None
 
 
-def _name(host: str) -> str:
-    """Return a Host header without its port."""
-    return re.sub(r":\d+$", "", host).lower()
+def _here(netloc: str) -> bool:
+    """Tell whether a host, with its port or without, is this machine."""
+    return is_loopback(re.sub(r":\d+$", "", netloc))
 
 
 def _too_large(most: int) -> Refusal:

@@ -99,11 +99,9 @@ def settings_for(base: Settings, way: Way, options: Options | None, library: Lib
         )
     if way.mode in ("vote", "solo", "inner"):
         base = _without_edges(base, way)
-    if "gate" in Settings.model_fields:
-        values["gate"] = way.gate
     if way.standing.capped:
         values["max_tokens"] = way.standing.length(values.get("max_tokens") or base.max_tokens or MOST_TOKENS)
-    return config.load({**values, "mode": way.mode}, base=base)
+    return config.load({**values, "mode": way.mode, "gate": way.gate}, base=base)
 
 
 def _without_edges(base: Settings, way: Way) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +73,8 @@ def _row(service: Service, owner: str, stored: Stored) -> Row:
 
 def _live_row(service: Service, live: LiveDebate) -> Row:
     answer = live.answer
-    reasons = "; ".join(service.review(live)) or None
     status, text, sure = (answer.status, answer.answer, answer.confidence) if answer else ("running", None, None)
-    return _line(live.id, live.asked, live.created, status, text, sure, reasons, live.model)
+    return _line(live.id, live.asked, live.created, status, text, sure, service.review(live), live.model)
 
 
 def _line(
@@ -84,7 +84,7 @@ def _line(
     status: str,
     answer: str | None,
     confidence: float | None,
-    review: str | None,
+    review: Sequence[str],
     model: str,
 ) -> Row:
     return {
@@ -94,6 +94,6 @@ def _line(
         "status": status,
         "answer": answer,
         "confidence": confidence,
-        "needs_review": {"reasons": review.split("; ")} if review else None,
+        "needs_review": {"reasons": list(review)} if review else None,
         "model": model,
     }

@@ -18,6 +18,9 @@ from chorus.server.options import Options
 Zero = Annotated[float, Field(ge=0, le=0)]
 Text = Annotated[str, Field(max_length=1_000_000)]
 
+IN_AN_ID = r"^[^\x00]*$"
+"""No id has a NUL in it, which PostgreSQL refuses to look for."""
+
 
 def _json(value: Any) -> Any:
     """Return a value that JSON can say. Python's reader takes NaN and halves of characters, which it can't."""

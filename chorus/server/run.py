@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import uvicorn
 
 from chorus.chorus import Chorus
 from chorus.config import Settings
 from chorus.errors import ConfigError
+from chorus.loopback import is_loopback
 from chorus.record.store import Store
 from chorus.server.app import create_app
 from chorus.server.keys import KeyRing
 from chorus.server.policy import Policy
 from chorus.server.webhook import SECRET, Webhook, message_of_lost
 from chorus.telemetry.counters import Counters
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def serve(
@@ -110,7 +100,7 @@ class _Server(uvicorn.Server):
     """Says where it listens once it does, and lets debates end before connections are closed."""
 
     def __init__(
-        self, config: uvicorn.Config, drain: Callable[[], object], report: Callable[[str], None], url: str
+        self, config: uvicorn.Config, drain: Callable[[], Awaitable[None]], report: Callable[[str], None], url: str
     ) -> None:
         super().__init__(config)
         self._drain = drain
@@ -137,9 +127,7 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the debates under way come to their end, then close."""
-        drained = self._drain()
-        if hasattr(drained, "__await__"):
-            await drained
+        await self._drain()
         await super().shutdown(sockets)
 
 

@@ -1,8 +1,8 @@
 """What the endpoints share: the engines, the store, and every debate under way.
 
-A debate is begun here whatever asked for it, and written down here however it ends. Invariants: no debate begins once
-the server was told to end, or where the engine has no room for all its calls; one that began is stored, or kept in
-memory where it can't be; a key is charged once for what its debates used, cut or not.
+A debate is begun here whatever asked for it, and let go of here however it ends. Invariants: no debate begins once the
+server was told to end, or where the engine has no room for all its calls; one that began is stored, or kept in memory
+where it can't be; a key is charged once for what its debates used, cut or not (`ledger`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from chorus.config import Settings
 from chorus.debate.budget import Limits
 from chorus.debate.scheduler import Debate
 from chorus.engines.base import Engine, estimate_tokens
-from chorus.errors import ChorusError, ConfigError, ContextTooLong, DebateFailed, EngineError, StoreError
-from chorus.record.store import Gone
+from chorus.errors import ChorusError, ConfigError, ContextTooLong, StoreError
 from chorus.server import review
 from chorus.server.access import Caller
 from chorus.server.admission import Place, planned_calls
@@ -28,19 +27,20 @@ from chorus.server.answering import Spokesperson, Wish
 from chorus.server.conversation import Conversation
 from chorus.server.desk import Desk
 from chorus.server.hall import Hall
+from chorus.server.ledger import Ledger
 from chorus.server.live import LiveDebate, Reply, Tap
 from chorus.server.meters import Meters
 from chorus.server.models import Way, ways
 from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
 from chorus.server.replica import Replica
-from chorus.server.webhook import Webhook, message
+from chorus.server.webhook import Webhook
 from chorus.server.witness import Witness
-from chorus.types import Answer, Message, Question, Usage
+from chorus.types import Answer, Message, Question
 
 if TYPE_CHECKING:
     from chorus.record.store import Store
-    from chorus.server.keys import Key, KeyRing
+    from chorus.server.keys import KeyRing
 
 log = logging.getLogger("chorus.server")
 
@@ -100,21 +100,15 @@ class Service:
         specs = [one.settings.engine for one in baked]
         self.ways = ways(chorus.settings, specs, allow_unaudited=policy.allow_unaudited)
         self.store, self.keys = store, keys
-        self.webhook = webhook
         self.policy, self.meters = policy, meters
         self.hall = Hall(policy)
-        self.replica = Replica(store.relay, self._settle, self._noted) if store and store.relay else None
+        self.ledger = Ledger(store, keys, webhook, self.review)
+        self.replica = Replica(store.relay, self._settle, self.ledger.noted) if store and store.relay else None
         """Where others may serve from the same store: this server among them."""
         self.draining = False
         self._choruses = {"": chorus} | {one.settings.engine: one for one in baked}
         self._desks: dict[str, Desk] = {}
         """By `Way.engine`; empty until all are open."""
-        self._noting: dict[str, asyncio.Task[None]] = {}
-        """Of each debate that is not written down yet, the note in the store that it began."""
-        self._payers: dict[str, Caller] = {}
-        """Who is still to pay for a debate."""
-        self._charging: dict[str, asyncio.Task[None]] = {}
-        """Charges under way. A charge outlives who waits for it: nobody could know else whether it was made."""
         self._places: dict[str, Place] = {}
         """The place of each debate under way."""
         self._probe: asyncio.Task[bool] | None = None
@@ -164,8 +158,7 @@ class Service:
         self.draining = True
         self.hall.end_all(STOPPED)
         await self.hall.empty()
-        if self._charging:
-            await asyncio.wait(self._charging.values(), timeout=self.policy.store_s)
+        await self.ledger.charged(self.policy.store_s)
         if self.replica:
             await self.replica.aclose()
         for one in self._choruses.values():
@@ -192,7 +185,7 @@ class Service:
             ask.way.standing.check_unkept()
         ask.way.standing.admit()
         place = self._desks[ask.way.engine].admission.place(caller.owner)
-        witness = Witness(place)
+        witness = Witness(ask.way.standing.bounded(place))
         await self._check_window(ask.question, witness)
         spokesperson = self._spokesperson(ask, witness)
         debate = await self._convene(ask, witness, SHARE if spokesperson else 1)
@@ -211,33 +204,14 @@ class Service:
             raise self._closing()
         place.take(planned_calls(debate.plan) + (spokesperson is not None))
         self.hall.add(live)
-        self._places[live.id], self._payers[live.id] = place, caller
+        self._places[live.id] = place
+        self.ledger.bill(live, caller)
         if self.store and ask.keep:
-            noting = self._noted(live)
+            noting = self.ledger.noted(live)
             if self.replica:
                 self.replica.hold(live, noting)
         live.start(self._ended, tap=tap)
         return live
-
-    def failure(self, live: LiveDebate) -> BaseException | None:
-        """Return why a debate that is over has nothing to say to the client; None when it has."""
-        answer = live.answer
-        if live.fault or answer is None:
-            return live.fault or EngineError("the debate ended without a record")
-        if answer.answer is not None:
-            return None
-        if live.cancelled:
-            return Refusal(f"no answer: {live.cancelled}", status=503, code="cancelled", retry_after_s=1)
-        if not any(turn.status == "failed" for turn in answer.turns):
-            spoken = any(turn.status == "done" for turn in answer.turns)
-            return None if spoken else late(answer.reason or "nobody spoke")
-        cause = live.witness.failure
-        message = f"no answer: {answer.reason}"
-        if isinstance(cause, ContextTooLong):
-            return ContextTooLong(message)
-        if isinstance(cause, EngineError):
-            return EngineError(message, retryable=cause.retryable, retry_after_s=cause.retry_after_s)
-        return DebateFailed(message, answer)
 
     def review(self, live: LiveDebate) -> list[str]:
         """Return why a person should look at a debate that is over; empty when nobody needs to."""
@@ -249,8 +223,10 @@ class Service:
         return [*told, *review.reasons(answer, self.policy.review)]
 
     def _by(self, way: Way, answer: Answer) -> bool:
-        """Tell whether a baked checkpoint's engine gave an answer."""
-        return bool(way.engine and self._desks) and self._desks[way.engine].engine.info.spec == answer.plan.engine
+        """Tell whether an answer was given by the engine of a baked checkpoint, the server's own if it is one."""
+        if not (way.standing.baked and self._desks):
+            return False
+        return self._desks[way.engine].engine.info.spec == answer.plan.engine
 
     # ---- beginning ---------------------------------------------------------------------------------------------------
 
@@ -289,15 +265,6 @@ class Service:
                 f"at most {self.policy.max_turns} are allowed here"
             )
 
-    def _noted(self, live: LiveDebate) -> asyncio.Task[None]:
-        """Return the note in the store that a debate began; one that failed is made again."""
-        assert self.store
-        noting = self._noting.get(live.id)
-        if noting is None or (noting.done() and (noting.cancelled() or noting.exception())):
-            note = self.store.begin(live.id, owner=live.owner, model=live.model, question=live.asked)
-            self._noting[live.id] = noting = asyncio.create_task(note)
-        return noting
-
     # ---- ending ------------------------------------------------------------------------------------------------------
 
     async def _ended(self, live: LiveDebate) -> None:
@@ -324,55 +291,11 @@ class Service:
             self.meters.store_failed()
             log.error("debate %s is kept in memory only: %s", live.id, fault)
             if not self.replica:
-                self._forget(live)
+                self.ledger.forget(live)
 
     async def _settle(self, live: LiveDebate) -> bool:
-        """Charge for a debate and write it down, as far as that is still to be done. Raises StoreError.
-
-        Returns whether it need not be kept in memory.
-        """
-        await self._charge(live)
-        stored = not live.keep or await self._store(live)
-        self._forget(live)
+        """Charge for a debate and write it down. Returns whether it need not be kept in memory. Raises StoreError."""
+        stored = await self.ledger.settle(live)
         if stored:
             self.hall.forget(live.id)
         return stored
-
-    async def _charge(self, live: LiveDebate) -> None:
-        caller = self._payers.get(live.id)
-        if not (self.keys and caller and caller.key and live.answer):
-            return
-        if live.id not in self._charging:
-            spending = self._spend(live.id, self.keys, caller.key, live.answer.usage)
-            self._charging[live.id] = asyncio.create_task(spending)
-        await asyncio.shield(self._charging[live.id])
-
-    async def _spend(self, debate: str, keys: KeyRing, key: Key, used: Usage) -> None:
-        try:
-            await keys.spend(key, used.prompt_tokens + used.completion_tokens)
-            self._payers.pop(debate, None)
-        finally:
-            del self._charging[debate]
-
-    async def _store(self, live: LiveDebate) -> bool:
-        """Write down a debate. Returns whether there is a store."""
-        if not self.store or live.id not in self._noting or not live.answer:
-            return False
-        await self._noted(live)
-        reasons = self.review(live)
-        told = self.webhook if reasons and not live.erased else None
-        body = message(live, reasons) if told else None
-        reply = live.reply(live) if live.reply else None
-        why = "; ".join(reasons) or None
-        try:
-            await self.store.finish(live.id, live.answer, live.log, why, reply=reply, message=body)
-        except Gone:
-            log.info("debate %s was erased before it was written down", live.id)
-            return True
-        if told:
-            told.wake()
-        return True
-
-    def _forget(self, live: LiveDebate) -> None:
-        self._payers.pop(live.id, None)
-        self._noting.pop(live.id, None)

@@ -23,7 +23,7 @@ import logging
 import random
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,10 +80,19 @@ def _message(
     when: datetime, debate: str, owner: str, model: str, question: str, came_to: dict[str, Any], reasons: Sequence[str]
 ) -> str:
     about = {"debate": debate, "owner": owner, "model": model, "question": question[:MAX_CHARS]}
-    data = about | came_to | {"reasons": "; ".join(reasons)[:MAX_CHARS].split("; ")}
+    data = about | came_to | {"reasons": list(_cut(reasons))}
     # A debate that is written down twice, since nobody knew whether the first time held, has the same message twice.
     timestamp = when.isoformat(timespec="milliseconds")
     return json.dumps({"type": "answer.needs_review", "timestamp": timestamp, "data": data})
+
+
+def _cut(reasons: Sequence[str]) -> Iterator[str]:
+    """Give reasons as far as there is room for them."""
+    room = MAX_CHARS
+    for reason in reasons:
+        if room > 0:
+            yield reason[:room]
+        room -= len(reason)
 
 
 class Webhook:
@@ -225,10 +234,10 @@ def _checked(url: str, allow_private: bool) -> str:
             "the webhook's URL can't be used: it is written in ASCII, without blanks, its port up to 65535"
         )
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ConfigError("a webhook's URL holds no password: its messages are signed")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError(f"{url!r} is no URL of a webhook: https://HOST/PATH")
-    if parts.username or parts.password:
-        raise ConfigError("a webhook's URL holds no password: its messages are signed")
     if allow_private:
         return url
     if parts.scheme != "https":

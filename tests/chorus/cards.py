@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from chorus.checkpoints import fingerprint
-from chorus.checkpoints.legibility import Card, Grant, Measured, Persona, digest
+from chorus.checkpoints.beside import digest, digests
+from chorus.checkpoints.legibility import CARD, Card, Grant, Measured, Persona
+from personas import Library
 
 CONFIG = {"seed": 7}
 
@@ -18,6 +21,7 @@ def a_card(folder: Path, grant: Grant = "full", key: str | None = None) -> Card:
         schema=3,
         model=folder.name,
         weights=fingerprint(folder),
+        beside=digests(folder),
         depth="quick",
         config=CONFIG,
         config_sha256=digest(CONFIG),
@@ -29,3 +33,22 @@ def a_card(folder: Path, grant: Grant = "full", key: str | None = None) -> Card:
         versions={},
         hardware="none",
     ).sealed(key)
+
+
+def baked(folder: Path, grant: Grant | None) -> str:
+    """The SPEC of a checkpoint that a script plays, with a legibility card of this grant, or with none."""
+    folder.mkdir()
+    run_card = {
+        "prompts": {"answer": "ONE VOICE", "chorus": "AS A CHORUS"},
+        "cast": [card.model_dump(mode="json") for card in Library.builtin().select("skeptic,estimator")],
+        "rounds": 1,
+        "detail": "brief",
+    }
+    (folder / "run.json").write_text(json.dumps(run_card))
+    (folder / "script.yaml").write_text(
+        "{real_time: true, turns: [{contains: ONE VOICE, text: 'Answer: 55'},"
+        " {contains: AS A CHORUS, text: 'The Skeptic: It is 54.\nAnswer: 54'}], default: {text: 'Answer: 1'}}"
+    )
+    if grant:
+        (folder / CARD).write_text(a_card(folder, grant).text())
+    return f"scripted:{folder}/script.yaml"

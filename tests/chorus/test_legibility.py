@@ -8,7 +8,9 @@ from cards import a_card
 pytest.importorskip("fastapi")
 
 from chorus import CheckpointError, ConfigError
-from chorus.checkpoints.legibility import CARD, Card, check, digest, weakest
+from chorus.checkpoints import manifest
+from chorus.checkpoints.beside import digest
+from chorus.checkpoints.legibility import CARD, Card, check, weakest
 from chorus.config import Settings
 from chorus.server.grants import PER_MINUTE, Pace, Standing, standing
 from chorus.server.models import ways
@@ -77,17 +79,14 @@ def test_a_card_edited_by_hand_is_refused(folder, harm, said):
         check(folder)
 
 
-def test_a_card_of_the_first_schema_stands_as_it_did(folder):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_card_that_says_nothing_of_what_is_beside_the_weights_stands_no_more(folder, schema):
     data = json.loads(a_card(folder, "limited").text())
-    for name in ("layers", "sizes", "capped", "sha256", "signature"):
+    for name in ("beside", "sha256", "signature"):
         del data[name]
-    data["schema"] = 1
-    sealed = {**data, "sha256": digest(data), "signature": None}
-    (folder / CARD).write_text(json.dumps(sealed))
-    assert check(folder).grant == "limited"
-    place = {"at": 3, "chosen": True, "figures": {}}
-    (folder / CARD).write_text(json.dumps({**sealed, "layers": {"skeptic": [place]}}))
-    with pytest.raises(CheckpointError, match="neither layers nor sizes"):
+    data["schema"] = schema
+    (folder / CARD).write_text(json.dumps({**data, "sha256": digest(data), "signature": None}))
+    with pytest.raises(CheckpointError, match=f"is of schema {schema}, which says nothing of the tokenizer"):
         check(folder)
 
 
@@ -128,6 +127,60 @@ def test_a_card_is_for_its_weights_alone(folder):
     (folder / "model.safetensors").write_bytes(b"others")
     with pytest.raises(CheckpointError, match="other weights"):
         check(folder)
+
+
+def test_a_manifest_beside_them_is_not_believed(folder):
+    """Whoever swaps the weights can write into it what the old ones were."""
+    manifest.write(folder, {"name": "mine"})
+    put(folder)
+    weights, described = folder / "model.safetensors", folder / manifest.MANIFEST
+    weights.write_bytes(b"OTHERS!")
+    forged = json.loads(described.read_text())
+    forged["files"][weights.name]["mtime_ns"] = weights.stat().st_mtime_ns
+    described.write_text(json.dumps(forged))
+    assert manifest.fingerprint(folder) == Card.model_validate_json((folder / CARD).read_text()).weights
+    with pytest.raises(CheckpointError, match="other weights"):
+        check(folder)
+
+
+RUN = {"prompts": {"answer": "Answer.", "chorus": "Debate."}, "cast": [], "rounds": 1, "detail": "brief"}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("config.json", '{"rope_theta": 10000}', '{"rope_theta": 20000}'),
+        ("tokenizer.json", "{}", '{"model": {}}'),
+        ("chat_template.jinja", "{{ messages }}", "Obey. {{ messages }}"),
+        ("chat_template.jinja", None, "Obey. {{ messages }}"),
+        ("tokenizer_config.json", "{}", None),
+        ("run.json", json.dumps(RUN), json.dumps({**RUN, "prompts": {**RUN["prompts"], "answer": "Obey."}})),
+    ],
+)
+def test_a_card_is_for_its_tokenizer_and_its_prompts_too(folder, name, before, after):
+    file = folder / name
+
+    def say(words):
+        file.unlink(missing_ok=True)
+        if words is not None:
+            file.write_text(words)
+
+    say(before)
+    put(folder)
+    assert check(folder)
+    say(after)
+    with pytest.raises(CheckpointError, match=f"was written when {name} said something else"):
+        check(folder)
+
+
+def test_what_changes_no_answer_changes_no_card(folder):
+    (folder / "config.json").write_text('{"rope_theta": 10000, "transformers_version": "5.17.0"}')
+    (folder / "run.json").write_text(json.dumps({**RUN, "date": "2026-11-25"}))
+    put(folder)
+    (folder / "config.json").write_text('{"transformers_version": "5.19.0", "rope_theta": 10000}')
+    (folder / "run.json").write_text(json.dumps({**RUN, "date": "2026-11-26"}))
+    (folder / "README.md").write_text("Baked yesterday.")
+    assert check(folder)
 
 
 def test_a_key_asks_for_its_signature(folder, monkeypatch):

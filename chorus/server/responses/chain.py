@@ -11,17 +11,24 @@ from chorus.server import elsewhere
 from chorus.server.problems import Refusal
 from chorus.server.responses.items import MAX_ITEMS
 from chorus.server.responses.requests import Item
-from chorus.server.responses.resource import PREFIX
+from chorus.server.responses.resource import PREFIX, broken_off
 from chorus.server.service import Service
 
 WAIT_S = 5.0
-"""How long a response is waited for that another server makes: it may have been answered, and not be written down yet."""
+"""How long a response is waited for that another server makes before nothing goes on from it: it may have been answered, and
+not be written down yet."""
+
+READ_S = 1.0
+"""How long whoever reads it waits for that."""
 
 _ITEMS: TypeAdapter[list[Item]] = TypeAdapter(list[Item])
 
 
-async def kept(service: Service, response: str, owner: str) -> dict[str, Any] | None:
+async def kept(service: Service, response: str, owner: str, *, wait_s: float = READ_S) -> dict[str, Any] | None:
     """Return a response, in memory or in the store, with the `input` that led to it; None when there is none.
+
+    One that another server makes is given as it began, unless it is over in time; one that was cut with its server as
+    failed.
 
     Raises:
         StoreError: the store can't be read.
@@ -30,20 +37,19 @@ async def kept(service: Service, response: str, owner: str) -> dict[str, Any] | 
         return None
     debate = response.removeprefix(PREFIX)
     if live := service.hall.get(debate, owner):
-        text = live.reply(live) if live.reply else None
-    else:
-        text = await _stored(service, debate, owner)
-    found: dict[str, Any] | None = None if text is None else json.loads(text)
-    return found
-
-
-async def _stored(service: Service, debate: str, owner: str) -> str | None:
+        return _read(live.reply(live)) if live.reply else None
     if service.store is None:
         return None
-    text = await service.store.reply(debate, owner)
-    if text is None and service.replica and await elsewhere.over(service.replica, debate, owner, WAIT_S):
-        text = await service.store.reply(debate, owner)
-    return text
+    found = await service.store.reply(debate, owner)
+    if found and not found.over and service.replica and wait_s:
+        await elsewhere.over(service.replica, debate, owner, wait_s)
+        found = await service.store.reply(debate, owner)
+    if found is None:
+        return None
+    told = _read(found.text)
+    if found.broken is not None:
+        told["response"] = broken_off(told["response"], found.broken)
+    return told
 
 
 async def before(service: Service, response: str | None, owner: str) -> list[Item]:
@@ -55,18 +61,23 @@ async def before(service: Service, response: str | None, owner: str) -> list[Ite
     """
     items: list[Item] = []
     while response is not None and len(items) <= MAX_ITEMS:
-        found = await kept(service, response, owner)
+        found = await kept(service, response, owner, wait_s=WAIT_S)
         if found is None:
             raise _refused(f"there is no response {response[:80]!r}: it was erased, or not kept", "not_found")
         told = found["response"]
         if told["status"] not in ("completed", "incomplete"):
             raise _refused(f"nothing goes on from {response[:80]!r}, which is {told['status']}", "not_completed")
-        items = [*_read(response, [*found["input"], *told["output"]]), *items]
+        items = [*_items(response, [*found["input"], *told["output"]]), *items]
         response = told["previous_response_id"]
     return items
 
 
-def _read(response: str, kept: list[dict[str, Any]]) -> list[Item]:
+def _read(kept: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kept)
+    return found
+
+
+def _items(response: str, kept: list[dict[str, Any]]) -> list[Item]:
     """Read items as they are kept, except for debates behind answers, which nobody reads again."""
     try:
         return _ITEMS.validate_python([item for item in kept if item.get("type") != "reasoning"])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from chorus.server.options import Options
-from chorus.server.requests import Body, FunctionTool, Json, RefusalPart, Text, Zero
+from chorus.server.requests import IN_AN_ID, Body, FunctionTool, Json, RefusalPart, Text, Zero
 
 # Tags in brackets stand in no `param` of an error: they are marks of pydantic's, not fields.
 
@@ -225,7 +225,7 @@ class ResponseRequest(Body):
     """What is asked: a text, or items, the last of which are the user's or results of tools."""
     instructions: Text | None = None
     """What the application instructs. It holds for this response, and not for those that go on from it."""
-    previous_response_id: str | None = Field(default=None, max_length=300)
+    previous_response_id: str | None = Field(default=None, max_length=300, pattern=IN_AN_ID)
     """The response that this one goes on from: what was said up to there comes before `input`."""
     store: bool | None = None
     """`false`: nothing stays, neither the response nor the debate's record; otherwise both can be read later."""

@@ -18,6 +18,7 @@ from chorus.server.problems import problem
 from chorus.server.responses.items import given, without_reasoning
 from chorus.server.responses.requests import ResponseRequest
 from chorus.server.service import Ask, Service
+from chorus.server.silence import failure
 from chorus.types import ToolCall
 
 PREFIX = "resp_"
@@ -49,15 +50,15 @@ class Resource:
         """Return the response as it is: under way, or for good."""
         if not live.over or live.answer is None:
             return self.begun(live)
-        return self.failed(live, failure) if (failure := self._service.failure(live)) else self.ended(live)
+        return self.failed(live, why) if (why := failure(live)) else self.ended(live)
 
     def begun(self, live: LiveDebate) -> Object:
         """Return the response before anything has come of it."""
         return self._object(live, "in_progress", chorus={"debate": live.id})
 
-    def failed(self, live: LiveDebate, failure: BaseException) -> Object:
+    def failed(self, live: LiveDebate, why: BaseException) -> Object:
         """Return the response where there is no answer."""
-        told = problem(failure)
+        told = problem(why)
         error = {"code": _CODES.get(told.status, "server_error"), "message": told.message}
         return self._object(live, "failed", error=error, output=self._reasoning(live), **self._spent(live))
 
@@ -136,6 +137,11 @@ class Resource:
             "safety_identifier": body.safety_identifier,
             **more,
         }
+
+
+def broken_off(begun: Object, why: str) -> Object:
+    """Return a response that was begun and is never answered, since its debate was cut with its server."""
+    return begun | {"status": "failed", "error": {"code": "server_error", "message": f"no answer: {why}"}}
 
 
 def by_voice(said: Sequence[Said]) -> list[str]:

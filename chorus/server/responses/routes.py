@@ -21,6 +21,7 @@ from chorus.server.debates import erase
 from chorus.server.feed import Feed
 from chorus.server.live import LiveDebate
 from chorus.server.problems import Refusal
+from chorus.server.requests import IN_AN_ID
 from chorus.server.responses import chain
 from chorus.server.responses.items import as_chat, in_own_words
 from chorus.server.responses.replies import ResponseObject, ResponseRemoved
@@ -28,11 +29,12 @@ from chorus.server.responses.requests import ResponseRequest
 from chorus.server.responses.resource import PREFIX, Resource
 from chorus.server.responses.writer import Writer
 from chorus.server.service import Ask, Service
+from chorus.server.silence import failure
 from chorus.server.sse import DONE, KEEP_ALIVE, ClientGone, EventStream, event_schema, unless_gone
 
 router = APIRouter(prefix="/v1/responses", tags=["responses"])
 
-Id = Annotated[str, Path(min_length=1, max_length=300, description="A response's id.")]
+Id = Annotated[str, Path(min_length=1, max_length=300, pattern=IN_AN_ID, description="A response's id.")]
 
 _ONE = ("read_response", "erase_response")
 _LINKS = {name: {"operationId": name, "parameters": {"response": "$response.body#/id"}} for name in _ONE}
@@ -87,7 +89,7 @@ async def read_response(request: Request, response: Id, caller: Known) -> Respon
 async def erase_response(request: Request, response: Id, caller: Known) -> Response:
     """Erase a response for good, and its debate. One that is being made ends first."""
     service: Service = request.app.state.service
-    found = await chain.kept(service, response, caller.owner)
+    found = await chain.kept(service, response, caller.owner, wait_s=0)
     if found is None or not await erase(service, response.removeprefix(PREFIX), caller.owner):
         raise _missing(response)
     return JSONResponse({"id": response, "object": "response", "deleted": True})
@@ -125,8 +127,8 @@ async def _events(service: Service, live: LiveDebate, feed: Feed, writer: Writer
 def _ending(service: Service, live: LiveDebate, feed: Feed, writer: Writer) -> list[bytes]:
     """Return the last events: what is left of the answer, or why there is none."""
     try:
-        if failure := service.failure(live):
-            raise failure
+        if why := failure(live):
+            raise why
         assert live.answer is not None
         text, _ = completion.final(live.answer, live.spoken, ())
         return writer.end(feed.content.close(text), live.spoken.tool_calls if live.spoken else ())

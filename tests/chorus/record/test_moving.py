@@ -23,9 +23,9 @@ async def old(tmp_path):
     store, ring = await Store.open(old), await KeyRing.open(old)
     for number in range(250):
         await store.begin(f"d{number}", owner="anna", model="chorus", question="?")
-    await store.finish("d7", ANSWER, EVENTS, "look")
+    await store.finish("d7", ANSWER, EVENTS, ["look"])
     key, secret = await ring.create("Anna", tokens_per_day=10)
-    await ring.spend(key, 10)
+    await ring.spend(key, 10, "d7")
     await store.aclose()
     await ring.aclose()
     return old, secret

@@ -56,7 +56,7 @@ async def test_events_are_the_same_at_another_server_under_way_and_afterwards(tw
         for start in range(11):
             now = await heard(there, start)
             assert (now.events, now.over) == (EVENTS[start:last], False)
-    await here.finish("d1", ANSWER, EVENTS, None)
+    await here.finish("d1", ANSWER, EVENTS)
     for start in range(11):
         now = await heard(there, start)
         assert (now.events, now.over, now.broken) == (EVENTS[start:], True, None)
@@ -92,14 +92,14 @@ async def test_a_debate_that_is_over_or_erased_leaves_no_batch(two):
     for debate in ("over", "erased", "pruned"):
         await begin(here, debate)
         await here.relay.air([(debate, 0, EVENTS[:5])])
-    await here.finish("over", ANSWER, EVENTS, None)
+    await here.finish("over", ANSWER, EVENTS)
     await there.erase("erased", "anna")
-    await here.finish("pruned", ANSWER, EVENTS, None)
+    await here.finish("pruned", ANSWER, EVENTS)
     await there.prune(timedelta(0))
     await here.relay.air([(debate, 5, EVENTS[5:]) for debate in ("over", "erased", "pruned")])
     assert await count(here, "aired") == 0
     with pytest.raises(Gone):
-        await here.finish("erased", ANSWER, EVENTS, None)
+        await here.finish("erased", ANSWER, EVENTS)
 
 
 async def count(store: Store, table: str) -> int:
@@ -114,7 +114,7 @@ async def test_a_wish_reaches_whoever_holds_the_debate(two):
     assert (await here.relay.beat(holding={"d1"}))["d1"].wish is None
     assert await there.relay.wish("d1", "anna", "it was cancelled")
     assert (await here.relay.beat(holding={"d1"}))["d1"].wish == "it was cancelled"
-    await here.finish("d1", ANSWER, EVENTS, None)
+    await here.finish("d1", ANSWER, EVENTS)
     assert not await there.relay.wish("d1", "anna", "too late")
 
 
@@ -141,7 +141,7 @@ class TestDeath:
         await asyncio.sleep(1.2)
         await there.relay.beat(holding=(), bury=True)
         stored = await there.record("d1", "anna")
-        assert (stored.status, stored.review, stored.answer) == ("cut", STOPPED, None)
+        assert (stored.status, stored.review, stored.answer) == ("cut", (STOPPED,), None)
         assert await there.events("d1", "anna") == EVENTS[:4]
         now = await heard(there, 2)
         assert (now.events, now.over, now.broken) == (EVENTS[2:4], True, STOPPED)
@@ -170,7 +170,7 @@ class TestDeath:
         await asyncio.sleep(1.2)
         await there.relay.beat(holding=(), bury=True)
         assert (await heard(there)).broken == STOPPED
-        await here.finish("d1", ANSWER, EVENTS, None)
+        await here.finish("d1", ANSWER, EVENTS)
         assert (await there.record("d1", "anna")).answer == ANSWER
         assert (await heard(there)).events == EVENTS
 
@@ -226,7 +226,7 @@ async def test_servers_go_by_the_databases_clock(two, monkeypatch):
     here, _ = two
     monkeypatch.setattr("chorus.record.database.datetime", None)  # theirs
     await begin(here)
-    await here.finish("d1", ANSWER, EVENTS, "look", message="look")
+    await here.finish("d1", ANSWER, EVENTS, ["look"], message="look")
     assert await here.outbox.seconds() <= 0
     assert [one.debate for one in await here.outbox.take(9, lambda attempts: 60)] == ["d1"]
     assert 50 < await here.outbox.seconds() <= 60

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from debates import engine, hold
 
-from chorus.record.store import Gone, Store
+from chorus.record.store import Gone, Replied, Store
 from chorus.types import well_formed
 
 pytest.importorskip("sqlalchemy")
@@ -25,16 +26,17 @@ async def store(url):
     await opened.aclose()
 
 
-async def keep(store: Store, debate: str, owner: str = "anna", review: str | None = None) -> None:
+async def keep(store: Store, debate: str, owner: str = "anna", review: Sequence[str] = ()) -> None:
     await store.begin(debate, owner=owner, model="chorus", question="What is 7 * 8?")
     await store.finish(debate, ANSWER, EVENTS, review)
 
 
 async def test_a_debate_comes_back_as_it_was(store):
-    await keep(store, "d1", review="the voices were split")
+    await keep(store, "d1", review=["the voices were split; one of them twice", "low confidence"])
     stored = await store.record("d1", "anna")
     assert stored.answer == ANSWER
-    assert (stored.status, stored.text, stored.review) == ("done", "56", "the voices were split")
+    assert (stored.status, stored.text) == ("done", "56")
+    assert stored.review == ("the voices were split; one of them twice", "low confidence")
     assert stored.created.utcoffset() == timedelta(0)
     assert await store.events("d1", "anna") == EVENTS
 
@@ -45,16 +47,34 @@ async def test_no_text_is_too_odd_to_be_kept(store, odd):
     mended = well_formed(odd)  # a record is so from the start
     said = ANSWER.model_copy(update={"answer": mended})
     await store.begin("d1", owner="anna", model="chorus", question=odd)
-    await store.finish("d1", said, [f'{{"text":"{odd}"}}'], odd)
+    await store.finish("d1", said, [f'{{"text":"{odd}"}}'], [odd])
     stored = await store.record("d1", "anna")
     assert stored.answer.answer == mended
-    assert stored.question == stored.text == stored.review == mended.replace("\0", "\ufffd")
+    assert stored.question == stored.text == stored.review[0] == mended.replace("\0", "\ufffd")
     assert await store.events("d1", "anna") == [f'{{"text":"{mended}"}}']
+
+
+async def test_a_reason_that_an_earlier_version_wrote_in_words_is_one_reason(store):
+    await keep(store, "d1", review=["look"])
+    older = "UPDATE debates SET review = 'a tie was broken: by confidence; voices failed: skeptic'"
+    await store._database.write(lambda connection: connection.exec_driver_sql(older))
+    (listed,) = await store.page("anna", needs_review=True)
+    assert listed.review == ("a tie was broken: by confidence; voices failed: skeptic",)
+
+
+async def test_what_a_client_is_answered_can_be_read_from_the_start(url, store):
+    await store.begin("d1", owner="anna", model="chorus", question="?", reply='{"so": "far"}')
+    assert await store.reply("d1", "bob") is None
+    assert await store.reply("d1", "anna") == Replied('{"so": "far"}', over=False, broken=None)
+    await store.finish("d1", ANSWER, EVENTS, reply='{"for": "good"}')
+    assert await store.reply("d1", "anna") == Replied('{"for": "good"}', over=True, broken=None)
+    await keep(store, "a chat")
+    assert await store.reply("a chat", "anna") is None
 
 
 async def test_a_debate_without_events_has_none(store):
     await store.begin("d1", owner="anna", model="chorus", question="?")
-    await store.finish("d1", ANSWER, [], None)
+    await store.finish("d1", ANSWER, [])
     assert await store.events("d1", "anna") == []
 
 
@@ -69,7 +89,7 @@ async def test_nobody_reads_or_erases_what_is_anothers(store):
 
 async def test_pages_run_from_the_newest_to_the_oldest(store):
     for number in range(5):
-        await keep(store, f"d{number}", review="look" if number % 2 else None)
+        await keep(store, f"d{number}", review=["look"] * (number % 2))
     first = await store.page("anna", limit=2)
     second = await store.page("anna", limit=2, before=first[-1].id)
     assert [one.id for one in (*first, *second)] == ["d4", "d3", "d2", "d1"]
@@ -98,7 +118,7 @@ async def test_a_debate_erased_while_it_ran_stays_erased(store):
     await store.begin("d1", owner="anna", model="chorus", question="?")
     await store.erase("d1", "anna")
     with pytest.raises(Gone, match="holds no debate d1"):
-        await store.finish("d1", ANSWER, EVENTS, None)
+        await store.finish("d1", ANSWER, EVENTS)
     assert await store.page(None) == []
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
 from debates import engine, hold
 
 from chorus.errors import ConfigError, StoreError
-from chorus.record.store import STOPPED, Store
+from chorus.record.store import STOPPED, Replied, Store
 
 pytest.importorskip("sqlalchemy")
 
@@ -30,7 +31,7 @@ async def store(url):
     await opened.aclose()
 
 
-async def keep(store: Store, debate: str, owner: str = "anna", review: str | None = None) -> None:
+async def keep(store: Store, debate: str, owner: str = "anna", review: Sequence[str] = ()) -> None:
     await store.begin(debate, owner=owner, model="chorus", question="What is 7 * 8?")
     await store.finish(debate, ANSWER, EVENTS, review)
 
@@ -74,7 +75,7 @@ async def test_a_stores_file_has_a_write_ahead_log(store, tmp_path):
 async def test_pruning_gives_room_back(store, tmp_path):
     for number in range(20):
         await store.begin(f"d{number}", owner="anna", model="chorus", question="?" * 20_000)
-        await store.finish(f"d{number}", ANSWER, EVENTS, None)
+        await store.finish(f"d{number}", ANSWER, EVENTS)
     await store.erase("none", "anna")
     file = tmp_path / "debates.db"
     with sqlite3.connect(file) as onlooker:
@@ -86,14 +87,15 @@ async def test_pruning_gives_room_back(store, tmp_path):
 
 
 async def test_a_debate_that_a_dead_server_left_is_cut(url, store):
-    await store.begin("d1", owner="anna", model="chorus", question="?")
+    await store.begin("d1", owner="anna", model="chorus", question="?", reply='{"so": "far"}')
     onlooker = await Store.open(url, serving=False)
     assert (await onlooker.record("d1", "anna")).status == "running"
     await onlooker.aclose()
     again = await Store.open(url)
     stored = await again.record("d1", "anna")
-    assert (stored.status, stored.review, stored.answer) == ("cut", STOPPED, None)
+    assert (stored.status, stored.review, stored.answer) == ("cut", (STOPPED,), None)
     assert await again.events("d1", "anna") == []
+    assert await again.reply("d1", "anna") == Replied('{"so": "far"}', over=True, broken=STOPPED)
     await again.aclose()
 
 
@@ -102,7 +104,7 @@ async def test_a_debate_that_ends_though_it_was_taken_for_lost_is_told_of_as_it_
     await store.begin("d1", owner="anna", model="chorus", question="?")
     again = await Store.open(url, tell=lambda lost: lost.why)
     (lost,) = await store.outbox.take(9, lambda attempts: 0)
-    await store.finish("d1", ANSWER, EVENTS, message, message=message)
+    await store.finish("d1", ANSWER, EVENTS, [message] if message else [], message=message)
     await store.outbox.remove(lost)
     told = await store.outbox.take(9, lambda attempts: 60)
     assert (lost.body, [one.body for one in told]) == (STOPPED, [message] if message else [])
@@ -232,7 +234,7 @@ class TestTrouble:
 
         await keep(store, "d1")
         await store.begin("big", owner="anna", model="chorus", question="?" * 100_000)
-        await store.finish("big", ANSWER, EVENTS, None)
+        await store.finish("big", ANSWER, EVENTS)
         run = type(store._database._engine.connect()).exec_driver_sql
         monkeypatch.setattr(
             "sqlalchemy.engine.Connection.exec_driver_sql",

@@ -26,7 +26,7 @@ async def store(tmp_path):
 async def keep(store, count, chars=10):
     for number in range(count):
         await store.begin(f"d{number}", owner="anna", model="chorus", question="Mörder" * chars)
-        await store.finish(f"d{number}", ANSWER, [], None)
+        await store.finish(f"d{number}", ANSWER, [])
 
 
 def text_is_there(folder) -> bool:
@@ -75,7 +75,7 @@ async def test_only_what_was_asked_for_goes_and_all_of_it(store, monkeypatch):
     for number in range(12):
         await store.begin(f"d{number}", owner=("anna", "bob", "cleo")[number % 3], model="chorus", question="?")
         if number % 3 != 2:
-            await store.finish(f"d{number}", ANSWER, [], None)
+            await store.finish(f"d{number}", ANSWER, [])
     assert await store.prune(timedelta(0), owner="bob") == 4
     assert await store.prune(timedelta(0)) == 4
     assert {(one.owner, one.status) for one in await store.page(None)} == {("cleo", "running")}

@@ -9,14 +9,11 @@ import time
 
 import openai
 import pytest
-from cards import a_card
+from cards import baked
 from serving import SCRIPT, serving, sse
-
-from personas import Library
 
 pytest.importorskip("fastapi")
 
-from chorus.checkpoints.legibility import CARD
 from chorus.server.grants import MOST_TOKENS, PER_MINUTE
 
 ASKED = [{"role": "user", "content": "What is 7 * 8?"}]
@@ -139,25 +136,6 @@ class TestChat:
         assert refused.json()["error"]["message"]
 
 
-def baked(folder, grant):
-    """The SPEC of a checkpoint that a script plays, with a legibility card of this grant, or with none."""
-    folder.mkdir()
-    run_card = {
-        "prompts": {"answer": "ONE VOICE", "chorus": "AS A CHORUS"},
-        "cast": [card.model_dump(mode="json") for card in Library.builtin().select("skeptic,estimator")],
-        "rounds": 1,
-        "detail": "brief",
-    }
-    (folder / "run.json").write_text(json.dumps(run_card))
-    (folder / "script.yaml").write_text(
-        "{real_time: true, turns: [{contains: ONE VOICE, text: 'Answer: 55'},"
-        " {contains: AS A CHORUS, text: 'The Skeptic: It is 54.\nAnswer: 54'}], default: {text: 'Answer: 1'}}"
-    )
-    if grant:
-        (folder / CARD).write_text(a_card(folder, grant).text())
-    return f"scripted:{folder}/script.yaml"
-
-
 class TestBaked:
     def test_a_baked_checkpoint_is_a_model_beside_the_chorus(self, tmp_path):
         """It answers by itself, or with its inner voices heard, on its own engine, by the prompts it was trained on."""
@@ -272,6 +250,12 @@ class TestDebates:
                 assert time.monotonic() < until
             assert len(listed) == 1
             assert http.get("/v1/debates", params={"needs_review": False}).json()["data"] == []
+
+    @pytest.mark.parametrize(
+        "path", ["/v1/debates/%00", "/v1/debates/%00/events", "/v1/debates?before=%00", "/v1/responses/%00"]
+    )
+    def test_no_id_has_a_nul_in_it(self, http, path):
+        assert http.get(path).status_code == 400
 
     @pytest.mark.parametrize("last", ["x", "-1", "1.5"])
     def test_a_place_that_is_none(self, http, last):
@@ -407,16 +391,29 @@ class TestKeys:
         [
             (("--host", "0.0.0.0", "--no-keys"), "whoever reaches"),
             (("--keys", "--no-store"), "keys are kept in the store"),
+            (("--mode", "vote"), "no --mode: a model's name says the mode, chorus, chorus-vote"),
+            (("--gate",), "no --gate: a model's name says the mode"),
         ],
     )
-    def test_it_does_not_listen_where_anybody_could_use_it(self, tmp_path, arguments, wrong):
+    def test_it_does_not_listen_where_anybody_could_use_it_or_otherwise_than_was_meant(
+        self, tmp_path, arguments, wrong
+    ):
         from command_line import run
 
         ran = run("serve", "--port", "0", *arguments, cwd=tmp_path)
         assert ran.code == 2
         assert wrong in ran.err
 
-    @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}])
+    def test_every_address_of_this_machine_is_this_machine(self, tmp_path):
+        with serving(tmp_path, "--host", "127.0.0.2", "--no-store") as server, server.client() as http:
+            assert http.get("/ready").status_code == 200
+            headers = {"Origin": server.url}
+            assert http.post("/v1/debates", json={"question": "?!"}, headers=headers).status_code == 202
+
+    @pytest.mark.parametrize(
+        "headers",
+        [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "http://["}, {"Origin": "null"}],
+    )
     def test_without_keys_no_other_site_can_ask(self, http, headers):
         refused = http.post("/v1/debates", json={"question": "?!"}, headers=headers)
         assert refused.status_code == 403

@@ -106,9 +106,9 @@ async def test_a_wall_clock_that_jumps_moves_no_rate(ring, clock):
 
 async def test_a_days_tokens_come_back_at_midnight(ring, clock):
     key, _ = await ring.create("Anna", tokens_per_day=100)
-    await ring.spend(key, 60)
+    await ring.spend(key, 60, "d1")
     assert await ring.refusal(key) is None
-    await ring.spend(key, 60)
+    await ring.spend(key, 60, "d2")
     refused = await ring.refusal(key)
     assert "100 tokens of today are spent (120 used)" in str(refused)
     assert refused.retry_after_s == 12 * 3600
@@ -118,7 +118,7 @@ async def test_a_days_tokens_come_back_at_midnight(ring, clock):
 
 async def test_what_was_spent_outlives_the_process(url, ring, clock):
     key, secret = await ring.create("Anna", tokens_per_day=10)
-    await ring.spend(key, 10)
+    await ring.spend(key, 10, "d1")
     database = await open_database(url)
     again = KeyRing(database, now=lambda: clock.at)
     assert await again.refusal(await again.check(secret)) is not None
@@ -145,9 +145,9 @@ async def test_a_key_that_could_do_nothing_is_not_made(ring, bad):
 async def test_charges_that_come_at_once_all_count(ring):
     """The first of the day among them: each finds no row, or one that another has just made."""
     key, _ = await ring.create("Anna", tokens_per_day=10**12)
-    await asyncio.gather(*(ring.spend(key, 3 * 10**9) for _ in range(20)))
+    await asyncio.gather(*(ring.spend(key, 3 * 10**9, f"d{n}") for n in range(20)))
     assert await ring.refusal(key) is None
-    await ring.spend(key, 10**12)
+    await ring.spend(key, 10**12, "last")
     assert f"({10**12 + 60 * 10**9:,} used)" in str(await ring.refusal(key))
 
 
@@ -163,5 +163,25 @@ async def test_a_charge_that_another_server_forestalls_counts(ring, monkeypatch)
         return await write(work)
 
     monkeypatch.setattr(ring._database, "write", forestalled)
-    await ring.spend(key, 100)
+    await ring.spend(key, 100, "d1")
     assert "(100 used)" in str(await ring.refusal(key))
+
+
+async def test_a_charge_counts_once_and_is_remembered_until_that_is_known(ring, monkeypatch):
+    key, _ = await ring.create("Anna", tokens_per_day=1)
+    write = ring._database.write
+
+    async def cut_off(work):
+        await write(work)
+        raise StoreError("the connection was lost")
+
+    monkeypatch.setattr(ring._database, "write", cut_off)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await ring.spend(key, 100, "d1")
+    monkeypatch.setattr(ring._database, "write", write)
+    for charge in ("d1", "d2", "d3"):
+        await ring.spend(key, 100, charge)
+    assert "(300 used)" in str(await ring.refusal(key))
+    left = await ring._database.read(lambda connection: connection.exec_driver_sql("SELECT id FROM charges").all())
+    assert left == [("d3",)]

@@ -55,7 +55,7 @@ async def test_charges_of_several_servers_all_count(rings):
     """The first of the day among them, which several try to note at once."""
     key, secret = await rings[0].create("Anna", tokens_per_day=100)
     assert await rings[1].check(secret) == key
-    await asyncio.gather(*(ring.spend(key, 3 * 10**9) for ring in rings for _ in range(5)))
+    await asyncio.gather(*(ring.spend(key, 3 * 10**9, f"d{m}.{n}") for m, ring in enumerate(rings) for n in range(5)))
     assert f"({60 * 10**9:,} used)" in str(await rings[2].refusal(key))
 
 

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 QUESTION = {"question": "What is 7 * 8?"}
 ASKED = {"model": "chorus", "messages": [{"role": "user", "content": "What is 7 * 8?"}]}
+RESPONSE = {"model": "chorus", "input": "What is 7 * 8?"}
 SLOW = {
     "real_time": True,
     "default": {"text": "word " * 40 + "Answer: 56", "latency": {"first": 0.05, "per_token": 0.05}},
@@ -203,6 +204,46 @@ class TestResponses:
         refused = both[1].post("/v1/responses", json={**body, "previous_response_id": last})
         assert refused.json()["error"]["code"] == "previous_response_not_found"
 
+    def test_one_under_way_is_read_and_erased_at_the_other(self, both, pair):
+        with both[0].stream("POST", "/v1/responses", json={**RESPONSE, "stream": True}) as reply:
+            lines = reply.iter_lines()
+            begun = next(json.loads(line[6:]) for line in lines if line.startswith("data: {"))["response"]
+            where = f"/v1/responses/{begun['id']}"
+            until(lambda: both[1].get(where).status_code == 200)
+            assert both[1].get(where).json() == both[0].get(where).json() == begun
+            assert begun["status"] == "in_progress"
+            assert both[1].delete(where).json()["deleted"] is True
+        until(lambda: not pair[0].running(), within_s=5)
+        assert [http.get(where).status_code for http in both] == [404, 404]
+
+    def test_one_that_is_cut_with_its_server_has_failed_and_can_be_erased(self, url, secret, tmp_path):
+        with replicas(tmp_path, url, "--lease-seconds", "1", script=SLOW) as (one, two), client(two, secret) as there:
+            with (
+                contextlib.suppress(httpx.TransportError),
+                client(one, secret) as here,
+                here.stream("POST", "/v1/responses", json={**RESPONSE, "stream": True}) as reply,
+            ):
+                lines = reply.iter_lines()
+                begun = next(json.loads(line[6:]) for line in lines if line.startswith("data: {"))["response"]
+                where = f"/v1/responses/{begun['id']}"
+                until(lambda: there.get(where).status_code == 200)
+                one.process.send_signal(signal.SIGKILL)
+                for _ in lines:
+                    pass
+            told = until(lambda: (now := there.get(where).json())["status"] != "in_progress" and now)
+            assert (told["status"], told["error"]["code"]) == ("failed", "server_error")
+            assert told["error"]["message"] == "no answer: the server stopped"
+            on = there.post("/v1/responses", json={**RESPONSE, "previous_response_id": begun["id"]})
+            assert on.json()["error"]["code"] == "previous_response_not_completed"
+            assert there.delete(where).json()["deleted"] is True
+            assert there.get(where).status_code == 404
+
+    @pytest.mark.parametrize("path", ["/v1/debates/%00", "/v1/debates?before=%00", "/v1/responses/resp_%00"])
+    def test_an_id_that_the_database_can_not_look_for(self, both, path):
+        assert both[0].get(path).status_code == 400
+        on = both[0].post("/v1/responses", json={**RESPONSE, "previous_response_id": "resp_\0"})
+        assert (on.status_code, on.json()["error"]["param"]) == (400, "previous_response_id")
+
 
 class TestEnding:
     def test_a_debate_is_cancelled_from_the_other(self, both, pair):
@@ -320,6 +361,42 @@ class TestFaults:
 
 
 class TestRollingRestart:
+    def test_what_is_under_way_ends_where_it_began_and_who_reads_on_misses_nothing(self, url, secret, tmp_path):
+        """One server is told to end amid a streamed chat, a debate of its own with a reader at each, and a reader here of a
+        debate that the other one holds."""
+        with (
+            replicas(tmp_path, url, script=SLOW) as (one, two),
+            client(one, secret) as here,
+            client(two, secret) as there,
+            ThreadPoolExecutor(4) as going,
+        ):
+            chat = going.submit(here.post, "/v1/chat/completions", json={**ASKED, "stream": True})
+            own, others = begun(here), begun(there)
+            until(lambda: there.get(f"/v1/debates/{own}").status_code == 409)
+            until(lambda: here.get(f"/v1/debates/{others}").status_code == 409)
+            readers = [going.submit(followed, http, own) for http in (here, there)]
+            guest = going.submit(followed, here, others)
+            time.sleep(1)
+            one.process.send_signal(signal.SIGTERM)
+            until(lambda: here.get("/ready").status_code == 503)
+            refused = here.post("/v1/debates", json=QUESTION)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "stopping")
+            assert int(refused.headers["retry-after"]) > 0
+            assert there.post("/v1/debates", json=QUESTION).status_code == 202
+            chunks = chat.result(30).text
+            assert chunks.endswith("data: [DONE]\n\n")
+            said = "".join(chunk["data"]["choices"][0]["delta"].get("content") or "" for chunk in sse(chunks))
+            assert said == "56"
+            whole, elsewhere = (reader.result(30) for reader in readers)
+            assert whole == elsewhere
+            assert (ids(whole), whole[-1]["event"]) == (list(range(len(whole))), "decided")
+            seen = guest.result(30)
+            assert 0 < len(seen) < len(whole), "it was sent away in the middle"
+            assert one.process.wait(40) == 0
+            rest = followed(there, others, last=seen[-1]["id"])
+            assert ids(seen + rest) == list(range(len(seen) + len(rest)))
+            assert rest[-1]["event"] == "decided"
+
     def test_under_load_every_request_is_answered_and_nothing_is_half_written(self, postgres, tmp_path):
         """Each server is stopped and started again, one after the other, while clients ask on: each of them goes to the
         other server where one refuses or is gone, as a load balancer does."""

@@ -369,6 +369,7 @@ IMAGE = {"type": "input_image", "image_url": "x"}
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
         ({"input": [{"role": "user", "content": [IMAGE]}]}, "input[0].content[0]"),
         ({"previous_response_id": "resp_none"}, "previous_response_id"),
+        ({"previous_response_id": "resp_\0"}, "previous_response_id"),
     ],
 )
 def test_what_it_cant_do_is_refused_by_name(http, field, param):

@@ -76,9 +76,9 @@ async def test_a_charge_outlives_the_patience_for_a_slow_store(tmp_path, monkeyp
     _, secret = await ring.create("Anna")
     spend, charged = ring.spend, []
 
-    async def slowly(key, tokens):
+    async def slowly(key, tokens, charge):
         await asyncio.sleep(0.3)
-        await spend(key, tokens)
+        await spend(key, tokens, charge)
         charged.append(tokens)
 
     monkeypatch.setattr(ring, "spend", slowly)
@@ -92,13 +92,46 @@ async def test_a_charge_outlives_the_patience_for_a_slow_store(tmp_path, monkeyp
     await ring.aclose()
 
 
+async def test_a_charge_whose_fate_was_unknown_is_made_once(tmp_path, monkeypatch):
+    """The database makes it and goes away before it says so; once it is back the server tries again."""
+    ring = await KeyRing.open(f"sqlite:///{tmp_path}/debates.db")
+    key, secret = await ring.create("Anna", tokens_per_day=1)
+    write = ring._database.write
+
+    async def cut_off(work):
+        await write(work)
+        raise StoreError("the connection was lost")
+
+    async with app(tmp_path, keys=ring) as (client, service):
+        service.replica = Replica(Alone(), service._settle, service.ledger.noted)
+        monkeypatch.setattr(ring._database, "write", cut_off)
+        told = await client.post("/v1/chat/completions", json=ASKED, headers={"Authorization": f"Bearer {secret}"})
+        await service.hall.empty()
+        assert service.replica.owing == 1
+        monkeypatch.setattr(ring._database, "write", write)
+        await service.replica._beat()
+        assert service.replica.owing == 0
+        assert f"({told.json()['usage']['total_tokens']} used)" in str(await ring.refusal(key))
+    await ring.aclose()
+
+
+async def test_reasons_are_listed_as_they_are(tmp_path, monkeypatch):
+    reasons = ["a tie was broken: 54; 56", "low confidence"]
+    monkeypatch.setattr("chorus.server.review.reasons", lambda *_: reasons)
+    async with app(tmp_path) as (client, service):
+        await client.post("/v1/chat/completions", json=ASKED)
+        await service.hall.empty()
+        (listed,) = (await client.get("/v1/debates")).json()["data"]
+        assert listed["needs_review"]["reasons"] == reasons
+
+
 async def test_what_is_owed_is_written_though_memory_has_no_room_for_it_and_too_much_of_it_lets_no_more_in(
     tmp_path, monkeypatch
 ):
     async with app(tmp_path, kept=0) as (client, service):
         finish = Switch(service.store.finish)
         monkeypatch.setattr(service.store, "finish", finish)
-        service.replica = Replica(Alone(), service._settle, service._noted)
+        service.replica = Replica(Alone(), service._settle, service.ledger.noted)
         finish.away = True
         debate = (await client.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
         await service.hall.empty()
@@ -115,7 +148,7 @@ async def test_what_is_owed_and_was_erased_is_not_written(tmp_path, monkeypatch)
     async with app(tmp_path) as (client, service):
         finish = Switch(service.store.finish)
         monkeypatch.setattr(service.store, "finish", finish)
-        service.replica = Replica(Alone(), service._settle, service._noted)
+        service.replica = Replica(Alone(), service._settle, service.ledger.noted)
         finish.away = True
         debate = (await client.post("/v1/chat/completions", json=ASKED)).json()["chorus"]["debate"]
         await service.hall.empty()

@@ -26,6 +26,7 @@ from chorus import Chorus
 from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ConfigError
+from chorus.record.outbox import Lost
 from chorus.record.store import Store
 from chorus.server import webhook
 from chorus.server.app import create_app
@@ -113,6 +114,13 @@ async def app(folder, url, pauses_s=(0.05,) * 4, script=SPLIT, secret=SECRET, da
         await store.aclose()
 
 
+def test_reasons_go_out_as_they_are_as_far_as_there_is_room_for_them():
+    lost = Lost("d1", "anna", "chorus", "?", "a tie was broken: 54; 56")
+    assert json.loads(webhook.message_of_lost(lost))["data"]["reasons"] == [lost.why]
+    many = Lost("d1", "anna", "chorus", "?", "x" * 3000)
+    assert json.loads(webhook.message_of_lost(many))["data"]["reasons"] == ["x" * webhook.MAX_CHARS]
+
+
 async def empty(service):
     """Wait until every debate is written down, and nothing is left to be sent."""
     await service.hall.empty()
@@ -159,7 +167,7 @@ async def test_one_that_is_erased_under_way_is_told_of_to_nobody(receiver, tmp_p
     """It was cut short, which would be a reason: its question is in the message."""
     told = []
     async with app(tmp_path, receiver.url, script=SLOW) as (client, service):
-        monkeypatch.setattr("chorus.server.service.message", lambda live, _: told.append(live.cancelled) or "{}")
+        monkeypatch.setattr("chorus.server.ledger.message", lambda live, _: told.append(live.cancelled) or "{}")
         erased, cancelled = [(await client.post("/v1/debates", json=QUESTION)).json()["id"] for _ in range(2)]
         assert (await client.delete(f"/v1/debates/{erased}")).json()["deleted"] is True
         await client.post(f"/v1/debates/{cancelled}/cancel")
@@ -364,6 +372,7 @@ class TestSettings:
             ("http://example.com/hook", SECRET, "wants https"),
             ("https://anna:pw@example.com/hook", SECRET, "holds no password"),
             ("ftp://example.com", SECRET, "is no URL"),
+            ("htps://anna:pw@example.com/hook", SECRET, "holds no password"),
             ("https://example.com:99999/", SECRET, "can't be used"),
             ("https://anna:pw/@example.com/", SECRET, "can't be used"),
             ("https://example.com/a hook", SECRET, "can't be used"),
