@@ -258,10 +258,7 @@ def _lines(shard: Path) -> Iterator[tuple[str, str | bytes]]:
 def _held_in_parquet(shard: Path) -> _Held:
     columns = ["id", "question_hash", "status"]
     with _opened(shard) as file:
-        there = set(file.schema_arrow.names)
-        if not {"id", "status", "record"} <= there:
-            raise RecordError(f"{shard} holds no records of debates: name another folder")
-        if "question_hash" not in there:
+        if "question_hash" not in file.schema_arrow.names:
             return _Held.of([row(jsonl.loads(line, where)) for where, line in _lines(shard)])
         table = file.read(columns=columns, use_threads=False)  # for so little, threads take longer than the work
     ids, asked, statuses = (table[name].to_numpy().tolist() for name in columns)
@@ -287,9 +284,13 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
 def _opened(shard: Path) -> Any:
     arrow, parquet = _parquet()
     try:
-        return parquet.ParquetFile(shard)
+        file = parquet.ParquetFile(shard)
     except arrow.ArrowInvalid as error:
         raise RecordError(f"{shard} is no whole Parquet file: remove it, and its questions are asked again") from error
+    if not {"id", "status", "record"} <= set(file.schema_arrow.names):
+        file.close()
+        raise RecordError(f"{shard} holds no records of debates: name another folder")
+    return file
 
 
 def _parquet() -> tuple[Any, Any]:
