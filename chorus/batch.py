@@ -10,10 +10,8 @@ rest for the next start.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import textwrap
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +19,14 @@ from typing import BinaryIO
 
 import filelock
 
-from chorus.chorus import Chorus
-from chorus.debate.scheduler import Debate
-from chorus.errors import ChorusError, ConfigError, RecordError
+from chorus import whole_file
+from chorus.chorus import Chorus, as_question
+from chorus.errors import ConfigError, RecordError
+from chorus.outcome import Fault, outcome
 from chorus.question_file import read_questions
 from chorus.record import jsonl, transcript
-from chorus.types import SCHEMA, Answer, Question, well_formed
-from personas import PersonaError
-
-log = logging.getLogger("chorus.batch")
+from chorus.route import understood
+from chorus.types import SCHEMA, Answer, Question
 
 Advance = Callable[[int, int, str], None]
 """Is told how many questions have their record, of how many, and the newest id."""
@@ -116,39 +113,6 @@ async def debate_file(
         return summary
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A fault of ours that ended one debate of many."""
-
-    what: str
-    """The error's type, and what it says."""
-    record: Answer | None
-    """None where it came before there was a debate."""
-
-
-async def outcome(convene: Callable[[Question], Awaitable[Debate]], question: Question) -> Answer | Fault:
-    """Hold a debate and return its record. A fault of ours is logged and returned: it may be this question's alone.
-
-    Raises:
-        ChorusError, PersonaError: what would stop every debate.
-    """
-    debate: Debate | None = None
-    try:
-        debate = await convene(question)
-        return await debate.hold()
-    except (ChorusError, PersonaError):
-        raise
-    except Exception as error:
-        log.exception("the debate on %r", question.id)
-        what = told(error)
-        return Fault(what, debate.failed(f"a fault of ours: {what}") if debate else None)
-
-
-def told(error: Exception) -> str:
-    """Return an error's type and what it says, in one line."""
-    return well_formed(textwrap.shorten(f"{type(error).__name__}: {error}", 300, placeholder=" …"))
-
-
 class _Run:
     """The workers of one run and what they share."""
 
@@ -229,7 +193,8 @@ def only_writer(records: Path) -> Iterator[None]:
     """Hold the right to write an output, a file or a folder of shards, or say that another process does."""
     if not records.absolute().parent.is_dir():
         raise RecordError(f"can't write {records}: there is no folder {records.parent}")
-    lock = filelock.FileLock(records.with_name(f".{records.name}.lock"), timeout=0)
+    place = Path(os.path.realpath(records))  # one lock, whatever name the output goes by
+    lock = filelock.FileLock(place.parent / f".{place.name}.lock", timeout=0)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -253,8 +218,8 @@ def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> dic
     again = False
     for answer in transcript.read(records):
         name = answer.question.id
-        if name in by_id and by_id[name].text != answer.question.text:
-            raise RecordError(f"{records} answers another question under the id {name!r}: it belongs to another input")
+        if name in by_id and _asked(by_id[name]) != _asked(answer.question):
+            raise another_question(records, name)
         if name in known:
             raise RecordError(f"{records} holds two records of {name!r}")
         if retry_failed and answer.status == "failed" and name in by_id:
@@ -266,6 +231,19 @@ def _recover(records: Path, asked: list[Question], *, retry_failed: bool) -> dic
     if again:
         _rewrite(records, kept)
     return {name: failed for name, failed in known.items() if name in by_id}
+
+
+def _asked(question: Question) -> Question:
+    """Return all of a question that its answer may depend on, as a record holds it."""
+    return understood(as_question(question)).model_copy(update={"answer": None})
+
+
+def another_question(records: Path, name: str) -> RecordError:
+    """Return the refusal of an output that belongs to another input."""
+    return RecordError(
+        f"{records} answers another question under the id {name!r}, by its text, kind, choices or history: "
+        "it belongs to another input"
+    )
 
 
 def _drop_half_line(records: Path) -> None:
@@ -297,11 +275,9 @@ def _last_line(stream: BinaryIO) -> int:
 
 
 def _rewrite(records: Path, kept: list[Answer]) -> None:
-    """Replace the file as a whole, so that a crash leaves the old one or the new one."""
-    staging = records.with_name(f".{records.name}.partial")
+    """Replace the file, so that a crash leaves the old one or the new one."""
+    lines = b"".join(jsonl.dumps(answer).encode() + b"\n" for answer in kept)
     try:
-        staging.write_bytes(b"".join(jsonl.dumps(answer).encode() + b"\n" for answer in kept))
-        staging.replace(records)
+        whole_file.put(records, lines, sync=True)
     except OSError as error:
-        staging.unlink(missing_ok=True)
         raise RecordError(f"can't write {records}: {error.strerror or error}") from error

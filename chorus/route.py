@@ -48,6 +48,12 @@ class Routed:
     """What it took to have the cast written."""
 
 
+def understood(question: Question) -> Question:
+    """Return the question as its record holds it: with the choices that its wording names."""
+    choices = grade.infer_choices(question)
+    return question if choices == question.choices else question.model_copy(update={"choices": choices})
+
+
 async def route(
     question: Question,
     settings: Settings,
@@ -73,8 +79,7 @@ async def route(
     if not plain(question.text).strip():
         raise QuestionError("the question is empty")
     kind = grade.infer_kind(question)
-    if not question.choices and (choices := grade.infer_choices(question)):
-        question = question.model_copy(update={"choices": choices})
+    question = understood(question)
     small = engine.info.parameters is not None and engine.info.parameters < SMALL_MODEL
     brief = settings.detail == "brief" or (settings.detail is None and small)
     baked = _as_trained(settings, engine, personas)

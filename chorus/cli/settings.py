@@ -79,21 +79,33 @@ def settings_options(command: F) -> F:
     return command
 
 
+def _on_ray(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Return the value of an option that means nothing without `--ray`. Raises UsageError."""
+    if value and not context.params.get("ray"):
+        raise click.UsageError(f"{option.opts[0]} is about workers on a Ray cluster: name it with --ray")
+    return value
+
+
 def ray_options(command: F) -> F:
     """Add the options that say on which Ray cluster the engines are."""
     options: list[Callable[[Any], Any]] = [
         click.option(
             "--ray",
             metavar="ADDRESS",
+            is_eager=True,  # the others ask for it
             help="Use engines on a Ray cluster: HOST:PORT, auto, or local to start one.",
         ),
         click.option(
-            "--workers", type=click.IntRange(min=1), help="Workers on Ray, each with an engine.  [one a node]"
+            "--workers",
+            type=click.IntRange(min=1),
+            callback=_on_ray,
+            help="Workers on Ray, each with an engine.  [one a node]",
         ),
         click.option(
             "--gpus",
             type=click.FloatRange(min=0),
             default=0.0,
+            callback=_on_ray,
             help="GPUs of each worker, for engines that compute in it.",
         ),
     ]

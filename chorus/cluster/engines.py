@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from chorus.cluster.joining import SHARE_OF_CPU, Cluster
-from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
+from chorus.engines.base import Completion, Emit, EngineInfo, Request
 from chorus.engines.endpoints import Endpoint, Endpoints
-from chorus.engines.registry import open_engine
-from chorus.errors import ChorusError, EngineDied, EngineError, EngineUnreachable
+from chorus.engines.reopened import Reopened
+from chorus.errors import ChorusError, EngineError, EngineUnreachable
 from chorus.types import Message
 
 CALLS = 1024
@@ -181,40 +181,27 @@ class _Host:
     def __init__(self, spec: str, options: dict[str, Any], folder: str) -> None:
         if Path(folder).is_dir():
             os.chdir(folder)
-        self._spec = spec
-        self._options = options
-        self._opening = asyncio.Lock()
-        self._engine: Engine | None = None
-        self._dead: Engine | None = None
-        """The engine before, as long as it isn't closed."""
+        self._engine = Reopened(spec, options)
 
     async def info(self) -> EngineInfo | ChorusError:
         """Return what the engine is, once it is open: for the first time, or again after it died."""
         try:
-            return (await self._open()).info
+            return await self._engine.open()
         except ChorusError as error:
             return error
 
     async def generate(self, request: Request) -> Completion | ChorusError:
         """Complete the messages."""
-        if (engine := self._engine) is None:
+        if not self._engine.is_open:
             return EngineUnreachable(NOT_OPEN)
         try:
-            return await engine.generate(request, lambda piece: None)
-        except EngineDied as error:
-            if self._engine is engine:
-                self._engine, self._dead = None, engine
-            return EngineUnreachable(str(error))
+            return await self._engine.generate(request, lambda piece: None)
         except ChorusError as error:
             return error
-        except asyncio.CancelledError:
-            if self._engine is engine:
-                raise
-            return EngineUnreachable(NOT_OPEN)  # it was cancelled as the dead engine was closed
 
     async def count(self, messages: tuple[Message, ...]) -> int | ChorusError:
         """Return how many tokens the messages take as a prompt."""
-        if self._engine is None:
+        if not self._engine.is_open:
             return EngineUnreachable(NOT_OPEN)
         try:
             return await self._engine.count(messages)
@@ -223,20 +210,4 @@ class _Host:
 
     async def aclose(self) -> None:
         """Close the engine."""
-        async with self._opening:
-            await self._bury()
-            if self._engine:
-                await self._engine.aclose()
-
-    async def _open(self) -> Engine:
-        async with self._opening:
-            await self._bury()
-            if self._engine is None:
-                self._engine = await open_engine(self._spec, **self._options)
-            return self._engine
-
-    async def _bury(self) -> None:
-        """Close an engine that died, for the next one wants its memory."""
-        dead, self._dead = self._dead, None
-        if dead:
-            await dead.aclose()
+        await self._engine.aclose()

@@ -1,4 +1,4 @@
-"""A worker: one engine, and as many debates at once as it was told.
+"""A worker: one engine, opened again when it dies, and as many debates at once as it was told.
 
 It knows nothing of Ray. Questions come in by the block, from several threads; all debates share one event loop, and with
 it one engine, so that a block that waits for its last debates leaves the engine to the others. What becomes of a block's
@@ -9,17 +9,20 @@ many replies as it has had, has one of each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from chorus.batch import Fault, every_call_failed, outcome, told
+from chorus.batch import every_call_failed
 from chorus.chorus import Chorus, LoopThread
 from chorus.config import Settings
 from chorus.debate.scheduler import Debate
 from chorus.engines import registry
+from chorus.engines.reopened import Reopened
 from chorus.errors import ChorusError, EngineError
+from chorus.outcome import Fault, outcome, told
 from chorus.record import shards
 from chorus.types import Question
 from personas import Persona, PersonaError
@@ -30,7 +33,7 @@ class Reply(NamedTuple):
 
     id: str
     asked: int
-    """What its text hashes to."""
+    """What it hashes to."""
     failed: bool
     """Whether the debate came to nothing."""
     record: str
@@ -43,6 +46,8 @@ class Reply(NamedTuple):
     """Above 0 where no question can be held: a setting that doesn't fit, a persona that isn't there."""
     fault: str = ""
     """The fault of ours that ended this debate, if one did. Without a record it came before there was a debate."""
+    lost: bool = False
+    """Whether its workers' processes died while they had it, as often as they may. It, or one beside it, may kill them."""
 
 
 Held = asyncio.Task[tuple[Reply, int]]
@@ -68,7 +73,8 @@ class Worker:
     def __init__(self, settings: Settings, personas: Sequence[Persona] | None, concurrency: int, folder: str) -> None:
         if Path(folder).is_dir():
             os.chdir(folder)
-        self._chorus = Chorus(personas=personas, settings=settings)
+        self._engine = Reopened(settings.engine, settings.engine_options)
+        self._chorus = Chorus(self._engine, personas, settings=settings)
         self._loop = LoopThread(registry.event_loop(settings.engine))
         self._room = asyncio.Semaphore(concurrency)
         self._together = max(1, concurrency // 4)
@@ -84,9 +90,13 @@ class Worker:
             end = at + self._together
             yield self._loop.run(self._replies(debates[at:end], debates[end:]))
 
+    def give_up(self, line: str, reason: str) -> Reply:
+        """Return the failure of a debate that is planned and not held, as one may be that would end the process."""
+        return self._loop.run(self._planned(Question.model_validate_json(line), reason))
+
     def close(self) -> None:
         """Close the engine."""
-        self._loop.run(self._chorus.aclose())
+        self._loop.run(self._engine.aclose())
         self._loop.stop()
 
     async def _begin(self, lines: Sequence[str]) -> list[Held]:
@@ -105,7 +115,7 @@ class Worker:
 
     async def _one(self, question: Question) -> tuple[Reply, int]:
         """Return what becomes of a question, and how many debates had been heard by then."""
-        asked = shards.hash_of(question.text)
+        asked = shards.hash_of(question)
         async with self._room:
             try:
                 answer = await outcome(self._convened, question)
@@ -118,7 +128,14 @@ class Worker:
             return Reply(question.id, asked, True, record, reason=answer.what, fault=answer.what), self._heard
         unheard = every_call_failed(answer)
         self._heard += not unheard
-        return Reply(*shards.row(answer), unheard=unheard, reason=answer.reason or ""), self._heard
+        row = shards.row(answer)._replace(asked=asked)
+        return Reply(*row, unheard=unheard, reason=answer.reason or ""), self._heard
+
+    async def _planned(self, question: Question, reason: str) -> Reply:
+        record = ""
+        with contextlib.suppress(Exception):  # where it can't even be planned there is nothing to record
+            record = shards.row((await self._convened(question)).failed(reason)).record
+        return Reply(question.id, shards.hash_of(question), True, record, reason=reason, lost=True)
 
     async def _convened(self, question: Question) -> Debate:
         """Wait for the engine: a worker without one would draw questions away from those that have theirs."""
@@ -136,7 +153,7 @@ class Worker:
     async def _open(self) -> None:
         """Open the engine. Raises ChorusError, whatever keeps it from opening: that is no single question's fault."""
         try:
-            await self._chorus.open()
+            await self._engine.open()
         except ChorusError:
             raise
         except Exception as error:

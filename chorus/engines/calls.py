@@ -7,10 +7,13 @@ coroutines. Its counts tell a test what an engine was doing.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from chorus.errors import EngineError
+
+T = TypeVar("T")
 
 
 class Calls:
@@ -55,3 +58,24 @@ class Calls:
             if task is not None:
                 task.cancel("the engine was closed")
         await self._emptied.wait()
+
+
+async def in_its_own_task(call: Coroutine[Any, Any, T], among: set[asyncio.Task[Any]] | None = None) -> T | None:
+    """Return what a call comes to, or None where somebody else than our own caller cancelled it.
+
+    Args:
+        call: cancelled with the task that awaits it.
+        among: holds the call's task while it runs, for whoever may want to cancel it.
+    """
+    task = asyncio.ensure_future(call)
+    among = set() if among is None else among
+    among.add(task)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    finally:
+        among.discard(task)
+    return None if task.cancelled() else task.result()

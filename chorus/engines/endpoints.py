@@ -2,7 +2,9 @@
 
 - A call goes where its debate's prefix is cached, as long as that endpoint has room (`rendezvous`).
 - One that fails a call in a way that may pass gets no more of them until it says that it is there: it is asked at
-  once, and if it fails on, after pauses that double up to `MAX_PAUSE_S`. One that nobody calls is asked every `PROBE_S`.
+  once, and if it fails on, after pauses that double up to `MAX_PAUSE_S`. One whose calls don't end, or that nobody calls,
+  is asked every `PROBE_S`. Where `GONE_AFTER` looks fail in a row, and no call had a word meanwhile, its calls in flight
+  are taken from it: a server that takes calls and never answers would keep them as long as they may last.
 - A call that fails before its first word is made at the next, unnoticed. After that its words are out, so the
   error is raised as one that may pass, and the debate's own retry goes elsewhere.
 - Only when none is left is the engine unreachable, which debates wait out like any restart.
@@ -14,11 +16,12 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request, estimate_tokens
-from chorus.engines.calls import Calls
+from chorus.engines.calls import Calls, in_its_own_task
 from chorus.engines.rendezvous import first_with_room, ranking, shared_prefix
-from chorus.errors import ChorusError, EngineError, EngineUnreachable
+from chorus.errors import EngineError, EngineUnreachable
 from chorus.types import Message
 
 PROBE_S = 10.0
@@ -29,6 +32,9 @@ FIRST_PAUSE_S = 0.5
 
 MAX_PAUSE_S = 30.0
 
+GONE_AFTER = 3
+"""Looks in a row that fail, after which calls in flight are made elsewhere."""
+
 
 class Endpoint:
     """One of them: whether it is there, and what became of its calls.
@@ -36,7 +42,7 @@ class Endpoint:
     Args:
         name: what it is known by; a server's base URL.
         engine: speaks to it.
-        look: asks whether it is there. Raises ChorusError when it isn't.
+        look: asks whether it is there. Raises when it isn't.
         fault: why it isn't there now.
     """
 
@@ -60,6 +66,9 @@ class Endpoint:
         self._ask = look
         self._failures = 1 if fault else 0
         """In a row, of calls and looks, since a call was done."""
+        self._silent = 0
+        """Looks in a row that failed, since it gave a sign of life."""
+        self._in_flight: set[asyncio.Task[Any]] = set()
         self._news = asyncio.Event()
         if fault:
             self._news.set()
@@ -71,9 +80,16 @@ class Endpoint:
 
     async def generate(self, request: Request, emit: Emit) -> Completion:
         """Complete the messages. Raises EngineError; of those that may pass it takes note."""
+
+        def hear(piece: str) -> None:
+            self._silent = 0
+            emit(piece)
+
         self.running += 1
         try:
-            completion = await self.engine.generate(request, emit)
+            completion = await in_its_own_task(self.engine.generate(request, hear), self._in_flight)
+            if completion is None:
+                raise EngineError(f"{self.name} took the call and fell silent: {self.fault}", retryable=True)
         except EngineError as error:
             self.failed += 1
             if error.retryable and self.up:  # calls that fail together are one failure
@@ -86,7 +102,7 @@ class Endpoint:
         self.done += 1
         self.prompt_tokens += completion.usage.prompt_tokens
         self.cached_tokens += completion.usage.cached_tokens
-        self._failures = 0
+        self._failures = self._silent = 0
         return completion
 
     async def watch(self) -> None:
@@ -109,11 +125,16 @@ class Endpoint:
             await asyncio.sleep(min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 2, 16), MAX_PAUSE_S))
         try:
             await self._ask()
-        except ChorusError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, looking goes on: it may pass
             self.fault = error
             self._failures += 1
+            self._silent += 1
+            if self._silent >= GONE_AFTER:
+                for call in tuple(self._in_flight):
+                    call.cancel()
         else:
             self.fault = None
+            self._silent = 0
 
 
 class Endpoints:

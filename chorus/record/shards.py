@@ -20,18 +20,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from chorus import whole_file
 from chorus.errors import MissingExtra, NotSaved, RecordError
 from chorus.record import jsonl
-from chorus.types import Answer
+from chorus.types import Answer, Question
 
-PARQUET = ".parquet"
+PARQUET, INDEX = ".parquet", ".index"
+
+VERSION = 2
+"""Of an index. The first, which had no such number, knew a question by its text alone, as did Parquet's `asked`: in their
+stead the records are read."""
 
 SHARD_RECORDS = 500
 """Records in one shard, at most but for what comes in together."""
@@ -43,7 +47,7 @@ class Row(NamedTuple):
     id: str
     """The question's."""
     asked: int
-    """What its text hashes to (`hash_of`)."""
+    """What it hashes to (`hash_of`)."""
     failed: bool
     record: str
     """The record as one line of JSON."""
@@ -54,26 +58,33 @@ class Known:
     """What the shards of a folder hold."""
 
     asked: dict[str, int] = field(default_factory=dict)
-    """By the question's id: what its text hashes to."""
+    """By the question's id: what it hashes to, as it was asked or as its record holds it."""
     failed: set[str] = field(default_factory=set)
     """Ids whose record says failed."""
 
 
-def hash_of(text: str) -> int:
-    """Return 63 bits that tell one question's text from another's."""
+def hash_of(question: Question) -> int:
+    """Return 63 bits that tell one question from another, by all that it says but its id and the right answer."""
+    more = question.model_dump_json(exclude={"id", "text", "answer"}, exclude_defaults=True)
+    return hash_of_text(question.text if more == "{}" else f"{question.text}\0{more}")
+
+
+def hash_of_text(text: str) -> int:
+    """Return what a question hashes to that says no more than this."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big") >> 1
 
 
 def row(answer: Answer) -> Row:
     """Return a record as it goes into a shard."""
     question = answer.question
-    return Row(question.id, hash_of(question.text), answer.status == "failed", jsonl.dumps(answer))
+    return Row(question.id, hash_of(question), answer.status == "failed", jsonl.dumps(answer))
 
 
 def read(folder: str | Path) -> Iterator[Answer]:
     """Yield the records of a folder of shards, in the order of the shards. Raises RecordError."""
-    for shard in _shards(Path(folder)):
-        yield from (jsonl.loads(line, where) for where, line in _lines(shard))
+    with _told(f"can't read {folder}", RecordError):
+        for shard in _shards(Path(folder)):
+            yield from (jsonl.loads(line, where) for where, line in _lines(shard))
 
 
 class Shards:
@@ -96,13 +107,14 @@ class Shards:
             _parquet()
         with _told(f"can't write {folder}", RecordError):
             folder.mkdir(exist_ok=True)
-            for left in folder.glob(".*.partial"):
-                left.unlink()
             shards = _shards(folder)
             if odd := next((shard for shard in shards if shard.suffix != self._suffix), None):
                 raise RecordError(f"{folder} holds {odd.name}, and shards of {self._suffix[1:]} were to go there")
             for shard in shards:
                 self._take_in(shard)
+            for left in folder.glob(".part-*.partial"):
+                if Path(left.stem).suffix in (self._suffix, INDEX):
+                    left.unlink()
         numbers = (shard.stem.partition("-")[2] for shard in shards)  # Folders thrown together may hold other names.
         self._next = 1 + max((int(number) for number in numbers if number.isdecimal()), default=-1)
         self._newest: list[Row] = []
@@ -131,7 +143,7 @@ class Shards:
             for shard in _shards(self._folder) if ids else ():
                 held = _held(shard)
                 if not ids.isdisjoint(held.ids):
-                    self._keep(shard, [name not in ids for name in held.ids])
+                    self._keep(shard, held, [name not in ids for name in held.ids])
         for name in ids:
             self.known.asked.pop(name, None)
         self.known.failed -= ids
@@ -153,16 +165,16 @@ class Shards:
             self.known.asked.setdefault(name, asked)
         added = set(list(self.known.asked)[before:])
         self.known.failed |= set(held.failed) & added
-        self._keep(shard, keep)
+        self._keep(shard, held, keep)
 
     def _note(self, held: _Held) -> None:
         self.known.asked.update(zip(held.ids, held.asked, strict=True))
         self.known.failed.update(held.failed)
 
-    def _keep(self, shard: Path, keep: Sequence[bool]) -> None:
+    def _keep(self, shard: Path, held: _Held, keep: Sequence[bool]) -> None:
         """Replace a shard by those of its records that are to stay."""
-        lines = (line for (_, line), stays in zip(_lines(shard), keep, strict=True) if stays)
-        if rows := [row(jsonl.loads(line)) for line in lines]:
+        there = zip(_lines(shard), held.asked, keep, strict=True)
+        if rows := [row(jsonl.loads(line))._replace(asked=asked) for (_, line), asked, stays in there if stays]:
             self._put(shard, rows)
         else:
             _index_of(shard).unlink(missing_ok=True)
@@ -171,10 +183,10 @@ class Shards:
     def _put(self, shard: Path, rows: Sequence[Row]) -> None:
         """Write a shard so that it is there as a whole or not at all."""
         if shard.suffix == PARQUET:
-            _replace(shard, lambda path: _write_parquet(path, rows))
+            whole_file.replace(shard, lambda path: _write_parquet(path, rows), sync=True)
         else:
             text = "".join(f"{row.record}\n" for row in rows).encode()
-            _replace(shard, lambda path: path.write_bytes(text))
+            whole_file.put(shard, text, sync=True)
             _Held.of(rows).write(shard)
 
 
@@ -191,15 +203,15 @@ class _Held(NamedTuple):
 
     def write(self, shard: Path) -> None:
         """Write it beside the shard. It holds for a shard of this length only."""
-        index = json.dumps({"bytes": shard.stat().st_size, **self._asdict()})
-        _replace(_index_of(shard), lambda path: path.write_text(index, "utf-8"))
+        index = json.dumps({"bytes": shard.stat().st_size, "version": VERSION, **self._asdict()})
+        whole_file.put(_index_of(shard), index, sync=True)
 
     @classmethod
     def read(cls, shard: Path) -> _Held | None:
         """Return what stands beside the shard, if it is about the shard as it is."""
         try:
             index = json.loads(_index_of(shard).read_bytes())
-            fits = index.pop("bytes") == shard.stat().st_size
+            fits = (index.pop("bytes"), index.pop("version")) == (shard.stat().st_size, VERSION)
             return cls(**index) if fits else None
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -215,7 +227,7 @@ def _held(shard: Path) -> _Held:
     held = _Held.of(rows)
     text = sum(len(row.record.encode()) + 1 for row in rows)
     if text < shard.stat().st_size and not shard.read_bytes().endswith(b"\n"):
-        _replace(shard, lambda path: path.write_bytes("".join(f"{row.record}\n" for row in rows).encode()))
+        whole_file.put(shard, "".join(f"{row.record}\n" for row in rows), sync=True)
     held.write(shard)
     return held
 
@@ -225,7 +237,7 @@ def _shards(folder: Path) -> list[Path]:
 
 
 def _index_of(shard: Path) -> Path:
-    return shard.with_name(f".{shard.stem}.index")
+    return shard.with_name(f".{shard.stem}{INDEX}")
 
 
 def _lines(shard: Path) -> Iterator[tuple[str, str | bytes]]:
@@ -245,8 +257,10 @@ def _lines(shard: Path) -> Iterator[tuple[str, str | bytes]]:
 
 
 def _held_in_parquet(shard: Path) -> _Held:
-    columns = ["id", "asked", "status"]
+    columns = ["id", "question_hash", "status"]
     with _opened(shard) as file:
+        if "question_hash" not in file.schema_arrow.names:
+            return _Held.of([row(jsonl.loads(line, where)) for where, line in _lines(shard)])
         table = file.read(columns=columns, use_threads=False)  # for so little, threads take longer than the work
     ids, asked, statuses = (table[name].to_numpy().tolist() for name in columns)
     return _Held(ids, asked, [name for name, status in zip(ids, statuses, strict=True) if status == "failed"])
@@ -258,7 +272,7 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
     table = arrow.table(
         {
             "id": [row.id for row in rows],
-            "asked": arrow.array([row.asked for row in rows], arrow.int64()),
+            "question_hash": arrow.array([row.asked for row in rows], arrow.int64()),
             "status": [record["status"] for record in records],
             "answer": arrow.array([record["answer"] for record in records], arrow.string()),
             "confidence": arrow.array([record["confidence"] for record in records], arrow.float64()),
@@ -271,9 +285,13 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
 def _opened(shard: Path) -> Any:
     arrow, parquet = _parquet()
     try:
-        return parquet.ParquetFile(shard)
+        file = parquet.ParquetFile(shard)
     except arrow.ArrowInvalid as error:
         raise RecordError(f"{shard} is no whole Parquet file: remove it, and its questions are asked again") from error
+    if not {"id", "status", "record"} <= set(file.schema_arrow.names):
+        file.close()
+        raise RecordError(f"{shard} holds no records of debates: name another folder")
+    return file
 
 
 def _parquet() -> tuple[Any, Any]:
@@ -292,21 +310,3 @@ def _told(what: str, error: type[RecordError] = NotSaved) -> Iterator[None]:
         yield
     except OSError as fault:
         raise error(f"{what}: {fault.strerror or fault}") from fault
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Have a file written under another name, and give it its own once it is on disk."""
-    staging = path.with_name(f".{path.name.removeprefix('.')}.partial")
-    try:
-        write(staging)
-        with staging.open("rb+") as file:
-            os.fsync(file.fileno())
-        staging.replace(path)
-    except BaseException:
-        staging.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

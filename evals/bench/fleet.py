@@ -51,9 +51,9 @@ class Timed:
         self.last = 0.0
         """When the newest reply came, on the monotonic clock."""
 
-    def hold(self, lines: Sequence[str]) -> Iterator[list[Reply]]:
+    def hold(self, lines: Sequence[str], *, alone: bool = False) -> Iterator[list[Reply]]:
         """Yield what the fleet yields."""
-        for replies in self._fleet.hold(lines):
+        for replies in self._fleet.hold(lines, alone=alone):
             self.last = time.monotonic()
             yield replies
 

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from chorus.question_file import read_lines
-from chorus.record.shards import SHARD_RECORDS, Row, Shards, hash_of
+from chorus.record.shards import SHARD_RECORDS, Row, Shards, hash_of_text
 from evals import report
 
 RECORD = json.dumps({"schema": 1, "status": "done", "answer": "56", "confidence": 0.75, "question": "What is 7 * 8?"})
@@ -50,7 +50,7 @@ def fill(folder: Path, ids: int, at_once: int) -> int:
     shards = Shards(folder)
     for first in range(0, ids, at_once):
         numbers = range(first, min(first + at_once, ids))
-        shards.add(Row(f"question-{n:07}", hash_of(f"What is {n} * 8?"), False, RECORD) for n in numbers)
+        shards.add(Row(f"question-{n:07}", hash_of_text(f"What is {n} * 8?"), False, RECORD) for n in numbers)
     return len(list(folder.glob("part-*")))
 
 
@@ -59,7 +59,7 @@ def measure(shards: Path, questions: Path) -> dict[str, float]:
     began = time.perf_counter()
     known = Shards(shards).known
     scanned = time.perf_counter()
-    left = [line.id for line in read_lines(questions) if known.asked.get(line.id) != hash_of(line.text)]
+    left = [line.id for line in read_lines(questions) if known.asked.get(line.id) != hash_of_text(line.text)]
     read = time.perf_counter()
     assert not left, f"{len(left)} questions have no record"
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

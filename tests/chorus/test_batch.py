@@ -293,9 +293,25 @@ async def test_a_file_of_something_else_is_left_as_it_is(questions, records, con
 async def test_the_output_of_another_input_is_refused(questions, records):
     await Oracle().hold(questions, records)
     Path("in.jsonl").write_text('{"id": "c", "question": "Who wrote Emma?"}\n')
-    with pytest.raises(RecordError, match="answers another question under the id 'c': it belongs to another input"):
+    with pytest.raises(RecordError, match=r"another question under the id 'c', .*: it belongs to another input"):
         await Oracle().hold(questions, records)
     assert len(held(records)) == 8
+
+
+@pytest.mark.parametrize(
+    "more", [{"choices": ["57", "56"]}, {"kind": "text"}, {"history": [{"role": "user", "content": "In base 9:"}]}]
+)
+async def test_the_same_text_with_more_to_it_is_another_question(records, more):
+    line = {"id": "a", "question": "What is 7 * 8? (A) 56 (B) 57"}
+    Path("in.jsonl").write_text(json.dumps(line))
+    await Oracle().hold(Path("in.jsonl"), records)
+    Path("in.jsonl").write_text(json.dumps(line | {"answer": "A"}))
+    assert (await Oracle().hold(Path("in.jsonl"), records)).complete, (
+        "its choices stand in its text, its answer nowhere"
+    )
+    Path("in.jsonl").write_text(json.dumps(line | more))
+    with pytest.raises(RecordError, match="another question under the id 'a', by its text, kind, choices or history"):
+        await Oracle().hold(Path("in.jsonl"), records)
 
 
 async def test_an_output_with_two_records_of_one_question_is_refused(questions, records):
@@ -381,6 +397,19 @@ async def test_failed_debates_are_held_again_on_request(questions, records):
     assert summary.complete
     assert sorted(held(records)) == list("abcdefgh")
     assert set(statuses(records).values()) == {"done"}
+
+
+async def test_records_are_on_disk_before_they_take_the_place_of_others(questions, records, monkeypatch):
+    oracle, synced = Oracle(), []
+    oracle.refuses = "c"
+    await oracle.hold(questions, records)
+
+    def sync(file):
+        synced.append(Path(os.readlink(f"/proc/self/fd/{file}")).name)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    await Oracle().hold(questions, records, retry_failed=True)
+    assert synced[:2] == [".out.jsonl.partial", records.parent.name]
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -269,3 +269,22 @@ def test_ctrl_c_on_a_terminal_leaves_the_transcript_and_the_cursor():
     terminal.close()
     assert terminal.exitstatus == 130
     assert saved().reason == "interrupted"
+
+
+# Options that mean nothing alone
+
+
+@pytest.mark.parametrize(
+    "command_line",
+    [
+        ("debate", "in.jsonl", "out"),
+        ("distill", "run", "--recipe", "smoke", "--out", "out"),
+        ("distill", "collect", "--recipe", "smoke", "--out", "out"),
+        ("eval", "run", "smoke"),
+    ],
+)
+@pytest.mark.parametrize("option", [("--workers", "2"), ("--gpus", "0.5")])
+def test_what_is_about_workers_on_ray_wants_ray(command, command_line, option):
+    refused = command(*command_line, *option)
+    assert refused.code == 2
+    assert f"{option[0]} is about workers on a Ray cluster: name it with --ray" in refused.err

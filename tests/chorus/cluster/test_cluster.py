@@ -45,7 +45,7 @@ class Fleet:
         self.refuses: Reply | None = None
         self.now = 0.0
 
-    def hold(self, lines):
+    def hold(self, lines, *, alone):
         for number, line in enumerate(lines):
             if number == self.dies_after:
                 raise KeyboardInterrupt
@@ -266,6 +266,54 @@ def test_a_fault_of_ours_says_nothing_of_the_engine(answer):
     assert summary.failed == ["c"]
 
 
+# Questions that kill their workers
+
+
+class Deadly(Fleet):
+    """A fleet whose workers die of some questions, and of what is in their block: here, two by two."""
+
+    def __init__(self, answer, killers: str, planned: bool = True) -> None:
+        super().__init__(answer)
+        self.killers = set(killers)
+        self.planned = planned
+
+    def hold(self, lines, *, alone):
+        asked = [Question.model_validate_json(line) for line in lines]
+        for at in range(0, len(asked), 1 if alone else 2):
+            block = asked[at : at + (1 if alone else 2)]
+            dies = not self.killers.isdisjoint(question.id for question in block)
+            replies = [self._reply(question) for question in block]
+            yield [self._lost(reply, alone) for reply in replies] if dies else replies
+
+    def _lost(self, reply: Reply, alone: bool) -> Reply:
+        record = reply.record.replace('"status":"done"', '"status":"failed"') if alone and self.planned else ""
+        return reply._replace(failed=True, record=record, lost=True, reason="it kills")
+
+
+@pytest.mark.parametrize(("killers", "planned"), [("c", True), ("c", False), ("cg", True), ("aceg", True)])
+def test_a_question_that_kills_its_worker_has_failed_and_those_beside_it_are_held(answer, killers, planned):
+    fleet = Deadly(answer, killers, planned)
+    summary = fleet.run("abcdefgh")
+    assert (summary.done, summary.failed, summary.gave_up) == (8 - len(killers), list(killers), None)
+    assert {record.question.id for record in transcript.read("out") if record.status == "failed"} == (
+        set(killers) if planned else set()
+    )
+    assert fleet.asked[killers[0]] == 2, "once in its block, once alone"
+    again = Fleet(answer)
+    assert again.run().failed == (list(killers) if planned else [])
+    assert again.asked == Counter("" if planned else killers)
+
+
+def test_workers_that_die_of_everything_end_the_run_early_and_nothing_has_failed(answer):
+    ids = "abcdefghijklmnopqrstuvwxyz"
+    fleet = Deadly(answer, ids)
+    summary = fleet.run(ids)
+    assert "Ended early: the workers' processes die" in summary.in_words()
+    assert (summary.failed, held()) == ([], [])
+    assert fleet.asked.total() < len(ids), "it isn't tried on all"
+    assert Fleet(answer).run().complete
+
+
 # Inputs and outputs that don't fit
 
 
@@ -301,8 +349,48 @@ def test_a_question_goes_out_with_all_that_its_line_says(answer):
 def test_the_output_of_another_input_is_refused(answer):
     Fleet(answer).run("abc")
     Path("in.jsonl").write_text('{"id": "c", "question": "Who wrote Emma?"}\n')
-    with pytest.raises(RecordError, match="answers another question under the id 'c'"):
+    with pytest.raises(RecordError, match="answers another question under the id 'c', by"):
         Fleet(answer).run()
+
+
+@pytest.mark.parametrize(
+    "more", [{"choices": ["686", "687"]}, {"kind": "text"}, {"history": [{"role": "user", "content": "In base 9:"}]}]
+)
+@pytest.mark.parametrize("scanned", [True, False])
+def test_the_same_text_with_more_to_it_is_another_question(answer, more, scanned):
+    Fleet(answer).run("a")
+    if not scanned:
+        Path("out/.part-000000.index").unlink()
+    (line,) = Path("in.jsonl").read_text().splitlines()
+    Path("in.jsonl").write_text(json.dumps(json.loads(line) | {"answer": "679"}))
+    assert Fleet(answer).run().complete, "the right answer is no part of what is asked"
+    Path("in.jsonl").write_text(json.dumps(json.loads(line) | more))
+    with pytest.raises(RecordError, match="another question under the id 'a', by its text, kind, choices or history"):
+        Fleet(answer).run()
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+def test_choices_that_were_read_out_of_the_text_are_no_other_question(answer, scanned):
+    """Records hold them, the input doesn't."""
+    text = "Which is a colour? (A) red (B) seven"
+    Path("in.jsonl").write_text(json.dumps({"id": "a", "question": text}))
+    fleet, asked = Fleet(answer), Question(id="a", question=text)
+    record = answer.model_copy(update={"question": asked.model_copy(update={"choices": ("red", "seven")})})
+    fleet._reply = lambda question: Reply(*shards.row(record)._replace(asked=shards.hash_of(asked)))
+    fleet.run()
+    if not scanned:
+        Path("out/.part-000000.index").unlink()
+    assert Fleet(answer).run().complete
+
+
+def test_the_folder_that_the_run_is_started_in_may_be_the_output(answer, tmp_path, monkeypatch):
+    ask_for("ab")
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert debate_shards(Fleet(answer), Path("../in.jsonl"), Path(".")).done == 2
+    with only_writer(here), pytest.raises(ConfigError, match="another process is writing"), only_writer(Path(".")):
+        pass
 
 
 def test_a_file_is_no_folder(answer):

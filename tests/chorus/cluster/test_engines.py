@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from chorus.cluster import engines
 from chorus.cluster.engines import RayEngines, _Host, _Remote
+from chorus.engines import reopened
 from chorus.engines.base import Request
 from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ConfigError, EngineDied, EngineError, EngineUnreachable
@@ -43,7 +43,7 @@ def opened(monkeypatch) -> list[Mortal]:
         there.append(Mortal())
         return there[-1]
 
-    monkeypatch.setattr(engines, "open_engine", open_mortal)
+    monkeypatch.setattr(reopened, "open_engine", open_mortal)
     return there
 
 

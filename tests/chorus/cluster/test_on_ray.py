@@ -104,8 +104,8 @@ class Struck:
         self.at_once = fleet.at_once
         self.replies = 0
 
-    def hold(self, lines):
-        for replies in self._fleet.hold(lines):
+    def hold(self, lines, *, alone):
+        for replies in self._fleet.hold(lines, alone=alone):
             yield replies
             self.replies += len(replies)
             if self._happens and self.replies >= self._after:
@@ -113,11 +113,11 @@ class Struck:
                 self._happens = None
 
 
-def hold(cluster, happens, count: int = 60):
+def hold(cluster, happens, count: int = 60, gpus: float = 0.5):
     """Hold debates to which something happens; return their questions' ids, and what the run says of itself."""
     ids = ask_for(count)
     settings = Settings(engine="scripted:s.yaml", personas=CAST)
-    with RayFleet(cluster.address, settings, workers=2, concurrency=4, gpus=0.5) as fleet:
+    with RayFleet(cluster.address, settings, workers=2, concurrency=4, gpus=gpus) as fleet:
         struck = Struck(fleet, 8, happens)
         summary = debate_shards(struck, Path("in.jsonl"), Path("out"))
         assert struck._happens is None, "nothing happened"
@@ -277,14 +277,25 @@ def test_what_fits_no_question_ends_the_run_as_it_does_here(cluster):
     assert refused.value.exit_code == ConfigError.exit_code
 
 
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_what_keeps_workers_from_being_made_is_told_as_it_is(cluster):
+    ask_for(3)
+    ran = run_command(cluster.address, "--engine", "scripted:missing.yaml")
+    said = ran.communicate()[1]
+    assert (ran.returncode, said.splitlines()[-1]) == (
+        ConfigError.exit_code,
+        "error: can't read the script missing.yaml: No such file or directory",
+    )
+
+
 def tripping(over: str) -> type:
     """A holder in which a fault of ours ends one question's debate. Its worker gets it by value."""
 
     class Tripping(on_ray._Holder):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
-            chorus = self._worker._chorus
-            convene = chorus.convene
+        def _make(self):
+            worker = super()._make()
+            convene = worker._chorus.convene
 
             async def trip(question):
                 debate = await convene(question)
@@ -292,7 +303,8 @@ def tripping(over: str) -> type:
                     debate._walk = None
                 return debate
 
-            chorus.convene = trip
+            worker._chorus.convene = trip
+            return worker
 
     return Tripping
 
@@ -315,16 +327,78 @@ def test_workers_share_an_endpoint_and_a_fault_of_ours_in_one_debate_is_that_one
     assert len(server.chats) == sum(record.usage.calls for record in answered) > 0
 
 
+def deadly(killer: str, notes: Path) -> type:
+    """A holder whose process dies when the debate on one question begins. Workers note when they are closed."""
+
+    class Deadly(on_ray._Holder):
+        def _make(self):
+            worker = super()._make()
+            convene, close = worker._chorus.convene, worker.close
+
+            async def die(question):
+                debate = await convene(question)
+                hold = debate.hold
+
+                async def begin():
+                    if question.id == killer:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    return await hold()
+
+                debate.hold = begin
+                return debate
+
+            def note():
+                close()
+                with notes.open("a") as file:
+                    print("closed", file=file)
+
+            worker._chorus.convene, worker.close = die, note
+            return worker
+
+    return Deadly
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)  # Ray itself would hand it out for ever
+def test_a_question_that_kills_its_worker_has_failed_and_all_others_are_answered(cluster, folder, monkeypatch):
+    ids, notes = ask_for(12), folder / "notes"
+    monkeypatch.setattr(on_ray, "_Holder", deadly("q5", notes))
+    settings = Settings(engine="scripted:s.yaml", personas=CAST)
+    with RayFleet(cluster.address, settings, workers=2, concurrency=2) as fleet:
+        summary = debate_shards(fleet, Path("in.jsonl"), Path("out"))
+    assert held() == Counter(ids)
+    assert (summary.done, summary.failed, summary.gave_up) == (len(ids) - 1, ["q5"], None)
+    (failed,) = (record for record in transcript.read("out") if record.status == "failed")
+    assert failed.reason == "the process of its worker died 2 times while it held this question"
+    until = time.monotonic() + 60
+    while not notes.exists():
+        assert time.monotonic() < until, "no worker was closed at the end"
+        time.sleep(0.1)
+
+
+def processes_of(node) -> list[int]:
+    """The workers on a node: children of its raylet."""
+    (raylet,) = node.all_processes["raylet"]
+    parents = {pid: int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in workers()}
+    return [pid for pid, parent in parents.items() if parent == raylet.process.pid]
+
+
 @pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_a_node_that_is_killed_loses_no_question(cluster):
-    def kill_the_second() -> None:
-        cluster.remove_node(cluster.second, allow_graceful=False)
-        cluster.second = None
+    """One worker fits on a node; that of the node that is killed goes on, from its blocks' beginning, on a new one."""
+    died: list[int] = []
 
-    ids, summary = hold(cluster, kill_the_second)
+    def kill_the_second() -> None:
+        died.extend(processes_of(cluster.second))
+        cluster.remove_node(cluster.second, allow_graceful=False)
+        cluster.second = cluster.add_node(**NODE)
+
+    ids, summary = hold(cluster, kill_the_second, gpus=1)
     assert held() == Counter(ids)
     assert (summary.complete, summary.done) == (True, len(ids))
+    assert len(died) == 1
+    assert not Path(f"/proc/{died[0]}").exists()
 
 
 @pytest.mark.vllm

@@ -9,9 +9,11 @@ import pytest
 
 from chorus import Chorus, Settings
 from chorus.cluster.worker import Reply, Worker
-from chorus.errors import EngineError
+from chorus.engines import reopened
+from chorus.engines.scripted import ScriptedEngine
+from chorus.errors import EngineDied, EngineError
 from chorus.record import jsonl
-from chorus.record.shards import hash_of
+from chorus.record.shards import hash_of_text
 from personas import Library
 
 
@@ -63,7 +65,7 @@ def line(name: str, text: str = "What is 7 * 8?") -> str:
 def test_each_question_has_its_reply(worker):
     replies = replies_of(worker(), [line("a"), line("b")])
     assert [(reply.id, reply.asked, reply.failed) for reply in replies] == [
-        (name, hash_of("What is 7 * 8?"), False) for name in "ab"
+        (name, hash_of_text("What is 7 * 8?"), False) for name in "ab"
     ]
     assert jsonl.loads(replies[1].record).answer == "56"
 
@@ -116,6 +118,57 @@ def test_a_worker_waits_for_an_engine_that_is_not_there_yet(worker, late):
     assert (reply.failed, late) == (False, ["a", "a"])
 
 
+class Mortal(ScriptedEngine):
+    """An engine that dies of its second call, and answers no call afterwards."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__(lambda request: "Answer: 56")
+        Mortal.made += 1
+        self.dies = Mortal.made == 1
+        self.closed = False
+
+    async def generate(self, request, emit):
+        if self.dies and self.calls.started >= 1:
+            raise EngineDied("its core died")
+        return await super().generate(request, emit)
+
+    async def aclose(self):
+        self.closed = True
+        await super().aclose()
+
+
+def test_an_engine_that_dies_is_opened_again_and_its_debates_go_on(worker, monkeypatch):
+    there: list[Mortal] = []
+
+    async def open_mortal(spec):
+        assert all(one.closed for one in there), "two want the memory of one"
+        there.append(Mortal())
+        return there[-1]
+
+    monkeypatch.setattr(Mortal, "made", 0)
+    monkeypatch.setattr(reopened, "open_engine", open_mortal)
+    one = worker()
+    one._chorus.settings = one._chorus.settings.model_copy(update={"patience_s": 120.0})
+    replies = replies_of(one, [line(name) for name in "abcdef"])
+    assert [(reply.id, reply.failed, reply.unheard) for reply in replies] == [(name, False, False) for name in "abcdef"]
+    assert len(there) == 2
+
+
+def test_a_debate_may_be_planned_and_given_up(worker):
+    reply = worker().give_up(line("a"), "it kills")
+    record = jsonl.loads(reply.record)
+    assert (reply.id, reply.failed, reply.lost, reply.reason) == ("a", True, True, "it kills")
+    assert (record.question.id, record.status, record.reason) == ("a", "failed", "it kills")
+    assert record.usage.calls == 0
+
+
+def test_one_that_can_not_be_planned_is_given_up_without_a_record(worker):
+    reply = worker(decision="coin").give_up(line("a"), "it kills")
+    assert (reply.id, reply.failed, reply.lost, reply.record) == ("a", True, True, "")
+
+
 def test_an_engine_without_a_word_may_be_gone(worker):
     replies = replies_of(worker("default: {fail: {message: out of tea}}"), [line("a"), line("b")])
     assert all(reply.unheard and reply.failed and reply.record for reply in replies)
@@ -154,10 +207,10 @@ def test_a_fault_of_ours_in_one_debate_is_that_ones_failure(worker, monkeypatch)
 
 
 def test_a_fault_of_ours_in_opening_the_engine_ends_the_run(worker, monkeypatch):
-    async def trip(self):
+    async def trip(spec):
         raise OSError("no such device")
 
-    monkeypatch.setattr(Chorus, "open", trip)
+    monkeypatch.setattr(reopened, "open_engine", trip)
     (reply,) = replies_of(worker(), [line("a")])
     assert (reply.exit_code, reply.record) == (1, "")
     assert reply.reason == "the engine can't be opened, by a fault of ours: OSError: no such device"

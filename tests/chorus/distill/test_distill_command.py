@@ -86,7 +86,7 @@ def test_collect_makes_the_same_of_debates_that_were_held_on_ray(chorus, recipe,
         def __exit__(self, *error):
             self.worker.close()
 
-        def hold(self, lines):
+        def hold(self, lines, *, alone):
             yield from self.worker.hold(lines)
 
     monkeypatch.setattr(on_ray, "RayFleet", Fleet)

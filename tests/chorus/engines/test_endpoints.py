@@ -11,9 +11,10 @@ from fake_openai_server import FakeOpenAIServer, Refusal, Stream, error, rate_li
 from chorus import Chorus
 from chorus.engines import endpoints
 from chorus.engines.base import Request, Sampling, estimate_tokens
-from chorus.engines.endpoints import Endpoints
+from chorus.engines.endpoints import Endpoint, Endpoints
 from chorus.engines.registry import open_engine
 from chorus.engines.rendezvous import CALM, ranking, shared_prefix
+from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ConfigError, EngineError, EngineUnreachable
 from chorus.telemetry.counters import Counters
 from chorus.telemetry.metered import metered
@@ -237,6 +238,100 @@ async def test_a_fault_of_the_call_is_nobody_elses(servers):
             await ask(engine)
         assert all(endpoint.up for endpoint in engine.endpoints)
     assert other.chats == []
+
+
+class Quiet(ScriptedEngine):
+    """An engine that takes calls and says nothing, or a first word and nothing more."""
+
+    def __init__(self, first: str = "") -> None:
+        super().__init__(lambda request: "")
+        self.first = first
+        self.asked = asyncio.Event()
+
+    async def generate(self, request, emit):
+        with self.calls:
+            self.asked.set()
+            if self.first:
+                emit(self.first)
+            await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def one_falls_silent(quiet: Quiet, fault: Exception) -> AsyncIterator[Endpoints]:
+    """Two endpoints. The request is at home at the first, which takes it, and answers neither calls nor looks."""
+    names = ["one", "other"]
+    home, other = (names[at] for at in ranking(shared_prefix(request()), names))
+
+    async def look() -> None:
+        if quiet.asked.is_set():
+            raise fault
+
+    async def well() -> None:
+        pass
+
+    answers = ScriptedEngine(lambda request: "Answer: 56")
+    engine = Endpoints([Endpoint(home, quiet, look), Endpoint(other, answers, well)], "both")
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+@pytest.mark.parametrize("fault", [EngineUnreachable("no route to host"), OSError("a fault of ours")])
+async def test_calls_are_taken_from_a_server_that_takes_them_and_falls_silent(fault):
+    quiet = Quiet()
+    async with one_falls_silent(quiet, fault) as engine, asyncio.timeout(5):
+        assert await ask(engine) == "Answer: 56"
+        assert [(endpoint.up, endpoint.running, endpoint.failed) for endpoint in engine.endpoints] == [
+            (False, 0, 1), (True, 0, 0),
+        ]  # fmt: skip
+        assert str(fault) in str(engine.endpoints[0].fault)
+        assert quiet.calls.aborted == 1
+
+
+async def test_a_call_that_had_a_word_is_taken_too_and_may_be_made_again():
+    async with one_falls_silent(Quiet("one"), EngineUnreachable("no route to host")) as engine, asyncio.timeout(5):
+        with pytest.raises(EngineError, match=r"took the call and fell silent: no route to host") as taken:
+            await ask(engine)
+        assert taken.value.retryable
+
+
+async def test_a_call_that_says_words_is_left_to_a_server_that_answers_no_looks():
+    class Busy(Quiet):
+        async def generate(self, request, emit):
+            self.asked.set()
+            while looks < 6:
+                emit("word ")
+                await asyncio.sleep(0.01)
+            return await ScriptedEngine(lambda request: "Answer: 57").generate(request, emit)
+
+    looks = 0
+    busy = Busy()
+    async with one_falls_silent(busy, EngineUnreachable("busy")) as engine, asyncio.timeout(5):
+        one = engine.endpoints[0]
+        look = one._ask
+
+        async def counted() -> None:
+            nonlocal looks
+            looks += 1
+            await look()
+
+        one._ask = counted
+        assert await ask(engine) == "Answer: 57"
+
+
+async def test_a_look_that_fails_by_a_fault_of_ours_is_not_the_last():
+    faults = [OSError("too many open files"), KeyError("data")]
+
+    async def look() -> None:
+        if faults:
+            raise faults.pop()
+
+    endpoint = Endpoint("one", Quiet(), look, EngineUnreachable("down"))
+    engine = Endpoints([endpoint], "one")
+    await until(lambda: endpoint.up)
+    assert faults == []
+    await engine.aclose()
 
 
 async def test_words_that_are_out_are_not_said_twice(servers):

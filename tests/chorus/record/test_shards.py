@@ -17,6 +17,7 @@ from chorus import Answer, Chorus, RecordError
 from chorus.engines.scripted import ScriptedEngine
 from chorus.record import shards, transcript
 from chorus.record.shards import Row, Shards
+from chorus.types import Question
 
 FORMS = ["out", pytest.param("out.parquet", marks=pytest.mark.ray)]
 
@@ -60,7 +61,7 @@ def test_what_is_added_is_there_and_known_by_whoever_comes_next(tmp_path, rows, 
     again = Shards(folder)
     assert again.known == written.known
     assert again.known.failed == {"d"}
-    assert again.known.asked["d"] == shards.hash_of("What is 6 * 9?") != again.known.asked["a"]
+    assert again.known.asked["d"] == shards.hash_of_text("What is 6 * 9?") != again.known.asked["a"]
     again.add(rows("e"))
     suffix = ".parquet" if form.endswith(".parquet") else ".jsonl"
     assert names(folder) == [f"part-00000{number}{suffix}" for number in range(2)], "one for each that wrote"
@@ -173,6 +174,83 @@ def test_a_scan_reads_no_shard(tmp_path, rows):
     shard = folder / "part-000000.jsonl"
     shard.write_bytes(b"x" * shard.stat().st_size)
     assert set(Shards(folder).known.asked) == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("more", "text_alone"), [({}, True), ({"choices": ("1", "2")}, False), ({"answer": "1"}, True)]
+)
+def test_a_question_is_known_by_all_that_it_says_but_its_id_and_answer(more, text_alone):
+    asked = [shards.hash_of(Question(id=name, question="What?", **more)) for name in "ab"]
+    assert (asked[0] == shards.hash_of_text("What?")) is text_alone
+    assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_folder_of_the_first_version_knew_texts_alone_so_its_records_are_read(tmp_path, rows, form):
+    folder = tmp_path / form
+    written = Shards(folder)
+    chosen = [row._replace(record=row.record.replace('"choices":[]', '"choices":["1","2"]')) for row in rows("ab")]
+    written.add([shards.row(shards.jsonl.loads(row.record)) for row in chosen])
+    whole = dict(written.known.asked)
+    text = shards.hash_of_text("What is 7 * 8?")
+    assert set(whole.values()) != {text}
+    if form == "out":
+        index = folder / ".part-000000.index"
+        told = json.loads(index.read_bytes())
+        del told["version"]
+        index.write_text(json.dumps(told | {"asked": [text, text]}))
+    else:
+        from pyarrow import parquet
+
+        shard = folder / "part-000000.parquet"
+        table = parquet.read_table(shard)
+        parquet.write_table(
+            table.rename_columns(["asked" if n == "question_hash" else n for n in table.schema.names]), shard
+        )
+    assert Shards(folder).known.asked == whole
+
+
+def test_what_another_program_is_writing_is_left_alone(tmp_path, rows):
+    folder = tmp_path / "out"
+    Shards(folder).add(rows("a"))
+    theirs = [".download.partial", ".part-000000.crc.partial"]
+    for name in [*theirs, ".part-000007.jsonl.partial", ".part-000000.index.partial"]:
+        (folder / name).write_text("half")
+    Shards(folder)
+    assert sorted(path.name for path in folder.glob(".*.partial")) == theirs
+
+
+def test_a_folder_that_is_not_ours_is_left_as_it_is(tmp_path):
+    (tmp_path / "part-000000.jsonl").write_text('{"id": "a"}\n')
+    (tmp_path / ".part-000000.jsonl.partial").write_text("half")
+    before = names(tmp_path)
+    with pytest.raises(RecordError, match="not a debate's record"):
+        Shards(tmp_path)
+    assert (names(tmp_path), (tmp_path / ".part-000000.jsonl.partial").exists()) == (before, True)
+
+
+@pytest.mark.ray
+def test_parquet_of_another_program_is_refused(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    folder = tmp_path / "out.parquet"
+    folder.mkdir()
+    spark = folder / "part-00000-5a1f-c000.snappy.parquet"
+    parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["a", "b"]}), spark)
+    with pytest.raises(RecordError, match=r"part-00000-.*\.parquet holds no records of debates"):
+        Shards(folder)
+    with pytest.raises(RecordError, match="holds no records"):
+        list(transcript.read(folder))
+
+
+def test_a_shard_that_can_not_be_read_is_told(tmp_path, rows, monkeypatch):
+    Shards(tmp_path / "out").add(rows("ab"))
+    there = shards._shards(tmp_path / "out")
+    (tmp_path / "out" / "part-000000.jsonl").unlink()
+    monkeypatch.setattr(shards, "_shards", lambda folder: there)
+    with pytest.raises(RecordError, match=r"can't read .*out: No such file or directory"):
+        list(transcript.read(tmp_path / "out"))
 
 
 def test_a_damaged_line_is_named(tmp_path, rows):
