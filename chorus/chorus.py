@@ -50,7 +50,7 @@ class Chorus:
         settings: settings already loaded, which the other arguments go before.
         report: is told, in a few words, of steps that take long before a debate can begin.
         counters: count the engine's calls, for Prometheus.
-        **settings: any field of `Settings`: topology, rounds, decision, layout, openness, seed …
+        **overrides: any field of `Settings`: topology, rounds, decision, layout, openness, seed …
 
     Raises:
         ConfigError: a setting that doesn't exist, or doesn't fit.

@@ -20,8 +20,6 @@ from chorus.types import Frozen, Layout, Mode, Positions, Probability
 
 FILE = "chorus.toml"
 PREFIX = "CHORUS_"
-OTHER_VARIABLES = {"CHORUS_CONFIG", "CHORUS_CACHE"}
-"""Variables with the prefix that are not settings."""
 
 
 class Settings(Frozen):
@@ -131,7 +129,7 @@ def _from_file(file: str | Path | None) -> dict[str, tuple[str, Any]]:
 def _from_environment() -> dict[str, tuple[str, Any]]:
     found = {}
     for name, value in os.environ.items():
-        if name.startswith(PREFIX) and name not in OTHER_VARIABLES and value:
+        if name.startswith(PREFIX) and value:
             field = name.removeprefix(PREFIX).lower()
             # A dictionary can't be written in one variable; unknown names are somebody else's business here.
             if field in Settings.model_fields and field != "engine_options":

@@ -99,6 +99,8 @@ def _cut_short(answer: Answer) -> str | None:
     stopped = [turn.id for turn in answer.turns if turn.kind == "speech" and turn.status == "cancelled"]
     if stopped:
         return answer.reason or f"{', '.join(stopped)} never spoke"
+    if len(decide.electorate(answer.plan, answer.turns)) < len(answer.plan.seats):
+        return "the gate answered before the others were asked"
     held = max((turn.round for turn in answer.turns if turn.kind == "speech"), default=0)
     if answer.plan.mode != "inner" and held < answer.plan.rounds:
         return f"it ended after round {held} of {answer.plan.rounds}"

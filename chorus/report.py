@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from chorus import whole_file
 from chorus.chorus import versions
 
 
@@ -59,7 +60,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     table = [dict(zip(columns, row, strict=True)) for row in rows]
     whole = {"title": title, **about, "rows": table, "notes": list(notes), "data": dict(data or {})}
-    _put(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+    whole_file.put(folder / f"{name}.json", json.dumps(whole, indent=1) + "\n")
     ran_on = ", ".join(f"{package} {version}" for package, version in versions().items())
     lines = [f"# {title}", "", f"`{command}`, {about['date']}, {about['hardware']}, Python {about['python']}, {ran_on}"]
     lines[-1] += "" if seed is None else f", seed {seed}"
@@ -68,7 +69,7 @@ def write(
     lines += ["", *(f"- {note}" for note in notes)]
     lines += [line for plot in plots for line in ("", f"![{title}]({plot})")]
     path = folder / f"{name}.md"
-    _put(path, "\n".join(lines).rstrip() + "\n")
+    whole_file.put(path, "\n".join(lines).rstrip() + "\n")
     return path
 
 
@@ -92,12 +93,6 @@ def _as_given(command: str) -> str:
     if running and command == f"python -m {running.name.removesuffix('.__main__')}":
         return shlex.join([*command.split(), *sys.argv[1:]])
     return command
-
-
-def _put(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
 
 
 def _cell(value: Any) -> str:

@@ -1,35 +1,26 @@
 """A question becomes a plan: who speaks, along which edges, how often, and how it is decided.
 
-A checkpoint that a chorus was baked into has its own: asked for one voice, or for its inner voices, it is asked by the
-prompt that it was trained on (`baked`). Else the cast comes from one of three places: it is named (`fixed`), it is
-matched to the question by expertise (`expertise`), or the model writes it on the spot (`written`, after Solo Performance
-Prompting, arXiv:2307.05300). Whatever the model writes is validated like any card; if it is no use the cast falls back to
-a match by expertise, and the plan says so.
+A checkpoint that a chorus was baked into has its own cast: asked for one voice, or for its inner voices, it is asked by
+the prompt that it was trained on (`baked`). Else `casting` says who speaks.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pydantic import ValidationError
-
+from chorus.casting import cast_for, first_seats, persona_of
 from chorus.checkpoints.baked import Baked, Style
 from chorus.config import Settings
 from chorus.debate import decide, grade, topology
 from chorus.debate.calibration import Calibration
 from chorus.debate.prompts import plain
-from chorus.engines.base import Engine, Request, Sampling
-from chorus.errors import ConfigError, EngineError, QuestionError
-from chorus.types import AnswerKind, GatePlan, Message, Mode, Plan, Question, SeatPlan, Usage, well_formed
+from chorus.engines.base import Engine
+from chorus.errors import ConfigError, QuestionError
+from chorus.types import AnswerKind, GatePlan, Mode, Plan, Question, SeatPlan, Usage, well_formed
 from personas import Library, Persona, SamplingOffset
-from personas.cast import diverse
-from personas.library import BASELINE, PLAIN
+from personas.library import PLAIN
 
 OPENNESS = 0.4
 """How readily voices yield unless told otherwise. Small models are told nothing, to keep their prompts short."""
@@ -42,30 +33,8 @@ ROUNDS = 2
 compared, and nobody said who hears whom or how it is decided, there is one: its voices talked each other out of right
 answers more often than into them, 105 against 68 on the test split (evals/results/matched)."""
 
-PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
-"""The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
-
-TAGS_OF_KIND: Mapping[str, str] = {
-    "number": "math arithmetic calculation estimation",
-    "expression": "math algebra formal",
-    "choice": "logic knowledge",
-    "yesno": "logic",
-    "code": "code programming debugging testing",
-    "list": "planning",
-}
-"""Words that a question of this kind is about, whether it says so or not."""
-
 STYLES: Mapping[Mode, Style] = {"solo": "answer", "inner": "chorus"}
 """The style in which a baked checkpoint is asked, by mode. In the others it is asked as any model is."""
-
-_LENGTHS = (("name", 80), ("cue", 120))
-"""What a written persona says of itself, and how many characters of it are kept."""
-
-WRITE_CAST = """\
-Question: {question}
-
-Name {voices} different experts whose ways of thinking would help to answer it. Reply with a JSON list only, like
-[{{"name": "Ann, a surveyor", "cue": "Measure first, then compute.", "method": ["first step", "second step"]}}]"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +81,7 @@ async def route(
     if baked:
         cast, how, spent = _baked_in(baked, settings, library), "baked", Usage()
     else:
-        cast, how, spent = await _cast(question, kind, settings, engine, library, personas)
+        cast, how, spent = await cast_for(question, kind, settings, engine, library, personas)
     if settings.mode == "solo":
         cast = cast[:1]
     spec = _topology(settings, brief)
@@ -137,7 +106,7 @@ async def route(
         max_tokens=settings.max_tokens or (64 if brief else 512),
         stop_error=settings.stop_error,
         early_stop=settings.early_stop,
-        gate=_gate(settings, calibration, cast, seats) if settings.gate else None,
+        gate=_gate(settings, calibration, dict(zip(names, cast, strict=True))) if settings.gate else None,
         calibration_sha256=calibration.sha256 if calibration else None,
         engine=well_formed(engine.info.spec),
         checkpoint_sha256=engine.info.checkpoint_sha256,
@@ -157,30 +126,6 @@ def _rounds(settings: Settings, kind: AnswerKind, small: bool, baked: Baked | No
     return 1 if small and untold and grade.comparable(kind) else ROUNDS
 
 
-async def _cast(
-    question: Question,
-    kind: AnswerKind,
-    settings: Settings,
-    engine: Engine,
-    library: Library,
-    personas: Sequence[Persona] | None,
-) -> tuple[list[Persona], str, Usage]:
-    """Return the cast, which way it was chosen, and what that cost."""
-    if personas is not None:
-        if not personas:
-            raise ConfigError("the cast is empty: name at least one persona")
-        return list(personas), "fixed", Usage()
-    if settings.personas == "written":
-        return await _written(question, kind, settings, engine, library)
-    if settings.personas != "auto":
-        return list(library.select(settings.personas)), "fixed", Usage()
-    if settings.topology and topology.is_file(settings.topology):
-        seats = topology.seats_in(Path(settings.topology))
-        cast = [library.get(persona or _persona_of(seat)) for seat, persona in seats]
-        return cast, "fixed by the topology file", Usage()
-    return _matched(question, kind, settings, library), "expertise", Usage()
-
-
 def _as_trained(settings: Settings, engine: Engine, personas: Sequence[Persona] | None) -> Baked | None:
     """Return how a baked checkpoint wants to be asked, where nothing was asked for that it wasn't trained on.
 
@@ -195,9 +140,7 @@ def _baked_in(baked: Baked, settings: Settings, library: Library) -> list[Person
     return list(baked.cast) if settings.mode == "inner" else [library.get(PLAIN)]
 
 
-def _gate(
-    settings: Settings, calibration: Calibration | None, cast: Sequence[Persona], seats: Sequence[SeatPlan]
-) -> GatePlan:
+def _gate(settings: Settings, calibration: Calibration | None, seated: Mapping[str, Persona]) -> GatePlan:
     """Choose the voices that speak first: those whose methods differ most. Raises ConfigError."""
     if settings.mode not in ("debate", "vote"):
         raise ConfigError(f"the mode {settings.mode!r} has no gate: it has one call. Leave the gate out")
@@ -205,98 +148,17 @@ def _gate(
     if fitted is None:
         where = f"{settings.calibration} has no section 'gate'" if calibration else "no calibration file is set"
         raise ConfigError(f"the gate needs a threshold fitted on labelled questions, and {where}: --calibration FILE")
-    chosen = {persona.id for persona in diverse(cast, fitted.voices)}
-    if len(chosen) < fitted.voices:
-        raise ConfigError(f"the gate needs {fitted.voices} different voices, and the cast has {len(chosen)}")
-    first = {seat.persona: seat.seat for seat in reversed(seats) if seat.persona in chosen}
-    return GatePlan(seats=tuple(seat.seat for seat in seats if seat.seat in first.values()), threshold=fitted.threshold)
-
-
-def _matched(question: Question, kind: AnswerKind, settings: Settings, library: Library) -> list[Persona]:
-    """Pick the voices whose expertise the question touches, and whose methods differ."""
-    pool = library.packs[PACK_OF_KIND.get(kind, "reasoning")]
-    words = Counter(_words(f"{question.text} {TAGS_OF_KIND.get(kind, '')}"))
-    touched = {persona.id: sum(words[word] for tag in persona.expertise for word in _words(tag)) for persona in pool}
-    most = max(touched.values()) or 1
-    scores = {name: count / most for name, count in touched.items()}
-    wanted = 1 if settings.mode == "solo" else settings.voices
-    if wanted > len(pool):
-        # More seats than the pack has methods: the other packs lend theirs.
-        methods = (persona for pack, members in library.packs.items() if pack != BASELINE for persona in members)
-        pool = pool + tuple(persona for persona in methods if persona not in pool)
-    if wanted > len(pool):
-        raise ConfigError(f"{wanted} voices are more than the {len(pool)} personas there are; name them to repeat some")
-    return list(diverse(pool, wanted, scores))
-
-
-async def _written(
-    question: Question, kind: AnswerKind, settings: Settings, engine: Engine, library: Library
-) -> tuple[list[Persona], str, Usage]:
-    """Have the model write the cast, or fall back."""
-    text = WRITE_CAST.format(question=plain(question.text).strip(), voices=settings.voices)
-    request = Request((Message(role="user", content=text),), Sampling(max_tokens=100 * settings.voices), id="0.cast")
-    spent = Usage(calls=1)
-    try:
-        completion = await engine.generate(request, lambda _: None)
-        spent = completion.usage
-        return _read_cast(completion.text, settings.voices), "written", spent
-    except (EngineError, ValueError) as error:
-        how = f"expertise, since no cast could be written: {error}"
-        return _matched(question, kind, settings, library), how, spent
-
-
-def _read_cast(text: str, voices: int) -> list[Persona]:
-    """Return the personas in what the model wrote. Raises ValueError with the reason when it is no use."""
-    match = re.search(r"\[.*\]", text, re.S)
-    if not match:
-        raise ValueError("the model wrote no JSON list")
-    try:
-        entries = json.loads(match.group())
-    except (ValueError, RecursionError):
-        raise ValueError("the model's JSON can't be read") from None
-    cast: dict[str, Persona] = {}
-    for number, entry in enumerate(entries[:voices], 1):
-        persona = _persona(entry, number)
-        cast.setdefault(persona.id, persona)
-    if len(cast) < min(2, voices):
-        raise ValueError(f"the model wrote {len(cast)} usable personas")
-    return list(cast.values())
-
-
-def _persona(entry: Any, number: int) -> Persona:
-    if not isinstance(entry, dict):
-        raise ValueError("the model's list holds something else than personas")
-    name, cue = (said[:most] if isinstance(said := entry.get(key), str) else "" for key, most in _LENGTHS)
-    steps = entry.get("method")
-    method = (
-        [step[:300] for step in steps if isinstance(step, str) and step.strip()][:8] if isinstance(steps, list) else []
-    )
-    try:
-        return Persona.model_validate(
-            {
-                "id": _slug(name) or f"voice-{number}",
-                "name": name,
-                "summary": cue or name,
-                "method": method if len(method) > 1 else [*method, "State what follows for the question."],
-                "cue": cue,
-                "voice": "Plain and brief.",
-            }
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"a persona it wrote has a faulty {first['loc'][0]}: {first['msg']}") from None
-
-
-def _slug(name: str) -> str:
-    """Return a persona's id made from its name; empty when the name has no Latin letter to begin with."""
-    return re.sub(r"[^a-z0-9]+", "-", name.casefold()).lstrip("-0123456789")[:40].strip("-")
+    first = first_seats(seated, fitted.voices)
+    if len(first) < fitted.voices:
+        raise ConfigError(f"the gate needs {fitted.voices} different voices, and the cast has {len(first)}")
+    return GatePlan(seats=first, threshold=fitted.threshold)
 
 
 def _seat_names(spec: str, cast: Sequence[Persona]) -> list[str]:
     """Name the seats after their personas; a topology file with a seat for everyone names them itself."""
     if topology.is_file(spec):
         named = topology.seats_in(Path(spec))
-        if [persona.id for persona in cast] == [persona or _persona_of(seat) for seat, persona in named]:
+        if [persona.id for persona in cast] == [persona or persona_of(seat) for seat, persona in named]:
             return [seat for seat, _ in named]
     return topology.seat_names([persona.id for persona in cast])
 
@@ -337,12 +199,3 @@ def _seat(name: str, persona: Persona, settings: Settings, *, as_card: bool) -> 
         temperature=min(2.0, max(0.0, settings.temperature + offset.temperature)),
         top_p=min(1.0, max(0.05, settings.top_p + offset.top_p)),
     )
-
-
-def _persona_of(seat: str) -> str:
-    """Return the persona that a seat of a topology file means when the file names none: `skeptic-2` is a skeptic."""
-    return re.sub(r"-\d+$", "", seat)
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z]{3,}", text.casefold())

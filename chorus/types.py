@@ -11,6 +11,7 @@ import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 SCHEMA = 1
 """Version of the debate record. It changes when a reader of the old one would go wrong."""
@@ -20,6 +21,9 @@ MAX_QUESTION_CHARS = 20_000
 
 MAX_QUESTION_ID_CHARS = 200
 """Longer ids are refused."""
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""Name the options of a question, and the answers on a ballot. Where they end, there are no more options."""
 
 AnswerKind = Literal["number", "expression", "choice", "yesno", "short", "list", "code", "text"]
 """What sort of thing answers a question; `text` answers can't be compared, only read."""
@@ -100,11 +104,20 @@ class Question(Frozen):
     kind: AnswerKind | None = None
     """What sort of answer is wanted; `None` lets the router judge by the wording."""
     choices: tuple[str, ...] = ()
-    """The options of a multiple-choice question, in the order of their letters; empty for an open one."""
+    """The options of a multiple-choice question, in the order of their `LETTERS`; empty for an open one."""
     history: tuple[Message, ...] = ()
     """Earlier messages of the conversation that the question continues."""
     answer: str | None = None
     """The right answer where it is known. No voice ever sees it."""
+
+    @field_validator("choices")
+    @classmethod
+    def _with_a_letter_each(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
+        if len(choices) > len(LETTERS):
+            raise PydanticCustomError(
+                "too_many", f"are {len(choices)}: a question has at most {len(LETTERS)}, each named by a letter"
+            )
+        return choices
 
 
 class Usage(Frozen):

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from chorus.debate import grade
-from chorus.debate.prompts import letter
 from chorus.engines.base import Engine, Request, Sampling, TokenLogprob
 from chorus.errors import EngineError
-from chorus.types import Message, Usage
+from chorus.types import LETTERS, Message, Usage
 
 OPENINGS = 20
 MASS = 0.05
@@ -41,8 +40,8 @@ class Asked:
 
 
 def listed(options: Sequence[str]) -> str:
-    """Return the options under their letters, and what to answer with."""
-    lines = [f"{letter(at)}) {option}" for at, option in enumerate(options)]
+    """Return the options, at most 26, under their letters, and what to answer with."""
+    lines = [f"{letter}) {option}" for letter, option in zip(LETTERS, options, strict=False)]
     return "\n".join([*lines, "Answer with the letter alone."])
 
 
@@ -75,15 +74,15 @@ async def choose(
     except EngineError as error:
         return Asked("", None, None, failed=str(error))
     named = grade.extract(said.text, "choice", tuple(options))
-    letters = [letter(at) for at in range(len(options))]
-    option = letters.index(named) if named in letters else None
+    letters = LETTERS[: len(options)]
+    option = letters.index(named) if named and named in letters else None
     return Asked(said.text, option, shares(said.openings, len(options)), said.usage)
 
 
 def shares(openings: Sequence[TokenLogprob], options: int) -> tuple[float, ...] | None:
     """Return the probability of each option among the likeliest first tokens, together 1; None if they say too little."""
     mass = [0.0] * options
-    letters = [letter(at) for at in range(options)]
+    letters = LETTERS[:options]
     for one in openings:
         found = _LETTER.fullmatch(one.token)
         if found and found.group(1) in letters:

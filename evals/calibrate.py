@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit
 
+from chorus import whole_file
 from chorus.debate import decide
 from chorus.debate.calibration import Fitted, Gate, Logistic, answer_features, voice_features
 from chorus.errors import RecordError
@@ -63,7 +64,7 @@ class Calibrated:
         sections = {name: getattr(self, name) for name in ("fitted", "voice", "answer", "gate")}
         whole = {"schema": 1} | {name: one.model_dump(mode="json") for name, one in sections.items() if one}
         try:
-            Path(path).write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
+            whole_file.put(Path(path), json.dumps(whole, indent=1) + "\n")
         except OSError as error:
             raise RecordError(f"can't write the calibration to {path}: {error.strerror or error}") from error
 

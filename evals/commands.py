@@ -223,11 +223,11 @@ def calibrate(
         from evals import calibrate, outcomes
     except ImportError as error:
         raise MissingExtra("chorus eval calibrate", "evals") from error
-    from chorus.cli.personas import library_with
+    from personas import Library
 
     rows = [one for path in results for one in outcomes.read(path) if system in (None, one.system)]
     command = f"chorus eval calibrate {' '.join(map(str, results))}" + (f" --system {system}" if system else "")
-    library = library_with(folder)
+    library = Library.builtin().with_folder(folder)
     fitted = calibrate.fit(rows, command, seed=seed, margin=margin, test_too=fit_on_test, library=library)
     fitted.write(out)
     for line in calibrate.lines(fitted):

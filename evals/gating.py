@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from chorus.casting import first_seats
 from chorus.debate import decide
 from chorus.debate.calibration import Gate, Logistic, answer_features
 from evals import recount, stats
 from evals.outcomes import Outcome
 from personas import Library, PersonaError
-from personas.cast import diverse
 
 VOICES = 2
 FEWEST_ANSWERED = 0.1
@@ -30,13 +30,12 @@ Seats = Mapping[tuple[str, str, int, str], Sequence[str]]
 
 def gate_seats(outcome: Outcome, library: Library) -> list[str]:
     """Return the seats that the router would put at the gate; empty where the cast has too few different voices."""
-    seats = {one.seat: one.persona for one in outcome.drafts if one.kind == "speech"}
     try:
-        chosen = {one.id for one in diverse([library.get(persona) for persona in seats.values()], VOICES)}
+        seated = {one.seat: library.get(one.persona) for one in outcome.drafts if one.kind == "speech"}
     except PersonaError:  # a card that was written for this question alone
         return []
-    first = {persona: seat for seat, persona in reversed(seats.items()) if persona in chosen}
-    return list(first.values()) if len(first) == VOICES else []
+    first = first_seats(seated, VOICES)
+    return list(first) if len(first) == VOICES else []
 
 
 def agreed(outcome: Outcome, seats: Sequence[str]) -> bool:

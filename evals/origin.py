@@ -6,6 +6,7 @@ import datetime
 import json
 from pathlib import Path
 
+from chorus import whole_file
 from chorus.chorus import versions
 from chorus.errors import RecordError
 from evals import report
@@ -31,7 +32,7 @@ def about(folder: Path, command: str = "") -> dict[str, str]:
             "hardware": report.hardware(),
             "versions": ", ".join(f"{package} {version}" for package, version in versions().items()),
         }
-        path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+        whole_file.put(path, json.dumps(known, indent=1) + "\n")
     try:
         return {str(name): str(what) for name, what in json.loads(path.read_text("utf-8")).items()}
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
+from chorus import whole_file
 from chorus.debate import grade
 from chorus.errors import RecordError
 from chorus.types import Answer, DebateStatus, Frozen, Probability, Signals, Turn, TurnKind, TurnStatus
@@ -176,11 +177,9 @@ def read(path: str | Path) -> Iterator[Outcome]:
 def write(outcomes: Iterable[Outcome], path: str | Path) -> None:
     """Replace a results file as a whole, so that a kill leaves the old one or the new one. Raises RecordError."""
     target = Path(path)
-    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text("".join(one.model_dump_json(exclude_defaults=True) + "\n" for one in outcomes), "utf-8")
-        part.replace(target)
+        whole_file.put(target, "".join(one.model_dump_json(exclude_defaults=True) + "\n" for one in outcomes))
     except OSError as error:
         raise RecordError(f"can't write the results to {path}: {error.strerror or error}") from error
 

@@ -28,6 +28,7 @@ from inspect_ai.model import Model, get_model
 from inspect_ai.solver import TaskState
 from inspect_ai.util._display import init_display_type
 
+from chorus import whole_file
 from chorus.batch import GIVE_UP_AFTER, every_call_failed
 from chorus.engines.registry import Opener, open_engine
 from chorus.errors import ConfigError, RecordError
@@ -290,4 +291,4 @@ def _same_suite(suite: Suite, folder: Path) -> None:
                 f"{folder} holds results of another system {name!r} (differs in {', '.join(changed)}): "
                 "name another folder, or the system otherwise"
             )
-    path.write_text(json.dumps(before | now, indent=1) + "\n", "utf-8")
+    whole_file.put(path, json.dumps(before | now, indent=1) + "\n")

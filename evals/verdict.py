@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chorus import whole_file
 from chorus.errors import RecordError
 from evals import compare, findings, plots, resample, stats, tables
 from evals import knowing as knows
@@ -104,7 +105,7 @@ def write(
     try:
         target.mkdir(parents=True, exist_ok=True)
         _draw(target, {name: of for name, of in systems.items() if name not in refused}, points, seed)
-        (target / "report.md").write_text(text + "\n", "utf-8")
+        whole_file.put(target / "report.md", text + "\n")
     except OSError as error:
         raise RecordError(f"can't write the report to {target}: {error.strerror or error}") from error
     return target / "report.md"

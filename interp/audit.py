@@ -17,7 +17,7 @@ from chorus.checkpoints import Report
 from chorus.checkpoints.beside import digest
 from chorus.checkpoints.legibility import Card, Measured, Place, weakest
 from chorus.chorus import versions
-from interp import figures, graph, verdicts
+from interp import caps, figures, graph, verdicts
 from interp.discover import Discovery
 from interp.figures import Figures, Opened
 from interp.plan import Config, Step, Work, now
@@ -84,7 +84,10 @@ def audit(
         after |= testing(each, work, other)
     after |= together(one, work, other)
     kept = first | work.do(after)
-    personas = {name: verdicts.judge(own) for name, own in _figures(one, kept, work).items()}
+    trained = other.base is not None
+    left_out = verdicts.unasked(personas=len(names), base=trained)
+    personas = {name: verdicts.judge(own, left_out) for name, own in _figures(one, kept, work).items()}
+    capped = caps.held(caps.Asked(depth, names, other.owed, other.baked, trained, bool(other.dialogues)))
     return Card(
         schema=3,
         model=subject.name,
@@ -101,7 +104,8 @@ def audit(
         sizes={name: tuple(kept[f"{name}.curves"]["sizes"]) for name in one if f"{name}.curves" in kept},
         drift=_gathered(kept, [name for name in kept if name.startswith("changes.")]),
         rules=_gathered(kept, [name for name in kept if name == "rule"]),
-        grant=weakest(each.grant for each in personas.values()),
+        capped=capped,
+        grant=weakest([*(each.grant for each in personas.values()), *([caps.CAP] if capped else [])]),
         made=now(),
         versions=versions(),
         hardware=machine.hardware(),
@@ -122,6 +126,7 @@ def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Fig
         own |= probes[name][hook]
         cells = {f"moves {goal}": cell for goal, cell in matrix["behaviour"][name].items()}
         cells["moves the answer"] = matrix["answer"][name]
+        cells |= {f"activity of {goal}": cell for goal, cell in matrix["activity"][name].items()}
         found[name] = own | {figure: _cell(cell) for figure, cell in cells.items()}
     return found
 

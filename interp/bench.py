@@ -90,7 +90,7 @@ def against_library(layers: int, tokens: int, runs: int) -> dict[str, Any]:
     lens = Lens(repeated(make(config).eval()))
     lens.bridge.original_model.requires_grad_()  # Theirs differentiates from the embedding on.
     both = random_rows(64, tokens, 0)
-    pairs = Pairs(both.clean[:1], both.corrupt[:1], both.weights[:1], both.item[:1], both.groups)
+    pairs = Pairs(both.clean[:1], both.corrupt[:1], both.weights[:1], both.item[:1], both.groups, both.wordings)
     ours, theirs = float(eap_ig(lens, pairs, steps=1).sum()), sum(library_scores(lens, pairs).values())
     if abs(ours - theirs) > 1e-4 * max(1.0, abs(theirs)):
         raise AssertionError(f"the two don't measure the same: {ours} and {theirs}")

@@ -8,12 +8,14 @@ from typing import Any
 
 import networkx as nx
 
+from chorus import whole_file
 from chorus.checkpoints.legibility import Card
+from interp import caps, graph, influence, meanings, plots, verdicts
 from interp import card_tables as tables
-from interp import graph, influence, meanings, plots, verdicts
 from interp.changes import SHIFT
 from interp.figures import EDGES, RIVALS
 from interp.foretold import RULE
+from interp.intervals import LEAST
 from interp.probes import DRAWS
 from interp.rules import SHUFFLINGS
 from interp.wiring import Wiring
@@ -50,9 +52,7 @@ def write(card: Card, folder: Path, work: Path) -> Path:
     plots.shifts(card.drift, folder / SHIFTS)
     rule = (work / RULE).read_text("utf-8") if (work / RULE).exists() else ""
     path = folder / REPORT
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text(card, circuits, rule))
-    part.replace(path)
+    whole_file.put(path, text(card, circuits, rule))
     return path
 
 
@@ -181,17 +181,18 @@ def _made(card: Card) -> str:
 def _decided(card: Card) -> str:
     """Return in words what the grant allows, and whose doing it is."""
     weakest = [name for name, own in card.personas.items() if own.grant == card.grant]
-    return (
-        f"That is, {verdicts.MAY[card.grant]}. The weakest persona decides: {', '.join(weakest)}, "
-        f"{verdicts.GRANTED[card.grant]}."
-    )
+    allowed = f"That is, {verdicts.MAY[card.grant]}."
+    if not weakest:
+        return f"{allowed} Its personas by themselves would be granted more: it was held back, for the reasons below."
+    return f"{allowed} The weakest persona decides: {', '.join(weakest)}, {verdicts.GRANTED[card.grant]}."
 
 
 def _before(card: Card) -> list[str]:
     """Return what a reader has to know before acting on the grant."""
     config, randoms = card.config, int(card.config["randoms"])
     least = 1 / (1 + randoms)
-    lines = [
+    lines = [f"- Granted no more than `{caps.CAP}`, whatever the figures say: {reason}." for reason in card.capped]
+    lines += [
         f"- Asked about: {', '.join(card.personas)}. Whatever else the model does was not looked at.",
         f"- Asked with {config['test']} questions and {randoms} random draws: p can't be below {least:.2g}"
         + (
@@ -203,7 +204,7 @@ def _before(card: Card) -> list[str]:
     ]
     if card.base is None:
         lines.append("- No base model was given: what training changed was not asked, and that bar was left out.")
-    elif idle := [name for name, own in card.personas.items() if "residual" not in own.figures]:
+    elif idle := [name for name, own in card.personas.items() if verdicts.UNMOVED in own.figures]:
         lines.append(
             f"- Training has not shifted the behaviour of {', '.join(idle)}: there is no change to explain, and that bar "
             "was left out."
@@ -216,11 +217,13 @@ def _reading(config: Mapping[str, Any]) -> str:
     """Return on what the figures were measured, and what their intervals and p-values do and don't cover."""
     return (
         f"m_p is the mean over tokens of log P of the persona's answer, less that of the neutral one. Measured on "
-        f"{config['test']} questions of the test split, which share neither a number nor a template with the "
+        f"{config['test']} questions of the test split, which share no template and no pair of numbers with the "
         f"{config['discover']} that vectors and circuits were found on or the {config['select']} that the layer was chosen "
-        f"on; what a vector moves of others on {config['voices']} of them. A circuit has {config['share']:.0%} of all "
-        "edges. Intervals don't cover other templates or other wordings of the prompt, nor that the vector or the circuit "
-        "might have come out otherwise; one that is a single point says that all draws agreed, not that there is no doubt. "
+        f"on, though single numbers and sums recur; what a vector moves of others on {config['voices']} of them. A circuit "
+        f"has {config['share']:.0%} of all edges. Intervals are Student's t over questions, and below {LEAST} questions "
+        "there is none. They don't cover other templates or other wordings of the prompt, nor that the vector or the "
+        "circuit might have come out otherwise; one that is a single point says that all questions agreed, not that there "
+        "is no doubt. "
         f"*By chance* is the middle 95 % of {config['randoms']} draws, unless the table "
         f"below says *a few*, which are {RIVALS}, or of what is swapped or shuffled: names {DRAWS} times, voices "
         f"{SHUFFLINGS} times. *Needed* is of {EDGES} edges. Where nothing stands, none was drawn. p is the share of draws "
@@ -246,11 +249,14 @@ def moves(card: Card) -> nx.DiGraph[str]:
 def _unexplained(card: Card) -> list[str]:
     lines = []
     for name, own in card.personas.items():
-        effect, carried = own.figures["effect"], own.figures["faithfulness"]
+        effect, carried = own.figures["effect"], own.figures.get("faithfulness")
         moved = f"{effect.value:+.3g}{tables.between(effect, '+.3g')}"
         told = f"- **{name}** ({own.verdict}): its prompt moves m_p by {moved} nats a token"
         if effect.p is None or effect.p > verdicts.ALPHA:
             lines.append(f"{told}, which nonsense in the same words does as well: no behaviour of its own was shown.")
+            continue
+        if carried is None:
+            lines.append(f"{told}, of which no circuit was found to carry anything.")
             continue
         told += f"; the circuit carries {carried.value:.0%}{tables.between(carried, '.0%')} of that"
         if carried.p is None or carried.p > verdicts.ALPHA:

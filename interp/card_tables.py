@@ -19,9 +19,10 @@ def deciding(card: Card) -> list[str]:
         "| persona | figure | value | 95 % interval | by chance | p | leaves open |",
         "|---|---|---|---|---|---|---|",
     ]
+    left_out = verdicts.unasked(personas=len(card.personas), base=card.base is not None)
     for name, own in card.personas.items():
         for bar in verdicts.BARS:
-            figure, left = own.figures.get(bar.figure), verdicts.cleared(bar, own.figures)
+            figure, left = own.figures.get(bar.figure), verdicts.cleared(bar, own.figures, left_out)
             told = row(name, bar.figure, figure) if figure else f"| {name} | {bar.figure} | - | - | - | - |"
             lines.append(f"{told} {left} |")
     return lines
@@ -78,7 +79,10 @@ def _number(value: float) -> str:
 def row(name: str, figure: str, own: Measured) -> str:
     """Return a figure's row: whose, which, value, interval, what chance gives, p."""
     interval, null = (_ends(ends) if ends else "-" for ends in (own.interval, own.null))
-    return f"| {name} | {figure} | {_number(own.value)} | {interval} | {null} | {'-' if own.p is None else f'{own.p:.3g}'} |"
+    p = "-" if own.p is None else f"{own.p:.3g}"
+    if figure == "probe":  # Its relabellings swap questions, though all rows of one wording would move together.
+        p += ", for these wordings"
+    return f"| {name} | {figure} | {_number(own.value)} | {interval} | {null} | {p} |"
 
 
 def together(heading: str, figures: dict[str, Measured], nothing: str) -> list[str]:

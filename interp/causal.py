@@ -14,8 +14,9 @@ from torch import Tensor
 
 from chorus.checkpoints.legibility import Measured
 from interp import steering as doing
-from interp.errors import NothingToExplain
-from interp.figures import Figures, Opened, ends, mean, ratio, share
+from interp.faithfulness import NOTHING
+from interp.figures import Figures, Opened, ends, mean, share
+from interp.intervals import ratio
 from interp.vectors import Vector, random_like
 
 
@@ -29,24 +30,24 @@ def steering(one: Opened) -> Figures:
     """What adding the vector does, and on how many questions the contrary of what the persona's prompt does."""
     found = doing.slopes(one.lens, one.pairs, one.vector.hook, _directions(one), (-1.0, 1.0), one.config.batch)
     wrong = (found * one.apart().mean() < 0).float()
-    seed = one.config.seed
     return {
-        "steering": mean(found[0], found[1:].mean(1).tolist(), seed, sizes=True),
+        "steering": mean(found[0], found[1:].mean(1).tolist(), sizes=True),
         "wrong way": share(wrong[0], wrong[1:].mean(1).tolist()),
     }
 
 
 def handles(one: Opened) -> Figures:
-    """What of the persona's effect goes with the vector and comes with it, and what else suffers."""
+    """What of the persona's effect goes with the vector and comes with it, where there is any, and what else suffers."""
     where = one.lens, one.pairs, one.vector.hook
-    every, batch, seed = _directions(one), one.config.batch, one.config.seed
-    harm = doing.damage(*where, every, batch)
-    return {
-        "ablation": _share(doing.ablation(*where, every, batch), seed),
-        "interchange": _share(doing.interchange(*where, every, batch), seed),
-        "patching": _share(doing.patching(*where, every[1:], batch), seed),
-        "damage": mean(harm[0], harm[1:].mean(1).tolist(), seed, sizes=True),
+    every, batch = _directions(one), one.config.batch
+    shares = {
+        "ablation": _share(doing.ablation(*where, every, batch)),
+        "interchange": _share(doing.interchange(*where, every, batch)),
+        "patching": _share(doing.patching(*where, every[1:], batch)),
     }
+    harm = doing.damage(*where, every, batch)
+    there = {name: share for name, share in shares.items() if share}
+    return there | {"damage": mean(harm[0], harm[1:].mean(1).tolist(), sizes=True)}
 
 
 def _directions(one: Opened) -> Tensor:
@@ -55,14 +56,15 @@ def _directions(one: Opened) -> Tensor:
     return torch.cat([own[None], random_like(own, one.config.randoms, one.config.seed)])
 
 
-def _share(found: Tensor, seed: int) -> Measured:
-    """Return as a share of the effect (row 0) what the vector does (row 1), beside random directions (the rest)."""
+def _share(found: Tensor) -> Measured | None:
+    """Return as a share of the effect (row 0) what the vector does (row 1), beside random directions (the rest).
+
+    Of an effect that is none there are no shares.
+    """
     whole = found[0].mean()
-    if abs(whole) < 1e-6:
-        raise NothingToExplain(
-            "the model behaves the same with and without the persona: there is no behaviour to explain"
-        )
+    if abs(whole) < NOTHING:
+        return None
     own, null = float(found[1].mean() / whole), found[2:].mean(1) / whole
     p = (1 + int((null.abs() >= abs(own)).sum())) / (1 + len(null))
-    interval = ratio(found[1].numpy(), found[0].numpy(), seed)
+    interval = ratio(found[1].double().numpy(), found[0].double().numpy())
     return Measured(value=own, interval=interval, null=ends(null.tolist()), p=p)

@@ -21,26 +21,28 @@ def far(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
     pairs = one.pairs
     counted = (pairs.weights != 0).float()
     groups = [str(item) for item in pairs.item.tolist()]
-    found = drift.kl(
-        base.lens, model.lens, pairs.corrupt, counted, groups, batch=one.config.batch, seed=one.config.seed
-    )
+    found = drift.kl(base.lens, model.lens, pairs.corrupt, counted, groups, batch=one.config.batch)
     return {f"KL{name}": Measured(value=found.value, interval=found.interval)}
 
 
 def along(one: Opened, base: Subject, model: Subject, name: str) -> Figures:
-    """Return how far the stream moved along the persona's direction in the base, under neutral prompts."""
+    """Return how far the stream moved along the persona's direction in the base, if it has one, under neutral prompts."""
     vector = Discovery(base, one.persona, one.config).at(one.vector.hook)
     rows, share = neutral(one.pairs)
-    found = drift.shift_along(
-        base.lens,
-        model.lens,
-        vector,
-        one.pairs.corrupt[rows],
-        share,
-        groups=one.pairs.questions,
-        randoms=one.config.randoms,
-        seed=one.config.seed,
-    )
+    try:
+        found = drift.shift_along(
+            base.lens,
+            model.lens,
+            vector,
+            one.pairs.corrupt[rows],
+            share,
+            groups=one.pairs.questions,
+            randoms=one.config.randoms,
+            seed=one.config.seed,
+        )
+    except NothingToExplain as idle:
+        one.report(f"{one.persona}: {idle}")
+        return {}
     null = figures.ends(found.null)
     return {f"{SHIFT} {one.persona}{name}": Measured(value=found.value, interval=found.interval, null=null, p=found.p)}
 
@@ -52,12 +54,16 @@ def circuits(one: Opened, base: Subject, work: Work) -> Figures:
         "before": graph.load(work.folder / f"{persona}.base.circuit.json"),
         "after": graph.load(work.folder / f"{persona}.circuit.json"),
     }
-    found = {f"edge entropy of {persona} {when}": Measured(value=each.graph["entropy"]) for when, each in saved.items()}
+    found = {
+        f"edge entropy of {persona} {when}": Measured(value=each.graph["entropy"])
+        for when, each in saved.items()
+        if "entropy" in each.graph
+    }
     masks = {when: graph.to_mask(each) for when, each in saved.items()}
     lenses = {"before": base.lens, "after": one.lens}
     try:
         with torch.no_grad():
-            table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch, seed=one.config.seed)
+            table = drift.cross_transfer(lenses, masks, one.pairs, batch=one.config.batch)
     except NothingToExplain as idle:  # One of them doesn't know the persona.
         one.report(f"{persona}: {idle}")
         return found

@@ -2,8 +2,8 @@
 
 A claim is opened in this order, and ends at the first test that fails, so that nothing is looked for where there is
 nothing: does the persona's prompt move the behaviour more than placebo prompts do; does a small circuit, found on some
-questions, carry it on others; does it do so better than random circuits as large; is it found again when the questions
-are drawn anew. Under the first test alone, a persona that is no different from its placebos passes with probability
+questions, carry it on others; does it do so better than random circuits as large; is it found again on other
+questions. Under the first test alone, a persona that is no different from its placebos passes with probability
 `alpha`, since its rank among them is as good as any.
 """
 
@@ -38,7 +38,7 @@ class Thresholds:
     faithfulness: tuple[float, float] = (0.8, 1.2)
     """On questions that it was not found on."""
     jaccard: float = 0.5
-    """Least mean overlap with circuits found on resampled questions."""
+    """Least mean overlap of circuits found on halves of these questions."""
     pairs: int = 8
     """Least number of items; half find the circuit, half test it."""
 
@@ -98,8 +98,9 @@ def examine(
         return Claim(False, "faithfulness", figures, kept)
     if figures["p_random"] > limits.alpha + 1e-9:
         return Claim(False, "random circuits", figures, kept)
-    figures["jaccard"] = stability(lens.wiring, scores, discover.groups, size, seed=seed).jaccard
-    stands = figures["jaccard"] >= limits.jaccard
+    again = stability(lens.wiring, scores, discover.groups, size, randoms=len(rivals), seed=seed)
+    figures |= {"jaccard": again.value, "p_jaccard": again.p}
+    stands = again.value >= limits.jaccard and again.p <= limits.alpha + 1e-9
     return Claim(stands, "" if stands else "stability", figures, kept)
 
 

@@ -15,21 +15,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chorus import whole_file
 from chorus.errors import CheckpointError, MissingExtra, RecordError
 
 if TYPE_CHECKING:
     from chorus.types import Answer
     from interp.listen import By
+    from personas import Persona
 
 REFUSED = 4
 """Exit code of an audit whose grant is `none`."""
 WORK = "audit"
 """Folder beside the weights, of what an audit finds on its way."""
 
+on_device = click.option(
+    "--device", default="auto", show_default=True, help="Where to compute: auto (a GPU if there is one), cpu or cuda."
+)
+
 
 @click.command("audit")
 @click.argument("checkpoint")
-@click.option("--base", metavar="CHECKPOINT", help="The model it was trained from; its change must be explained too.")
+@click.option(
+    "--base",
+    metavar="CHECKPOINT",
+    help="The model it was trained from; its change must be explained too.  [the one that an adapter names]",
+)
 @click.option(
     "--twin", metavar="CHECKPOINT", help="The base trained as long on neutral text, to hold the change against."
 )
@@ -45,6 +55,7 @@ WORK = "audit"
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of card and report.  [the checkpoint's own]")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder of what is found on the way.  [OUT/audit]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@on_device
 def audit(
     checkpoint: str,
     base: str | None,
@@ -55,34 +66,40 @@ def audit(
     out: Path | None,
     work: Path | None,
     seed: int,
+    device: str,
 ) -> int:
     """Examine CHECKPOINT's personas and write legibility.json with a report. Goes on where it was interrupted.
 
     Ends with 4 when the grant is `none`. The card is signed when CHORUS_AUDIT_KEY is set.
     """
+    base = base or _base_of(checkpoint)
     if twin and not base:
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
         from interp import audit as laboratory
-        from interp import card_report, plan, steps
+        from interp import caps, card_report, plan, steps
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
+    from chorus.checkpoints.baked import RUN_CARD
     from chorus.checkpoints.legibility import CARD, KEY
     from chorus.record import transcript
+    from personas import Library
 
     def say(words: str) -> None:
         click.echo(words, err=True)
 
     names = _personas(personas)  # An unknown one is told of before anything is loaded.
     records = list(transcript.read(dialogues)) if dialogues else []
-    before = Checkpoint(base, say) if base else None
-    subject = Checkpoint(checkpoint, say, base=before.folder if before else None)
+    before = Checkpoint(base, say, device=device) if base else None
+    subject = Checkpoint(checkpoint, say, base=before.folder if before else None, device=device)
     against = steps.Against(
         before,
-        Checkpoint(twin, say) if twin else None,
+        Checkpoint(twin, say, device=device) if twin else None,
         records,
-        _names(subject.folder),
+        {persona.id: persona.name for persona in (*Library.builtin().personas, *_cast(subject.folder))},
+        baked=(subject.folder / RUN_CARD).is_file(),
+        owed={*_personas(()), *(persona.id for persona in _cast(subject.folder))},
     )
     folder = out or subject.home
     chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
@@ -92,13 +109,13 @@ def audit(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         written = card_report.write(card, folder, found)
-        part = folder / f".{CARD}.part"
-        part.write_text(card.text())
-        part.replace(folder / CARD)
+        whole_file.put(folder / CARD, card.text())
     except OSError as error:
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error
     for name, own in card.personas.items():
         click.echo(f"{name}: {own.verdict} ({'; '.join(own.reasons)})")
+    for reason in card.capped:
+        click.echo(f"held back to {caps.CAP}: {reason}")
     click.echo(f"grant: {card.grant}; {folder / CARD}, {written}")
     sys.stdout.flush()
     return REFUSED if card.grant == "none" else 0
@@ -117,6 +134,7 @@ def audit(
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("voices"), show_default=True, help="Folder to write to."
 )
+@on_device
 def voices(
     record: Path,
     checkpoint: str,
@@ -126,6 +144,7 @@ def voices(
     turns: tuple[str, ...],
     folder: str | None,
     out: Path,
+    device: str,
 ) -> int:
     """Say token by token who is speaking in the debate saved in RECORD: data and a page.
 
@@ -136,15 +155,15 @@ def voices(
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus voices", "interp") from error
-    from chorus.cli.personas import library_with
+    from personas import Library
 
     def say(words: str) -> None:
         click.echo(words, err=True)
 
     answer = _debate(record, chosen)
-    library = library_with(folder)
+    library = Library.builtin().with_folder(folder)
     cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
-    subject = Checkpoint(checkpoint, say)
+    subject = Checkpoint(checkpoint, say, device=device)
     hear = listen.ear(work or subject.home / WORK, by, subject)
     heard = listen.listen(answer, subject, hear, cards, turns, say)
     try:
@@ -178,8 +197,16 @@ def voices(
     help="Folder of the results.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@on_device
 def emergence(
-    stages: tuple[str, ...], base: str, accuracy: Path, depth: str, personas: tuple[str, ...], out: Path, seed: int
+    stages: tuple[str, ...],
+    base: str,
+    accuracy: Path,
+    depth: str,
+    personas: tuple[str, ...],
+    out: Path,
+    seed: int,
+    device: str,
 ) -> int:
     """Follow the personas' behaviour through the checkpoints of a training run, and what of it stays explained.
 
@@ -196,14 +223,18 @@ def emergence(
         click.echo(words, err=True)
 
     names, known = _personas(personas), looking.accuracies(accuracy)
-    before = subject.Checkpoint(base, say)
+    before = subject.Checkpoint(base, say, device=device)
 
     def stage(words: str) -> looking.Stage:
         step, given, name = words.partition("=")
         if not (given and name and step.isdecimal()):
             raise click.UsageError(f"{words!r} is no STEP=CHECKPOINT, such as 40=rl/checkpoint-40")
         weights = fingerprint(subject.folder_of(name, say))
-        return looking.Stage(int(step), weights, lambda: subject.Checkpoint(name, say, base=before.folder))
+
+        def load() -> subject.Checkpoint:
+            return subject.Checkpoint(name, say, base=before.folder, device=device)
+
+        return looking.Stage(int(step), weights, load)
 
     config = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     points = looking.emergence(before, [stage(words) for words in stages], known, config, out / "work", say)
@@ -234,11 +265,17 @@ def _personas(wanted: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(contrast(name).persona for name in wanted) or tuple(contrasts())
 
 
-def _names(folder: Path) -> dict[str, str]:
-    """Return what the voices of a model's dialogues are called: those that it was trained with, and the built-in ones."""
+def _base_of(checkpoint: str) -> str | None:
+    """Return the model that an adapter says it was made for; None for anything else."""
+    from chorus.checkpoints import CATALOGUE, adapters
+
+    folder = Path(checkpoint).expanduser()
+    return adapters.base_of(folder) if checkpoint not in CATALOGUE and adapters.kept(folder) else None
+
+
+def _cast(folder: Path) -> tuple[Persona, ...]:
+    """Return the voices that a model was trained with."""
     from chorus.checkpoints import baked
-    from personas import Library
 
     trained = baked.read(folder)
-    cast = (*Library.builtin().personas, *(trained.cast if trained else ()))
-    return {persona.id: persona.name for persona in cast}
+    return trained.cast if trained else ()

@@ -1,11 +1,13 @@
 """Questions in splits, and the token ids of both sides of a contrast.
 
-What is found on one split is chosen on the second and tested on the third. The splits share neither a question nor a
-template, so that nothing learnt from a wording or a number can pass for a persona.
+What is found on one split is chosen on the second and tested on the third. The splits share neither a
+template, a pair of numbers nor a wording of the persona's prompt, so that nothing learnt from words or a whole question
+can pass for a persona; single numbers and sums recur.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +42,8 @@ TEMPLATES: dict[Split, tuple[str, ...]] = {
         "Which number is {b} above {a}?",
     ),
 }
+WORDINGS: dict[Split, tuple[int, ...]] = {"discover": (0, 1, 2), "select": (3,), "test": (4,)}
+"""Which of a contrast's wordings each split's prompts are put in: what hangs on the words of one is not found in another."""
 A_TEMPLATE = 10
 """Questions a template: 120 in all."""
 
@@ -59,7 +63,7 @@ class Item:
 
 
 def items() -> tuple[Item, ...]:
-    """Return all questions. Any two have different numbers in them."""
+    """Return all questions. No two add the same pair of numbers."""
     sums = iter([(a, b) for a in range(2, 20) for b in range(a + 1, 20)])
     return tuple(
         Item(f"{split}/{place}/{number}", template.format(a=a, b=b), str(a + b), f"{split}/{place}", split)
@@ -69,24 +73,27 @@ def items() -> tuple[Item, ...]:
     )
 
 
-def circuit_pairs(tokenizer: Any, contrast: Contrast, questions: Sequence[Item], paraphrase: int = 0) -> Pairs:
+def circuit_pairs(tokenizer: Any, contrast: Contrast, questions: Sequence[Item], wordings: Sequence[int]) -> Pairs:
     """Return pairs for circuits: the persona's text against the neutral one, under prompts of the same length.
 
     Args:
         tokenizer: of the model, with a chat template.
         contrast: the persona.
         questions: each becomes an item; its group is its template.
-        paraphrase: which wording of the prompts.
+        wordings: which of the contrast's, of both prompts. They take turns within each template, so that every template
+            is put in all of them as far as there are questions.
 
     Raises:
         LensError: two prompts can't be brought to one length.
     """
-    pairs = []
-    for item in questions:
-        on, off = _matched(tokenizer, contrast.prompts[paraphrase], contrast.neutral_prompts[paraphrase], item.question)
+    pairs, turns = [], Counter[str]()
+    for place, item in enumerate(questions):
+        wording = wordings[(place + turns[item.template]) % len(wordings)]
+        turns[item.template] += 1
+        on, off = _matched(tokenizer, contrast.prompts[wording], contrast.neutral_prompts[wording], item.question)
         texts = [text.format(answer=item.answer) for text in (contrast.text, contrast.neutral_text)]
         persona, neutral = (tuple(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts)
-        pairs.append(Pair(on, off, persona, neutral, item.template))
+        pairs.append(Pair(on, off, persona, neutral, item.template, str(wording)))
     return Pairs.of(pairs, pad=tokenizer.pad_token_id or 0)
 
 

@@ -16,7 +16,7 @@ from interp.activations import pooled
 from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.drift import edge_entropy
-from interp.faithfulness import random_circuits, stability
+from interp.faithfulness import stability
 from interp.graph import strongest
 from interp.pairs import Pairs
 from interp.plan import Config
@@ -69,7 +69,8 @@ class Discovery:
         spread = ((there[0].var(0) + there[1].var(0)) / 2).sqrt().clamp_min(1e-12)
         best = int(((there[0].mean(0) - there[1].mean(0)) / spread).argmax())
         model = self.subject.lens.fingerprint
-        return Vector(self.persona, hooks[best], found[best].direction, found[best].reliability, model)
+        trust = self.reliability(hooks[best]).value
+        return Vector(self.persona, hooks[best], found[best].direction, trust, model)
 
     def layers(self) -> dict[str, figures.Figures]:
         """Return by hook how alike the directions of halves are, and how well the layer separates the select split.
@@ -89,12 +90,12 @@ class Discovery:
     def at(self, hook: str) -> Vector:
         """Return the persona's direction at one of the hooks."""
         apart = self.apart(hook)
-        trust = figures.reliability(apart, 1, self.config.seed).value
+        trust = figures.reliability(apart, self.pairs.halved_by, 1, self.config.seed).value
         return Vector(self.persona, hook, apart.mean(0), trust, self.subject.lens.fingerprint)
 
     def reliability(self, hook: str) -> Measured:
-        """Return how alike the directions at a hook are that halves of the questions give."""
-        return figures.reliability(self.apart(hook), self.config.randoms, self.config.seed)
+        """Return how alike the directions at a hook are that halves of the questions give, in other wordings each."""
+        return figures.reliability(self.apart(hook), self.pairs.halved_by, self.config.randoms, self.config.seed)
 
     def scores(self) -> Tensor:
         """Return every edge's score on every item, (items, W, R)."""
@@ -105,11 +106,15 @@ class Discovery:
         wiring, config = self.subject.lens.wiring, self.config
         size = max(1, round(config.share * wiring.edges))
         kept = strongest(wiring, scores.mean(0), size)
-        rivals = random_circuits(wiring, size, config.randoms, config.seed)
-        chance = figures.ends([float((each & kept).sum() / (each | kept).sum()) for each in rivals])
-        drawn = {"stability": self.pairs.questions, "stability over templates": self.pairs.groups}
+        halved = {
+            "stability": self.pairs.questions,
+            "stability over templates": self.pairs.groups,
+            "stability over wordings": self.pairs.wordings,
+        }
         stable = {
-            name: stability(wiring, scores, groups, size, draws=100, seed=config.seed) for name, groups in drawn.items()
+            name: stability(wiring, scores, groups, size, randoms=config.randoms, seed=config.seed)
+            for name, groups in halved.items()
+            if len(set(groups)) > 1
         }
         return graph.to_graph(
             wiring,
@@ -117,10 +122,7 @@ class Discovery:
             scores.mean(0),
             persona=self.persona,
             model=self.subject.weights,
-            stability={
-                name: {"value": each.jaccard, "interval": each.interval, "null": chance}
-                for name, each in stable.items()
-            },
+            stability={name: figures.agreed(each).model_dump(mode="json") for name, each in stable.items()},
             entropy=edge_entropy(wiring, scores.mean(0)),
         )
 

@@ -12,32 +12,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from interp import intervals
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
-from interp.errors import LensError, NoShift
+from interp.errors import LensError, NoShift, NothingToExplain
 from interp.faithfulness import carried, random_circuits
+from interp.intervals import Interval
 from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
-from interp.probes import Array
 from interp.vectors import Vector, random_like
 from interp.wiring import Wiring
 
-DRAWS = 1000
-"""Of groups, for an interval."""
 NO_SHIFT = 1e-4
 """In nats a token: a smaller shift of behaviour is none, and has no share that could be explained."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean with its 95 % interval, by drawing groups anew."""
+    """A figure with its 95 % interval over groups."""
 
     value: float
-    interval: tuple[float, float]
+    interval: Interval | None
+    """None where the groups are too few to have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class Shift:
     """How far mean activations moved along a persona's vector, in units of the vector."""
 
     value: float
-    interval: tuple[float, float]
-    """95 %, by drawing texts anew; the vector stays the same."""
+    interval: Interval | None
+    """95 %, over texts; the vector stays the same."""
     p: float
     """Share of random directions of the same norm along which they moved as far, counting this one."""
     null: tuple[float, ...]
@@ -58,8 +57,8 @@ class Residual:
 
     share: float
     """0: the circuits carry all of it; 1: nothing of it."""
-    interval: tuple[float, float]
-    """95 %, by drawing questions anew."""
+    interval: Interval | None
+    """95 %, over questions."""
     shift: Figure
     """The shift itself, in nats a token."""
     null: tuple[float, ...]
@@ -67,9 +66,7 @@ class Residual:
 
 
 @torch.no_grad()
-def kl(
-    base: Lens, baked: Lens, ids: Tensor, counted: Tensor, groups: Sequence[str], *, batch: int = 8, seed: int = 0
-) -> Figure:
+def kl(base: Lens, baked: Lens, ids: Tensor, counted: Tensor, groups: Sequence[str], *, batch: int = 8) -> Figure:
     """Return KL(baked || base) of next-token distributions, in nats a token.
 
     Args:
@@ -77,9 +74,8 @@ def kl(
         baked: after it.
         ids: (N, T), the same text for both.
         counted: (N, T), True where the next token's distribution counts.
-        groups: one a row, drawn whole.
+        groups: one a row, left out whole for the interval.
         batch: rows at once.
-        seed: of the draws.
     """
     _check_alike(base, baked)
 
@@ -88,7 +84,7 @@ def kl(
         apart = (one.exp() * (one - other)).sum(-1).cpu()
         return (apart * counted[rows]).sum(1) / counted[rows].sum(1)
 
-    return mean_of(in_batches(len(ids), batch, work), groups, seed)
+    return mean_of(in_batches(len(ids), batch, work), groups)
 
 
 def shift_along(
@@ -110,34 +106,35 @@ def shift_along(
         vector: the persona.
         ids: (N, T), prompts without a persona.
         pool: (N, T), weights over tokens that add up to 1.
-        groups: one a row, drawn whole for the interval: questions. None draws row by row.
+        groups: one a row, left out whole for the interval: questions. None takes row by row.
         randoms: directions of the null.
-        seed: of the random directions and the draws.
+        seed: of the random directions.
 
     Raises:
-        LensError: the models differ in shape, or the vector is of another model.
+        LensError: the models differ in shape, or the vector is of another model. NothingToExplain: it has no length.
     """
     _check_alike(base, baked)
     direction = vector.on(base).cpu()
+    if not direction.any():
+        raise NothingToExplain(f"the base is the same with {vector.persona} and without: there is no way to go along")
     before, after = (pooled(lens, ids, pool, [vector.hook]).squeeze(1) for lens in (base, baked))
     every = torch.cat([direction[None], random_like(direction, randoms, seed)])
     along = (after - before) @ every.T / direction.square().sum()  # (N, 1 + randoms)
-    own, null = mean_of(along[:, 0], groups or [str(row) for row in range(len(ids))], seed), along[:, 1:].mean(0)
+    own, null = mean_of(along[:, 0], groups), along[:, 1:].mean(0)
     p = float(1 + (null.abs() >= abs(own.value)).sum()) / (1 + randoms)
     return Shift(own.value, own.interval, p, tuple(null.tolist()))
 
 
 def cross_transfer(
-    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs, *, batch: int = 32, seed: int = 0
+    models: Mapping[str, Lens], circuits: Mapping[str, Tensor], pairs: Pairs, *, batch: int = 32
 ) -> dict[str, dict[str, Figure]]:
     """Return the faithfulness of each model's circuit (outer key) in each model (inner key), for one persona.
 
     Args:
         models: by name.
         circuits: (W, R) each, by the name of the model that it was found in.
-        pairs: the behaviour; questions are drawn anew for intervals.
+        pairs: the behaviour; intervals are over its questions.
         batch: runs at once.
-        seed: of the draws.
 
     Raises:
         NothingToExplain: one of the models behaves the same with and without the persona.
@@ -145,22 +142,20 @@ def cross_transfer(
     stacked = torch.stack(list(circuits.values()))
     found: dict[str, dict[str, Figure]] = {name: {} for name in circuits}
     for model, lens in models.items():
-        lost = carried(lens, pairs, stacked, batch=batch)  # (1 + circuits, items)
-        sums = _sums(lost.T.numpy(), pairs.questions, seed)
-        for place, name in enumerate(circuits, start=1):
-            low, high = np.quantile(sums[:, place] / sums[:, 0], [0.025, 0.975])
-            found[name][model] = Figure(float(lost[place].mean() / lost[0].mean()), (float(low), float(high)))
+        whole, *lost = carried(lens, pairs, stacked, batch=batch).double().numpy()  # (items,) each
+        for name, own in zip(circuits, lost, strict=True):
+            found[name][model] = Figure(float(own.mean() / whole.mean()), intervals.ratio(own, whole))
     return found
 
 
 def edge_entropy(wiring: Wiring, scores: Tensor) -> float:
     """Return the entropy, in nats, of the share that each edge has of all scores (W, R) by magnitude.
 
-    exp of it is over how many edges the behaviour is spread; at most log(edges).
+    exp of it is over how many edges the behaviour is spread; at most log(edges). Raises NothingToExplain where all are 0.
     """
     share = scores[wiring.possible].abs()
     if not share.sum() > 0:
-        raise LensError("all scores are zero: there is no behaviour to spread")
+        raise NothingToExplain("all scores are zero: there is no behaviour to spread")
     share = share / share.sum()
     return float(-(share * share.clamp_min(1e-30).log()).sum())
 
@@ -184,7 +179,7 @@ def residual(
         kept: (W, R), the union of all named circuits.
         randoms: circuits of the null.
         batch: rows at once; each runs once for every circuit.
-        seed: of draws and random circuits.
+        seed: of the random circuits.
 
     Raises:
         LensError: the models differ in shape. NoShift: the behaviour is as it was.
@@ -206,35 +201,20 @@ def residual(
         return torch.stack([each.cpu() for each in found], dim=1)
 
     with torch.no_grad():
-        found = pairs.by_item(in_batches(len(pairs.clean), batch, work)).numpy()  # (items, 4 + randoms)
+        found = pairs.by_item(in_batches(len(pairs.clean), batch, work)).double().numpy()  # (items, 4 + randoms)
     before, after, nothing, rest = found[:, 0], found[:, 1], found[:, 2], found[:, 3:]
-    shift = mean_of(torch.tensor(after - before), pairs.questions, seed)
+    shift = mean_of(torch.tensor(after - before))
     if abs(shift.value) < NO_SHIFT:
         raise NoShift(shift.value, shift.interval)
     recovered = rest - nothing[:, None]
-    sums = _sums(np.column_stack([after - before, recovered]), pairs.questions, seed)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = 1 - sums[:, 1] / sums[:, 0]
-    low, high = np.nanquantile(shares, [0.025, 0.975])
     left = 1 - recovered.mean(0) / shift.value
-    return Residual(float(left[0]), (float(low), float(high)), shift, tuple(map(float, left[1:])))
+    interval = intervals.ratio(after - before - recovered[:, 0], after - before)
+    return Residual(float(left[0]), interval, shift, tuple(map(float, left[1:])))
 
 
-def mean_of(values: Tensor, groups: Sequence[str], seed: int = 0) -> Figure:
-    """Return the mean of values (N,) with its interval over groups drawn with replacement."""
-    sums = _sums(np.column_stack([values.numpy(), np.ones(len(values))]), groups, seed)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-    return Figure(float(values.mean()), (float(low), float(high)))
-
-
-def _sums(columns: Array, groups: Sequence[str], seed: int) -> Array:
-    """Return the columns' sums (DRAWS, columns) over groups that are drawn with replacement."""
-    codes = np.unique(np.asarray(groups), return_inverse=True)[1]
-    count = int(codes.max()) + 1
-    totals = np.stack([np.bincount(codes, column, count) for column in columns.T], axis=1)  # (groups, columns)
-    drawn = np.random.default_rng(seed).integers(count, size=(DRAWS, count))
-    found: Array = totals[drawn].sum(1)
-    return found
+def mean_of(values: Tensor, groups: Sequence[str] | None = None) -> Figure:
+    """Return the mean of values (N,) with its interval over groups, one a value, or over the values themselves."""
+    return Figure(float(values.mean()), intervals.mean(values.double().numpy(), groups))
 
 
 def _check_alike(base: Lens, baked: Lens) -> None:

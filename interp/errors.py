@@ -20,8 +20,8 @@ class NothingToExplain(LensError):
 class NoShift(NothingToExplain):
     """Training left a behaviour as it was: there is nothing of which a share could be explained."""
 
-    def __init__(self, value: float, interval: tuple[float, float]) -> None:
-        """Take the shift that is none, in nats a token, with its interval."""
+    def __init__(self, value: float, interval: tuple[float, float] | None) -> None:
+        """Take the shift that is none, in nats a token, with its interval, if it has one."""
         super().__init__(f"the behaviour shifted by {value:.1g} nats a token: there is no shift to explain")
         self.value, self.interval = value, interval
 

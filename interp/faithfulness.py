@@ -10,10 +10,8 @@ would hold the persona, which is in all of them, and leave nothing for a circuit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,21 +19,14 @@ from interp.activations import in_batches
 from interp.bridge import Lens
 from interp.errors import NothingToExplain
 from interp.graph import strongest
+from interp.halves import Agreement, agreement
 from interp.pairs import Pairs, behaviour, counted
 from interp.patching import run_cut
 from interp.wiring import Wiring
 
 Ablation = Literal["patch", "mean"]
-
-
-@dataclass(frozen=True, slots=True)
-class Stability:
-    """How alike circuits come out that were found on resampled items."""
-
-    jaccard: float
-    """Mean overlap of edge sets with the circuit of all items: intersection over union."""
-    interval: tuple[float, float]
-    """2.5th and 97.5th percentile."""
+NOTHING = 1e-6
+"""In nats a token: an effect below it, by magnitude, is none, and has no shares."""
 
 
 def behaviours(
@@ -95,7 +86,7 @@ def carried(
     everything = lens.wiring.possible
     ends = torch.stack([torch.zeros_like(everything), everything])
     found = behaviours(lens, pairs, torch.cat([ends, circuits]), ablation=ablation, batch=batch)
-    if (found[1] - found[0]).mean().abs() < 1e-6:
+    if (found[1] - found[0]).mean().abs() < NOTHING:
         raise NothingToExplain(
             "the model behaves the same with and without the persona: there is no behaviour to explain"
         )
@@ -123,27 +114,31 @@ def random_circuits(wiring: Wiring, edges: int, draws: int, seed: int = 0) -> Te
 
 
 def stability(
-    wiring: Wiring, scores: Tensor, groups: Sequence[str], edges: int, *, draws: int = 200, seed: int = 0
-) -> Stability:
-    """Draw groups of items anew with replacement, find the circuit on each draw, and compare.
+    wiring: Wiring, scores: Tensor, groups: Sequence[str], edges: int, *, randoms: int = 100, seed: int = 0
+) -> Agreement:
+    """Find the circuit on two halves of the items, and return the overlap of edge sets: intersection over union.
+
+    The null draws the sign of each edge's score anew item by item. Edges whose scores are great on all items are then
+    found again all the same, but not because the items agree on what they do. Were all edges of an item turned at once,
+    a circuit that every item shows would stay what it is.
 
     Args:
         wiring: of the model.
         scores: (items, W, R).
-        groups: one an item; a group is drawn whole, so that paraphrases of one question don't pass for many.
+        groups: one an item; none is in both halves, so that paraphrases of one question don't pass for many.
         edges: the circuit's size.
-        draws: how often.
-        seed: of the draws.
+        randoms: draws of signs.
+        seed: of halves and signs.
+
+    Raises:
+        LensError: all items are of one group.
     """
-    names = sorted(set(groups))
-    sums = torch.stack([scores[[own == name for own in groups]].sum(0) for name in names])  # (groups, W, R)
-    whole = strongest(wiring, sums.sum(0), edges)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(names), (draws, len(names)), generator=generator)
-    found = [strongest(wiring, sums[few].sum(0), edges) for few in drawn]
-    overlaps = np.array([float((each & whole).sum() / (each | whole).sum()) for each in found])
-    low, high = np.quantile(overlaps, [0.025, 0.975])
-    return Stability(float(overlaps.mean()), (float(low), float(high)))
+
+    def overlap(one: Tensor, other: Tensor) -> float:
+        found, again = (strongest(wiring, each, edges) for each in (one, other))
+        return float((found & again).sum() / (found | again).sum())
+
+    return agreement(overlap, scores, groups, scores.shape, randoms=randoms, seed=seed)
 
 
 def _means(lens: Lens, pairs: Pairs, batch: int) -> Tensor:

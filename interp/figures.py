@@ -7,7 +7,6 @@ kept as soon as it is done, so none is large.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -18,20 +17,24 @@ from torch import Tensor
 
 from chorus.checkpoints import Report
 from chorus.checkpoints.legibility import Measured, Place
-from interp import dataset, drift, faithfulness, soundness
+from interp import dataset, drift, faithfulness, intervals, soundness, verdicts
 from interp.activations import in_batches, pooled
 from interp.bridge import Lens
 from interp.errors import NoShift, NothingToExplain
 from interp.faithfulness import Ablation, random_circuits
+from interp.halves import Agreement, halvings
+from interp.intervals import Array, Places, ratio
 from interp.pairs import Pairs
 from interp.plan import Config
-from interp.probes import DRAWS, Array, Probe, probe
+from interp.probes import Probe, probe
 from interp.soundness import Area
 from interp.subject import Subject
 from interp.vectors import Vector
 
 Figures = dict[str, Measured]
 
+HALVINGS = 100
+"""Of the items, for one cosine between halves."""
 EDGES = 20
 """Of a circuit that are taken out one by one, and as many others."""
 RIVALS = 5
@@ -67,16 +70,23 @@ class Opened:
         plain = self.by_prompt(self.pairs.corrupt)
         placebos = self.subject.placebos(self.pairs, self.config.randoms, self.config.seed)
         own, *others = (self.by_prompt(each.clean) - plain for each in (self.pairs, *placebos))
-        return {"effect": mean(own, [float(each.mean()) for each in others], self.config.seed, sizes=True)}
+        return {"effect": mean(own, [float(each.mean()) for each in others], sizes=True)}
 
     def circuit(self) -> Figures:
-        """How much of the behaviour the circuit carries, and how much of it other personas' circuits carry."""
+        """How much of the behaviour the circuit carries, and how much of it other personas' circuits carry.
+
+        What there is nothing to carry of is left out.
+        """
         names = [self.persona, *(name for name in self.circuits if name != self.persona)]
         masks = torch.stack([self.circuits[name] for name in names])
         count, randoms, seed = len(names), self.config.randoms, self.config.seed
         rivals = random_circuits(self.lens.wiring, int(masks[0].sum()), randoms, seed)
         about: dict[str, Any] = {"batch": self.config.batch}
-        lost = faithfulness.carried(self.lens, self.pairs, torch.cat([masks, rivals]), **about).numpy()
+        try:
+            lost = faithfulness.carried(self.lens, self.pairs, torch.cat([masks, rivals]), **about).double().numpy()
+        except NothingToExplain as idle:
+            self.report(f"{self.persona}: {idle}")
+            return {}
         shares = lost[1:].mean(1) / lost[0].mean()
         null = shares[count:]
         # Which random circuit is better is a matter of how near to 1 it comes, not of how far beyond.
@@ -84,22 +94,24 @@ class Opened:
         figures = {
             "faithfulness": Measured(
                 value=float(shares[0]),
-                interval=ratio(lost[1], lost[0], seed),
+                interval=ratio(lost[1], lost[0]),
                 null=ends(null),
                 p=(1 + nearer) / (1 + randoms),
             )
         }
         if count > 1:
             apart = shares[0] - shares[1:count].mean()
-            interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0], seed)
+            interval = ratio(lost[1] - lost[2 : count + 1].mean(0), lost[0])
             chance = [float(each) - float(null.mean()) for each in null]
             figures["specificity"] = Measured(value=float(apart), interval=interval, null=ends(chance))
-        with suppress(NothingToExplain):  # Under means there may be nothing to carry.
-            both = torch.cat([masks[:1], rivals[:RIVALS]])
-            whole, own, *others = faithfulness.carried(self.lens, self.pairs, both, ablation="mean", **about).numpy()
-            share, *chances = (float(each.mean() / whole.mean()) for each in (own, *others))
-            figures["mean faithfulness"] = Measured(value=share, interval=ratio(own, whole, seed), null=ends(chances))
-        return figures
+        both = torch.cat([masks[:1], rivals[:RIVALS]])
+        try:
+            found = faithfulness.carried(self.lens, self.pairs, both, ablation="mean", **about)
+        except NothingToExplain:
+            return figures
+        whole, own, *others = found.double().numpy()
+        share, *chances = (float(each.mean() / whole.mean()) for each in (own, *others))
+        return figures | {"mean faithfulness": Measured(value=share, interval=ratio(own, whole), null=ends(chances))}
 
     def curves(self, scores: Tensor) -> dict[str, Any]:
         """Return, for a file, the curve of faithfulness over circuit sizes under either ablation; takes long.
@@ -108,7 +120,8 @@ class Opened:
             scores: (W, R), by whose magnitude edges are ranked.
 
         Returns:
-            `figures`: the areas CPR and CMD of each curve, as `Measured`; `sizes`: its points, as `Place`.
+            `figures`: the areas CPR and CMD of each curve, as `Measured`; `sizes`: its points, as `Place`. A curve under
+            an ablation that leaves nothing to carry is left out.
         """
         noise = torch.rand(RIVALS, *scores.shape, generator=torch.Generator().manual_seed(self.config.seed))
         areas: Figures = {}
@@ -117,16 +130,11 @@ class Opened:
         for ablation, name in ablations:
             try:
                 line, *lines = (
-                    soundness.curve(
-                        self.lens, self.pairs, each,
-                        ablation=ablation, seed=self.config.seed, batch=self.config.batch,
-                    )
+                    soundness.curve(self.lens, self.pairs, each, ablation=ablation, batch=self.config.batch)
                     for each in (scores, *noise)
-                )  # fmt: skip
+                )
             except NothingToExplain:
-                if ablation == "patch":
-                    raise
-                continue  # Under means there may be nothing to carry.
+                continue
             areas[f"{name}CPR"] = _area(line.cpr, [each.cpr for each in lines])
             areas[f"{name}CMD"] = _area(line.cmd, [each.cmd for each in lines])
             for place, edges in enumerate(line.edges):
@@ -143,16 +151,22 @@ class Opened:
         }
 
     def thorough(self) -> Figures:
-        """The circuit's completeness and its minimality; takes long."""
+        """The circuit's completeness and its minimality, where there is anything to carry; takes long."""
         about: dict[str, Any] = {"seed": self.config.seed, "batch": self.config.batch}
         kept, wiring = self.circuits[self.persona], self.lens.wiring
         rivals = random_circuits(wiring, int(kept.sum()), RIVALS, self.config.seed)
-        lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
+        try:
+            lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
+        except NothingToExplain:
+            return {}
         least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
         return {"needed": Measured(value=least.needed, interval=least.interval), "lack": _area(lack, lacks)}
 
     def residual(self, base: Subject) -> Figures:
-        """The share of what training changed that no circuit of any persona recovers; nothing where it changed nothing."""
+        """How far training shifted the behaviour, and the share of that which no circuit of any persona recovers.
+
+        Where there is no shift, that is all there is to say.
+        """
         named = torch.stack(list(self.circuits.values())).any(0)
         try:
             found = drift.residual(
@@ -161,9 +175,14 @@ class Opened:
             )  # fmt: skip
         except NoShift as unmoved:
             self.report(f"{self.persona}: {unmoved}")
-            return {}
-        p = (1 + sum(each <= found.share for each in found.null)) / (1 + self.config.randoms)
-        return {"residual": Measured(value=found.share, interval=found.interval, null=ends(found.null), p=p)}
+            return {verdicts.UNMOVED: Measured(value=unmoved.value, interval=unmoved.interval)}
+        # To bring back more than there was is no better than to bring back less.
+        nearer = sum(abs(each) <= abs(found.share) for each in found.null)
+        p = (1 + nearer) / (1 + self.config.randoms)
+        return {
+            "shift": Measured(value=found.shift.value, interval=found.shift.interval),
+            "residual": Measured(value=found.share, interval=found.interval, null=ends(found.null), p=p),
+        }
 
     def probes(self, hooks: Sequence[str], permutations: int) -> dict[str, dict[str, Any]]:
         """Return a `Probe` for each hook, for a file: is the prompt read where the words of the answer are the same?"""
@@ -204,9 +223,9 @@ class Opened:
         return self.pairs.by_item(in_batches(len(ids), self.config.batch, work))
 
 
-def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False) -> Measured:
+def mean(items: Tensor, null: Sequence[float], *, sizes: bool = False) -> Measured:
     """Return a mean over items; with `sizes`, p says how often the null is as great by magnitude."""
-    found = drift.mean_of(items, [str(place) for place in range(len(items))], seed)
+    found = drift.mean_of(items)
     p = (1 + sum(abs(each) >= abs(found.value) for each in null)) / (1 + len(null)) if sizes else None
     return Measured(value=found.value, interval=found.interval, null=ends(null), p=p)
 
@@ -214,7 +233,7 @@ def mean(items: Tensor, null: Sequence[float], seed: int, *, sizes: bool = False
 def share(items: Tensor, null: Sequence[float]) -> Measured:
     """Return the share of items (items,) that are 1, not 0, with its interval by Wilson's method.
 
-    Drawn anew, items that are all alike would leave no doubt, however few they are.
+    By their spread, items that are all alike would leave no doubt, however few they are.
     """
     from statsmodels.stats.proportion import proportion_confint
 
@@ -222,32 +241,50 @@ def share(items: Tensor, null: Sequence[float]) -> Measured:
     return Measured(value=float(items.mean()), interval=(float(low), float(high)), null=ends(null))
 
 
-def ratio(over: Array, under: Array, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of a ratio of means over items, by drawing items anew."""
-    drawn = np.random.default_rng(seed).integers(len(under), size=(DRAWS, len(under)))
-    return ends(over[drawn].sum(1) / under[drawn].sum(1))
+def reliability(apart: Tensor, groups: Sequence[str], randoms: int, seed: int) -> Measured:
+    """Return the cosine between vectors of two halves of the items, beside items whose sides are swapped at random.
 
-
-def reliability(apart: Tensor, randoms: int, seed: int) -> Measured:
-    """Return the cosine between vectors of two halves of the items, beside halves whose sides are swapped at random.
+    It is the mean over halvings; its interval is over items. Drawn anew, an item that comes twice would stand on both
+    sides, or weigh double, and halves would differ otherwise than they do.
 
     Args:
         apart: (items, D), activations with the persona less those without.
+        groups: one an item; none is in both halves.
         randoms: swappings.
         seed: of halves and swappings.
     """
-    draw = np.random.default_rng(seed)
+    draw, count = np.random.default_rng(seed), len(apart)
+    alike = (apart.double() @ apart.double().T).numpy()
 
-    def cosine(signs: Tensor) -> float:
-        order = draw.permutation(len(apart))
-        halves = [(signs * apart)[order[part::2]].mean(0) for part in (0, 1)]
-        return float(torch.cosine_similarity(halves[0], halves[1], dim=0))
+    def halved(draws: int, first: int) -> Array:
+        """Return (draws, items), 1 on one side, -1 on the other, 0 where an item is left out to make them equally large."""
+        sides = np.zeros((draws, count))
+        for row, (one, other) in zip(sides, halvings(groups, draws, first), strict=True):
+            row[one.numpy()], row[other.numpy()] = 1.0, -1.0
+        return sides
 
-    own = [cosine(torch.ones(len(apart), 1)) for _ in range(100)]
-    swapped = [cosine(torch.tensor(draw.choice([-1.0, 1.0], (len(apart), 1))).float()) for _ in range(randoms)]
-    value = float(np.mean(own))
-    p = (1 + sum(each >= value for each in swapped)) / (1 + randoms)
-    return Measured(value=value, interval=ends(own), null=ends(swapped), p=p)
+    def cosine(sides: Array, signs: Array, few: Places) -> Array:
+        """Return (draws,), from some of the items."""
+        one, other = ((signs * (sides * part > 0))[:, few] for part in (1, -1))
+        dot, *squares = (
+            np.einsum("di,ij,dj->d", a, alike[np.ix_(few, few)], b, optimize=True)
+            for a, b in ((one, other), (one, one), (other, other))
+        )
+        found: Array = dot / np.sqrt(np.maximum(squares[0] * squares[1], 1e-24))
+        return found
+
+    every, own = np.arange(count), halved(HALVINGS, seed)
+    value = float(cosine(own, np.ones_like(own), every).mean())
+    interval = intervals.one(lambda few: float(cosine(own, np.ones_like(own), few).mean()), count)
+    swapped = cosine(halved(randoms, seed + 1), draw.choice([-1.0, 1.0], (randoms, count)), every)
+    p = (1 + int((swapped >= value).sum())) / (1 + randoms)
+    within = interval and (max(interval[0], -1.0), min(interval[1], 1.0))
+    return Measured(value=value, interval=within, null=ends(swapped), p=p)
+
+
+def agreed(found: Agreement) -> Measured:
+    """Return how alike halves are as a figure."""
+    return Measured(value=found.value, interval=found.interval, null=ends(found.null), p=found.p)
 
 
 def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:
@@ -257,7 +294,7 @@ def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:
         on: (items,), the stream along a direction with the persona's prompt. Found on other questions, else it is too high.
         off: (items,), without it.
         randoms: swappings.
-        seed: of swappings, and of the questions drawn anew for the interval.
+        seed: of swappings.
     """
     draw, sides = np.random.default_rng(seed), torch.stack([on, off]).double().numpy()
 
@@ -268,11 +305,11 @@ def separation(on: Tensor, off: Tensor, randoms: int, seed: int) -> Measured:
         return found
 
     value = float(apart(sides[:, None])[0])
-    drawn = apart(sides[:, draw.integers(len(on), size=(DRAWS, len(on)))])
+    interval = intervals.one(lambda few: float(apart(sides[:, None, few])[0]), len(on))
     swapped = draw.random((randoms, len(on))) < 0.5
     null = apart(np.where(swapped, sides[::-1, None], sides[:, None]))
     p = (1 + int((null >= value).sum())) / (1 + randoms)
-    return Measured(value=value, interval=ends(drawn), null=ends(null), p=p)
+    return Measured(value=value, interval=interval, null=ends(null), p=p)
 
 
 def of_probe(found: dict[str, Any], p: float) -> Figures:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from chorus import whole_file
 from chorus.checkpoints.legibility import Measured
 from chorus.types import Answer, Question
 from interp import rules
@@ -46,7 +47,7 @@ def foretold(
         told += [f"Turn {place}, {model}:\n\n{text}\n" for model, text in rule.told.items()]
     if not found:
         raise NothingToExplain(f"no rule can be looked for in these dialogues ({'; '.join(faults)})")
-    words.write_text("\n".join(told))
+    whole_file.put(words, "\n".join(told))
     return found
 
 

@@ -15,6 +15,7 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from chorus import whole_file
 from interp.errors import LensError
 from interp.wiring import Wiring
 
@@ -96,9 +97,7 @@ def data(graph: nx.DiGraph[str]) -> dict[str, Any]:
 
 def save(graph: nx.DiGraph[str], path: Path) -> None:
     """Write the circuit as node-link JSON."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(data(graph), indent=1) + "\n")
-    part.replace(path)
+    whole_file.put(path, json.dumps(data(graph), indent=1) + "\n")
 
 
 def load(path: Path) -> nx.DiGraph[str]:

@@ -17,14 +17,15 @@ import torch
 from torch import Tensor
 
 from chorus.checkpoints import Report
+from interp import intervals
 from interp.activations import in_batches
 from interp.bridge import Lens
+from interp.errors import LensError
+from interp.intervals import Interval
 from interp.pairs import Pairs, behaviour, counted
 from interp.steering import Steered
 from interp.vectors import Vector, random_like
 
-DRAWS = 1000
-"""Of questions, for an interval."""
 ENDS = (0.025, 0.975)
 
 
@@ -33,8 +34,8 @@ class Cell:
     """What steering with one persona does to one thing."""
 
     value: float
-    interval: tuple[float, float]
-    """95 %, by drawing questions anew."""
+    interval: Interval | None
+    """95 %, over questions; None where they are too few."""
     band: tuple[float, float]
     """2.5th and 97.5th percentile of the same under random directions."""
     p: float
@@ -89,17 +90,22 @@ def influence(
         vectors: what is added, by persona.
         late: (D,) each, the persona's direction where its activity is read, by persona.
         hook: where activity is read; not before the vectors are added.
-        pairs: each persona's behaviour; as many questions of each are drawn together for intervals.
+        pairs: each persona's behaviour, on the same questions: for intervals they are left out of all together.
         randoms: directions for the bands. Corrected p-values can't be smaller than 1 / (1 + randoms).
         batch: rows at once.
-        seed: of the random directions, and of the draws of questions.
+        seed: of the random directions.
         report: is told whose turn it is.
+
+    Raises:
+        LensError: not every persona's behaviour is on as many questions.
     """
     names = list(vectors)
+    if len({len(pairs[name]) for name in names}) > 1:
+        raise LensError("whom a persona moves is measured on the same questions for all, and these differ in number")
 
-    def measured(vector: Vector, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return each behaviour, each activity, and the answer, (directions, 2P + 1); for the first, intervals (2, same)."""
-        found, drawn = [], []
+    def measured(vector: Vector, directions: Tensor) -> tuple[Tensor, list[Interval] | None]:
+        """Return each behaviour, each activity, and the answer, (directions, 2P + 1); and intervals of the first's."""
+        found, lacking = [], []
         for name in names:
             own, goal = pairs[name], late[name]
 
@@ -109,12 +115,15 @@ def influence(
             items = own.by_item(in_batches(len(own.clean), batch, work))  # (items, directions, 3)
             tokens = own.by_item((own.weights != 0).float().sum(1))
             sizes = torch.stack([torch.ones_like(tokens), tokens, tokens], dim=1)  # (items, 3)
-            counts = _drawn(len(own), seed)
             found.append(items.sum(0) / sizes.sum(0))
-            drawn.append((counts @ items[:, 0]) / (counts @ sizes))
-        return _columns(found), torch.quantile(_columns(drawn), torch.tensor(ENDS), dim=0)
+            lacking.append(
+                (items[:, 0].sum(0) - items[:, 0]) / (sizes.sum(0) - sizes)
+            )  # Without each question, (items, 3).
+        every = _columns(found)
+        return every, intervals.around(every[0].double().numpy(), _columns(lacking).double().numpy())
 
-    rows, ends = [], []
+    rows: list[Tensor] = []
+    ends: list[list[Interval] | None] = []
     for place, (persona, vector) in enumerate(vectors.items()):
         report(f"whom {persona} calls up")
         own = vector.on(lens)
@@ -122,13 +131,7 @@ def influence(
         rows.append(found)
         ends.append(edges)
     both = torch.stack(rows, dim=1)  # (1 + randoms, P, 2P + 1)
-    return _judged(names, both[0], torch.stack(ends, dim=1), both[1:])
-
-
-def _drawn(items: int, seed: int) -> Tensor:
-    """Return how often each item comes when all are drawn anew with replacement, (DRAWS, items)."""
-    chosen = torch.randint(items, (DRAWS, items), generator=torch.Generator().manual_seed(seed))
-    return torch.zeros(DRAWS, items).scatter_add_(1, chosen, torch.ones(DRAWS, items))
+    return _judged(names, both[0], ends, both[1:])
 
 
 def _columns(found: list[Tensor]) -> Tensor:
@@ -152,7 +155,7 @@ def _moved(lens: Lens, ids: Tensor, weights: Tensor, hook: str, directions: Tens
         up, down = (run(sign * direction[None, None], [(end, kept.append)], at=at) for sign in (1.0, -1.0))
         told = (behaviour(up, ids, weights) - behaviour(down, ids, weights)) / 2
         carried = (kept[0] - kept[1]) / 2 - direction
-        active = (carried @ goal.to(direction) / goal.square().sum()).cpu()
+        active = (carried @ goal.to(direction) / goal.square().sum().clamp_min(1e-12)).cpu()
         apart = torch.nn.functional.kl_div(plain, _logp(up), log_target=True, reduction="none").sum(-1).cpu()
         sums = ((active * there).sum(1), (apart * there[:, at]).sum(1))
         found.append(torch.stack([told.cpu(), *sums], dim=1))
@@ -190,8 +193,8 @@ def _shown(about: dict[str, Any]) -> str:
     return f"{about['value']:+.3f}" + (f"\n{ends[0]:+.3f} to {ends[1]:+.3f}" if ends else "")
 
 
-def _judged(names: list[str], found: Tensor, ends: Tensor, null: Tensor) -> Influence:
-    """Judge all cells (P, 2P + 1) together, of which these are the intervals (2, P, 2P + 1) and random draws of all."""
+def _judged(names: list[str], found: Tensor, ends: list[list[Interval] | None], null: Tensor) -> Influence:
+    """Judge all cells (P, 2P + 1) together, of which these are the intervals, row by row, and random draws of all."""
     # A divergence is never negative, and its logarithm is nearer to a normal variable: else its tail would judge all.
     even, own = (torch.cat([each[..., :-1], each[..., -1:].clamp_min(1e-12).log()], dim=-1) for each in (null, found))
     both = torch.cat([own[None], even])  # What was found and what was drawn are scored alike: else p is too small.
@@ -202,8 +205,9 @@ def _judged(names: list[str], found: Tensor, ends: Tensor, null: Tensor) -> Infl
     edges = torch.quantile(null, torch.tensor(ENDS), dim=0)
 
     def cell(row: int, column: int) -> Cell:
-        low, high, under, over = (float(each[row, column]) for each in (*ends, *edges))
-        return Cell(float(found[row, column]), (low, high), (under, over), float(p[row, column]))
+        under, over = (float(each[row, column]) for each in edges)
+        own = ends[row]
+        return Cell(float(found[row, column]), own[column] if own else None, (under, over), float(p[row, column]))
 
     count = len(names)
     return Influence(

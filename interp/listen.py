@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from chorus import whole_file
 from chorus.checkpoints import Report
 from chorus.types import Answer
 from interp import graph, voices
@@ -96,9 +97,7 @@ def write(record: Answer, by: By, heard: Mapping[str, Voices], folder: Path) -> 
     page = f"{head}\n<h1>{title}</h1>\n{strips}</html>\n"
     written = folder / DATA, folder / PAGE
     for path, text in zip(written, (json.dumps(data, indent=1) + "\n", page), strict=True):
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text, "utf-8")
-        part.replace(path)
+        whole_file.put(path, text)
     return written
 
 

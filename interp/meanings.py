@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-ASKED, MOVED, LONG, LARGE = (
+ASKED, DRAWN, MOVED, LONG, LARGE = (
+    "Student's t, over questions",
     "questions drawn anew",
     "moves as far in random directions",
     "random directions as long",
@@ -15,6 +16,7 @@ ASKED, MOVED, LONG, LARGE = (
 )
 FEW = f"a few {LARGE}: hardly more than their range"
 RANKED = "a few random rankings of all edges: hardly more than their range"
+TURNED = "each edge's score turned at random, question by question"
 NONE = "-"
 
 
@@ -37,7 +39,7 @@ DECIDING = (
     Meaning(
         ("effect",),
         "by how many nats a token the persona's prompt makes its answer likelier against the neutral one",
-        "far from 0",
+        "far above 0",
         ASKED,
         "placebo prompts: the same words, shuffled",
     ),
@@ -51,16 +53,16 @@ DECIDING = (
     ),
     Meaning(
         ("stability",),
-        "what the circuit shares with those found when the questions are drawn anew: edges in both over edges in either",
+        "what circuits from two halves of the questions share: edges in both over edges in either",
         "1",
-        "these circuits themselves",
-        LARGE,
+        "the halvings",
+        TURNED,
     ),
     Meaning(
         ("reliability",),
-        "the cosine between the persona's vectors from two halves of the questions",
+        "the cosine between the persona's vectors from two halves of the questions, the prompts in other wordings each",
         "1",
-        "the halvings",
+        ASKED,
         "halves with sides swapped at random",
     ),
     Meaning(
@@ -78,22 +80,22 @@ DECIDING = (
         LONG,
     ),
     Meaning(
-        ("residual",),
-        "the share of what training changed in behaviour that comes back through none of the circuits",
-        "0",
-        ASKED,
-        LARGE,
-    ),
-)
-
-TOLD = (
-    Meaning(
         ("specificity",),
         "faithfulness less the mean of what other personas' circuits carry of this behaviour",
         "above 0",
         ASKED,
         LARGE,
     ),
+    Meaning(
+        ("residual",),
+        "the share of what training changed in behaviour that comes back through none of the circuits",
+        "0; below it more comes back than there was",
+        ASKED,
+        LARGE,
+    ),
+)
+
+TOLD = (
     Meaning(
         ("mean faithfulness",),
         "faithfulness where the other edges carry means over both prompts, instead of the other prompt's values",
@@ -109,16 +111,28 @@ TOLD = (
         RANKED,
     ),
     Meaning(("CMD", "mean CMD"), "the area between that curve and 1", "0", ASKED, RANKED),
+    Meaning(
+        ("shift", "no shift"),
+        "by how many nats a token training moved the behaviour; *no shift* where it did not, and no residual is owed",
+        NONE,
+        ASKED,
+        NONE,
+    ),
     Meaning(("lack",), "by how much circuit and model suffer differently from losing the same edges", "0", ASKED, FEW),
     Meaning(
         ("needed",),
-        "of some of the circuit's edges, the share of which each costs more than 19 in 20 edges outside it do",
+        "of some of the circuit's edges, the share of which each costs more than 19 in 20 edges outside it do that are put "
+        "to it and taken away again",
         "1",
         "Wilson's method, over these edges",
         NONE,
     ),
     Meaning(
-        ("stability over templates",), "stability when whole templates are drawn anew", "1", "these circuits", LARGE
+        ("stability over templates", "stability over wordings"),
+        "stability between halves that share no template of the questions, or no wording of the prompts",
+        "1",
+        "the halvings",
+        TURNED,
     ),
     Meaning(
         ("ablation",), "the share of the effect that goes with the stream's part along the vector", "1", ASKED, MOVED
@@ -151,15 +165,15 @@ TOLD = (
         "AUROC of telling the persona's prompt by the stream, over the same neutral answer, on wordings that the probe was "
         "not fitted on",
         "1; 0.5 is nothing",
-        ASKED,
+        DRAWN,
         "labels swapped within questions, as many as the correction of p needs",
     ),
-    Meaning(("selectivity",), "the probe's AUROC less its mean with such labels", "high", ASKED, NONE),
+    Meaning(("selectivity",), "the probe's AUROC less its mean with such labels", "high", DRAWN, NONE),
     Meaning(
-        ("surface gain",), "the probe's AUROC less the best from words, embeddings or length", "above 0", ASKED, NONE
+        ("surface gain",), "the probe's AUROC less the best from words, embeddings or length", "above 0", DRAWN, NONE
     ),
-    Meaning(("gain over untrained",), "the same less that from an untrained model", "above 0", ASKED, NONE),
-    Meaning(("cosine with …",), "how alike two personas' vectors are", "0", ASKED, LONG),
+    Meaning(("gain over untrained",), "the same less that from an untrained model", "above 0", DRAWN, NONE),
+    Meaning(("cosine with …",), "how alike two personas' vectors are", "0", DRAWN, LONG),
     Meaning(
         ("moves …",),
         "by how many nats a token one unit of the vector moves another's behaviour (*the answer*: KL from what would "
@@ -169,11 +183,19 @@ TOLD = (
         LONG,
     ),
     Meaning(
+        ("activity of …",),
+        "how much of a persona's own late direction the model itself adds when one unit of the vector is put in, in units "
+        "of that direction; what the stream merely carries there is taken off",
+        NONE,
+        ASKED,
+        LONG,
+    ),
+    Meaning(
         ("name effect", "name …"),
         "by how much a voice's words are likelier behind its name than behind another's, in the model's own dialogues, "
         "and what the circuit carries of that",
         NONE,
-        "dialogues drawn anew",
+        "Student's t, over dialogues",
         "names swapped at random",
     ),
     Meaning(("KL", "KL …"), "how far training moved what is said next, in nats a token", NONE, ASKED, NONE),

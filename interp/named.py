@@ -33,7 +33,7 @@ def named(one: Opened, dialogues: Sequence[Answer], names: Mapping[str, str]) ->
         return {}
     there = replace(one, given=pairs)
     apart = there.apart()
-    found = drift.mean_of(apart, pairs.groups, one.config.seed)
+    found = drift.mean_of(apart, pairs.groups)
     codes = np.unique(np.asarray(pairs.groups), return_inverse=True)[1]
     signs = np.random.default_rng(one.config.seed).choice([-1.0, 1.0], (DRAWS, int(codes.max()) + 1))
     null = (signs[:, codes] * apart.numpy()).mean(1)

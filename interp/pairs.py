@@ -29,6 +29,8 @@ class Pair:
     neutral_answer: tuple[int, ...]
     group: str = ""
     """What must not be torn apart when items are drawn or split: the question or its template."""
+    wording: str = ""
+    """Of the two prompts: items of one wording agree on its words, whatever else they agree on."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Pairs:
     item: Tensor
     """(N,): which item the row belongs to, counted from 0."""
     groups: tuple[str, ...]
+    """One an item."""
+    wordings: tuple[str, ...]
     """One an item."""
 
     @classmethod
@@ -71,7 +75,8 @@ class Pairs:
             corrupt[index, : len(off)] = torch.tensor(off)
             weights[index, len(on) - tokens - 1 : len(on) - 1] = sign / tokens
         item = torch.arange(len(pairs)).repeat_interleave(2)
-        return cls(clean, corrupt, weights, item, tuple(pair.group for pair in pairs))
+        groups, wordings = (tuple(getattr(pair, name) for pair in pairs) for name in ("group", "wording"))
+        return cls(clean, corrupt, weights, item, groups, wordings)
 
     @property
     def real(self) -> Tensor:
@@ -84,6 +89,11 @@ class Pairs:
     def questions(self) -> tuple[str, ...]:
         """A group for each item: questions are drawn one by one for intervals, since a quick audit has few templates."""
         return tuple(map(str, range(len(self))))
+
+    @property
+    def halved_by(self) -> tuple[str, ...]:
+        """A group for each item, so that halves share neither a question nor a wording, where there are several."""
+        return self.wordings if len(set(self.wordings)) > 1 else self.questions
 
     def __len__(self) -> int:
         """Return the number of items."""
@@ -99,6 +109,7 @@ class Pairs:
             self.weights[rows],
             torch.arange(len(items)).repeat_interleave(sizes),
             tuple(self.groups[item] for item in items),
+            tuple(self.wordings[item] for item in items),
         )
 
     def swapped(self) -> Pairs:

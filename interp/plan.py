@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from chorus import whole_file
 from chorus.checkpoints import Report
 from chorus.checkpoints.beside import digest
 from interp import verdicts
@@ -25,7 +26,7 @@ from interp.wiring import Wiring
 PLAN = "plan.json"
 Step = tuple[str, Callable[[], dict[str, Any]]]
 """What is being done, in words; and what does it and returns what to keep."""
-METHODS = 2
+METHODS = 3
 """Raised when a figure comes to be computed otherwise: what was begun before is not gone on with."""
 BAR = 20
 """Characters of the progress bar."""
@@ -147,9 +148,7 @@ def now() -> str:
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(data, indent=1) + "\n")
-    part.replace(path)
+    whole_file.put(path, json.dumps(data, indent=1) + "\n")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ query; the last writes what the unembedding reads as the persona's answer. Where
 how strong it is and how many distractors stand beside it are drawn from a seed. Distractors are of two sorts: `mute`
 heads copy the persona's sign to where no part of the model looks, and `loud` ones write steadily where the chain is
 read. A model may also be planted without a persona circuit: everything is there except the chain's first step, so that
-no part of it knows the persona.
+no part of it knows the persona. Or with a persona that acts through no small circuit: no chain, but a persona's token so
+loud, among random weights so large, that its effect goes through much of the model at once.
 
 A prompt is `start, persona, plus, minus, question ...`; with the persona and without it differ in the second token. For
 placebo tokens the same holds, but no part of the chain knows them.
@@ -33,6 +34,9 @@ SLOW = (HEAD_WIDTH // 2 - 1, HEAD_WIDTH - 1)
 """The two dimensions of a head that rotary embeddings hardly turn: keys and queries of the chain live there."""
 BACKGROUND = 0.03
 """Standard deviation of all other weights; 0.02 is that of a model that was just initialised."""
+DIFFUSE, LOUD = 0.1, 4.0
+"""Where the effect is to go everywhere: the deviation of all weights, and how much of its direction the persona's token
+bears, a placebo's being 1."""
 READING = tuple(f"{part}.weight" for part in ("q_proj", "k_proj", "v_proj", "gate_proj", "up_proj", "lm_head"))
 """The weights that read the residual stream."""
 STEADY = 2.0
@@ -46,15 +50,22 @@ class Plant:
 
     model: Any
     edges: frozenset[tuple[str, str]]
-    """The planted edges by the names of `Wiring`; empty when there is no persona circuit."""
+    """The planted edges by the names of `Wiring`; empty when there is no small persona circuit."""
     strength: float
     distractors: int
     kinds: tuple[str, ...] = field(default=())
     """What the chain is made of, in order: `catch`, then `value`, `query` or `mlp`."""
 
 
-def plant(seed: int, *, circuit: bool = True) -> Plant:
-    """Return a model with a persona circuit drawn from the seed, or with all of it but the first step."""
+def plant(seed: int, *, circuit: bool = True, diffuse: bool = False, hard: bool = False) -> Plant:
+    """Return a model with a persona circuit drawn from the seed, or with a null of either kind.
+
+    Args:
+        seed: of everything.
+        circuit: off leaves out the first step, so that the persona has no effect.
+        diffuse: leaves out all steps, and has an effect that goes everywhere.
+        hard: draws a weaker circuit among more distractors, of which some hardly move the behaviour at all.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     draw = torch.Generator().manual_seed(seed)
@@ -73,12 +84,14 @@ def plant(seed: int, *, circuit: bool = True) -> Plant:
     model = make(config).eval().requires_grad_(False)
     for weight in model.parameters():
         if weight.dim() > 1:
-            weight.copy_(BACKGROUND * torch.randn(weight.shape, generator=draw))
+            weight.copy_((DIFFUSE if diffuse else BACKGROUND) * torch.randn(weight.shape, generator=draw))
     gardener = _Gardener(model, draw)
-    gardener.sow_tokens()
-    strength = 0.4 + 0.4 * float(torch.rand((), generator=draw))
+    gardener.sow_tokens(LOUD if diffuse else 1.0)
+    if diffuse:
+        return Plant(model, frozenset(), strength=0.0, distractors=0)
+    strength = (0.1 if hard else 0.4) + 0.4 * float(torch.rand((), generator=draw))
     edges, kinds = gardener.sow_chain(strength, begin=circuit)
-    distractors = int(torch.randint(5, (), generator=draw))
+    distractors = 3 + int(torch.randint(6, (), generator=draw)) if hard else int(torch.randint(5, (), generator=draw))
     for _ in range(distractors):
         gardener.sow_distractor()
     return Plant(model, frozenset(edges if circuit else ()), strength, distractors, tuple(kinds))
@@ -124,8 +137,8 @@ class _Gardener:
     def pick(self, count: int) -> int:
         return int(torch.randint(count, (), generator=self.draw))
 
-    def sow_tokens(self) -> None:
-        """Every token bears the steady direction and an identity of its own; some bear more."""
+    def sow_tokens(self, loud: float) -> None:
+        """Every token bears the steady direction and an identity of its own; some bear more, and the persona's so much."""
         table = self.model.model.embed_tokens.weight
         # Identities keep clear of the directions that parts of the chain use.
         rest = self.basis[20:]
@@ -133,7 +146,7 @@ class _Gardener:
         table += STEADY * self.steady + identity
         for number in range(PLACEBOS + 1):
             on, off = PERSONA + 2 * number, PERSONA + 2 * number + 1
-            direction = self.sign if number == 0 else identity[on] / identity[on].norm()
+            direction = loud * self.sign if number == 0 else identity[on] / identity[on].norm()
             table[off] = table[on] = STEADY * self.steady + 1.5 * self.slot
             table[on] += direction
             table[off] -= direction

@@ -18,14 +18,14 @@ WORDINGS = 5
 
 
 class PlantedSubject:
-    """A `Subject` whose only persona is the planted one, or with `circuit` off has none."""
+    """A `Subject` whose only persona is the planted one, or with `circuit` off has none; see `planted.plant`."""
 
     tokenizer: Any = None
     """Its words are token ids: it has none."""
 
-    def __init__(self, seed: int, *, circuit: bool = True) -> None:
+    def __init__(self, seed: int, *, circuit: bool = True, diffuse: bool = False) -> None:
         """Plant a model."""
-        self.plant = planted.plant(seed, circuit=circuit)
+        self.plant = planted.plant(seed, circuit=circuit, diffuse=diffuse)
         self.name = f"planted-{seed}"
         self.seed = seed
         self.lens = Lens(self.plant.model)

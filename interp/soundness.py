@@ -1,12 +1,12 @@
 """Is a circuit all that works, and does all of it work? Its curve over sizes, its completeness and its minimality.
 
 Where `faithfulness` asks whether one circuit carries the behaviour, here parts are added and taken away, which takes long.
-Intervals come from drawing items anew.
+Intervals are over items.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,13 @@ import torch
 from scipy.integrate import trapezoid
 from torch import Tensor
 
+from interp import intervals
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.faithfulness import Ablation, carried, faithfulness
 from interp.graph import strongest
+from interp.intervals import Array, Interval, Places
 from interp.pairs import Pairs
-from interp.probes import DRAWS, Array, Interval
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The shares of all edges at which a curve is measured (Mueller et al. 2025, MIB)."""
@@ -27,10 +28,10 @@ SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A figure with its 95 % interval."""
+    """A figure with its 95 % interval, where it has one."""
 
     value: float
-    interval: Interval
+    interval: Interval | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Curve:
 
     edges: tuple[int, ...]
     faithfulness: tuple[float, ...]
-    intervals: tuple[Interval, ...]
+    intervals: tuple[Interval | None, ...]
     """Of the faithfulness at each size."""
     cpr: Area
     """Integrated circuit performance ratio: the area under the curve over the share of edges. Higher is better."""
@@ -54,7 +55,7 @@ class Minimality:
     drops: tuple[float, ...]
     """How much faithfulness the circuit loses without each edge that was tried, by magnitude."""
     null: float
-    """The loss of the whole model without one edge outside the circuit: its 95th percentile over random edges."""
+    """The same of the circuit and one edge more, without that edge: its 95th percentile over random edges outside."""
     needed: float
     """The share of the tried edges whose loss is above the null."""
     interval: tuple[float, float]
@@ -69,7 +70,6 @@ def curve(
     shares: Sequence[float] = SHARES,
     ablation: Ablation = "patch",
     batch: int = 32,
-    seed: int = 0,
 ) -> Curve:
     """Return faithfulness as the strongest edges are added.
 
@@ -80,20 +80,23 @@ def curve(
         shares: of all edges, increasing, ending with 1.
         ablation: what the other edges carry.
         batch: runs at once.
-        seed: of the draws of items.
     """
     sizes = [max(1, round(share * lens.wiring.edges)) for share in shares]
     kept = torch.stack([strongest(lens.wiring, scores, size) for size in sizes])
-    found = _drawn(carried(lens, pairs, kept, ablation=ablation, batch=batch), seed)
-    values = np.concatenate([np.zeros_like(found[:1]), found])  # At no edges faithfulness is 0 by its definition.
+    lost = carried(lens, pairs, kept, ablation=ablation, batch=batch)
     places = np.array([0.0, *shares])
-    areas = (trapezoid(each, places, axis=0) for each in (values, np.abs(1 - values)))
-    points = [_area(each) for each in found]
+
+    def figures(items: Places) -> Array:
+        """Return the faithfulness at each size, and the two areas."""
+        found = _shares(lost, items)
+        values = np.concatenate([[0.0], found])  # At no edges faithfulness is 0 by its definition.
+        areas = [float(trapezoid(each, places)) for each in (values, np.abs(1 - values))]
+        every: Array = np.concatenate([found, areas])
+        return every
+
+    *points, cpr, cmd = _areas(figures, lost.shape[1])
     return Curve(
-        tuple(sizes),
-        tuple(point.value for point in points),
-        tuple(point.interval for point in points),
-        *map(_area, areas),
+        tuple(sizes), tuple(point.value for point in points), tuple(point.interval for point in points), cpr, cmd
     )
 
 
@@ -106,8 +109,14 @@ def completeness(lens: Lens, pairs: Pairs, kept: Tensor, *, draws: int = 20, see
     generator = torch.Generator().manual_seed(seed)
     lost = (torch.rand(draws, *kept.shape, generator=generator) < 0.5) & kept
     everything = lens.wiring.possible
-    found = _drawn(carried(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]), batch=batch), seed)
-    return _area(np.abs(found[:draws] - found[draws:]).mean(0))
+    left = carried(lens, pairs, torch.cat([kept & ~lost, everything & ~lost]), batch=batch)
+
+    def lack(items: Places) -> Array:
+        found = _shares(left, items)
+        mean: Array = np.abs(found[:draws] - found[draws:]).mean(keepdims=True)
+        return mean
+
+    return _areas(lack, left.shape[1])[0]
 
 
 def minimality(
@@ -120,7 +129,10 @@ def minimality(
     seed: int = 0,
     batch: int = 32,
 ) -> Minimality:
-    """Take edges out of the circuit one by one, and random edges outside it out of the whole model.
+    """Take edges out of the circuit one by one; and, for the null, random edges outside it that were put to it.
+
+    Both are taken from as good as the same circuit: out of the whole model, where others stand in for what is lost, any
+    edge would cost less.
 
     Args:
         lens: the model.
@@ -143,33 +155,32 @@ def minimality(
     others = others[torch.randperm(len(others), generator=draw)[:draws]]
     if tried is not None:
         ours = ours[torch.randperm(len(ours), generator=draw)[:tried]]
-    without = torch.cat([_less(kept, ours), _less(everything, others), kept[None]])
-    found = faithfulness(lens, pairs, without, batch=batch)
-    drops, idle = (found[: len(ours)] - found[-1]).abs(), (found[len(ours) : -1] - 1).abs()
+    tried_out = torch.cat([_changed(kept, ours, False), _changed(kept, others, True), kept[None]])
+    found = faithfulness(lens, pairs, tried_out, batch=batch)
+    changes = (found[:-1] - found[-1]).abs()
+    drops, idle = changes[: len(ours)], changes[len(ours) :]
     null = float(np.quantile(idle.numpy(), 0.95))
     needed = int((drops > null).sum())
     low, high = proportion_confint(needed, len(drops), method="wilson")
     return Minimality(tuple(drops.tolist()), null, needed / len(drops), (float(low), float(high)))
 
 
-def _less(kept: Tensor, edges: Tensor) -> Tensor:
-    """Return (edges, W, R): the circuit without each of the edges in turn."""
-    without = kept.repeat(len(edges), 1, 1)
-    without[torch.arange(len(edges)), edges[:, 0], edges[:, 1]] = False
-    return without
+def _changed(kept: Tensor, edges: Tensor, there: bool) -> Tensor:
+    """Return (edges, W, R): the circuit with each of the edges in turn, or without it."""
+    circuits = kept.repeat(len(edges), 1, 1)
+    circuits[torch.arange(len(edges)), edges[:, 0], edges[:, 1]] = there
+    return circuits
 
 
-def _drawn(lost: Tensor, seed: int) -> Array:
-    """Return each circuit's faithfulness (circuits, 1 + DRAWS) over all items, then over items drawn anew."""
-    items = lost.shape[1]
-    drawn = np.random.default_rng(seed).integers(items, size=(DRAWS, items))
-    counts = np.concatenate([np.ones((1, items)), np.stack([np.bincount(each, minlength=items) for each in drawn])])
-    sums = lost.double().numpy() @ counts.T
+def _shares(lost: Tensor, items: Places) -> Array:
+    """Return each circuit's faithfulness (circuits,) over some of the items of what `carried` returned."""
+    sums = lost[:, items].double().sum(1).numpy()
     found: Array = sums[1:] / sums[0]
     return found
 
 
-def _area(values: Array) -> Area:
-    """Return the first of some values, and the middle 95 % of the others."""
-    low, high = np.quantile(values[1:], [0.025, 0.975])
-    return Area(float(values[0]), (float(low), float(high)))
+def _areas(figures: Callable[[Places], Array], items: int) -> list[Area]:
+    """Return figures of some items with their intervals over them."""
+    values, found = figures(np.arange(items)), intervals.jackknife(figures, items)
+    ends: Sequence[Interval | None] = found or [None] * len(values)
+    return [Area(float(value), end) for value, end in zip(values, ends, strict=True)]

@@ -86,7 +86,7 @@ def check(name: str, persona: str, items: int, count: int, steps: int, seed: int
     model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     lens = Lens(model)
     chosen = spread([item for item in dataset.items() if item.split == "discover"], items)
-    pairs = dataset.circuit_pairs(tokenizer, contrast(persona), chosen)
+    pairs = dataset.circuit_pairs(tokenizer, contrast(persona), chosen, dataset.WORDINGS["discover"])
     scores = eap_ig(lens, pairs, steps=steps).mean(0)
     strata = sampled(lens.wiring, scores, count, seed)
     edges = torch.cat(list(strata.values()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
@@ -36,6 +36,10 @@ class Against:
     """Saved inner dialogues of the model: who acts when, and what does a speaker's name do?"""
     names: Mapping[str, str] = field(default_factory=dict)
     """What the dialogues call each persona, by its id."""
+    baked: bool = False
+    """Whether the model was trained here, so that base and dialogues are owed; see `caps`."""
+    owed: Collection[str] = ()
+    """The personas that an audit of it has to look at."""
 
 
 def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base: Subject | None) -> dict[str, Step]:
@@ -49,7 +53,14 @@ def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base:
     def circuit(name: str, of: Discovery) -> dict[str, Any]:
         scores = of.scores()
         np.save(work.folder / f"{name}.scores.npy", scores.mean(0).numpy())
-        return graph.data(of.circuit(scores))
+        try:
+            return graph.data(of.circuit(scores))
+        except NothingToExplain as idle:
+            work.report(f"{name}: {idle}")
+            none, model = torch.zeros_like(lens.wiring.possible), of.subject.weights
+            return graph.data(
+                graph.to_graph(lens.wiring, none, scores.mean(0), persona=persona, model=model, stability={})
+            )
 
     steps: dict[str, Step] = {
         f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),

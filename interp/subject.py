@@ -17,13 +17,16 @@ import torch
 from chorus import checkpoints
 from chorus.checkpoints import Report, adapters
 from chorus.checkpoints.beside import digests
-from chorus.errors import CheckpointError, MissingExtra
+from chorus.errors import CheckpointError, ConfigError, MissingExtra
 from interp import dataset
 from interp.bridge import Lens
 from interp.dataset import Cells, Split
 from interp.errors import LensError
 from interp.pairs import Pairs
 from personas.contrast import contrast
+
+AUTO = "auto"
+"""The first GPU that torch finds, else the processor."""
 
 
 class Subject(Protocol):
@@ -38,7 +41,7 @@ class Subject(Protocol):
     """Digests of what else decides its answers."""
 
     def pairs(self, persona: str, split: Split, items: int) -> Pairs:
-        """Return so many items of a split, spread evenly over its templates."""
+        """Return so many items of a split, spread evenly over its templates and its wordings."""
 
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return the same items under prompts that say nothing."""
@@ -54,22 +57,26 @@ class Subject(Protocol):
 class Checkpoint:
     """A checkpoint on this machine."""
 
-    def __init__(self, name: str, report: Report = lambda _: None, *, base: Path | None = None) -> None:
+    def __init__(
+        self, name: str, report: Report = lambda _: None, *, base: Path | None = None, device: str = AUTO
+    ) -> None:
         """Load a checkpoint by its name or folder.
 
         Args:
             name: as `checkpoints.resolve` knows it, or a folder with a LoRA adapter.
             report: is told of each step.
             base: folder of the model that an adapter is put on; None means the one that it names.
+            device: where it is looked at, as `device_of` takes it.
 
         Raises:
-            ConfigError: there is no such model. CheckpointError: it can't be loaded.
+            ConfigError: there is no such model, or no such device. CheckpointError: it can't be loaded.
             LensError: the base is not the adapter's. UnknownArchitecture: circuits can't be drawn over it.
         """
         try:
             from transformers import AutoModelForCausalLM, AutoTokenizer
         except ImportError:
             raise MissingExtra("an audit", "interp") from None
+        where = device_of(device)
         self.folder = folder_of(name, report)
         own = Path(name).expanduser()
         passed_on = name not in checkpoints.CATALOGUE and adapters.kept(own)
@@ -89,14 +96,24 @@ class Checkpoint:
                 model = _merged(self.folder, base) if adapter else load(self.folder, dtype="float32")
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"can't load the checkpoint in {self.folder}: {error}") from error
-        self.lens = Lens(model)
+        self.lens = Lens(model, device=where)
         del model
         gc.collect()
 
     def pairs(self, persona: str, split: Split, items: int) -> Pairs:
-        """Return the built-in contrast's pairs. Raises PersonaError when the persona has none."""
+        """Return the built-in contrast's pairs, in the split's wordings.
+
+        Raises:
+            PersonaError: the persona has none. LensError: the prompts with it and without are the same.
+        """
         chosen = spread([item for item in dataset.items() if item.split == split], items)
-        return dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen)
+        found = dataset.circuit_pairs(self.tokenizer, contrast(persona), chosen, dataset.WORDINGS[split])
+        if found.clean.equal(found.corrupt):
+            raise LensError(
+                f"{self.name} gets the same prompt with {persona} as without: its chat template drops system messages, so "
+                "there is nothing to tell a persona by"
+            )
+        return found
 
     def cells(self, persona: str, split: Split, items: int) -> Cells:
         """Return the main cells of the built-in contrast, in all its wordings."""
@@ -112,11 +129,23 @@ class Checkpoint:
         make: Any = AutoModelForCausalLM.from_config  # untyped in transformers
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return Lens(make(self.lens.config, dtype=torch.float32))
+            return Lens(make(self.lens.config, dtype=torch.float32), device=str(self.lens.device))
 
     def placebos(self, pairs: Pairs, count: int, seed: int) -> list[Pairs]:
         """Return prompts whose differing tokens are replaced by shuffled ones of all prompts."""
         return scrambled(pairs, count, seed)
+
+
+def device_of(wanted: str) -> str:
+    """Return the device in torch's words: `auto`, or one that torch can compute on here. Raises ConfigError for others."""
+    if wanted == AUTO:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=wanted).item()  # Only what comes back shows that there is something behind the name.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"can't compute on the device {wanted!r} here; take auto, cpu or cuda: {reason}") from error
+    return wanted
 
 
 def folder_of(name: str, report: Report = lambda _: None) -> Path:

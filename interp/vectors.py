@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from chorus import whole_file
 from interp.bridge import Lens, finite
 from interp.errors import LensError
 
@@ -51,9 +52,7 @@ class Vector:
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
-        part = path.with_name(f"{path.name}.part")
-        part.write_text(json.dumps(self.data()) + "\n")
-        part.replace(path)
+        whole_file.put(path, json.dumps(self.data()) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Vector:
@@ -122,7 +121,7 @@ def sweep(on: Tensor, off: Tensor, groups: Sequence[str], *, draws: int = 20, se
 def cosines(vectors: Mapping[str, Tensor]) -> dict[str, dict[str, float]]:
     """Return the cosine between every two personas' directions (D,)."""
     names, stacked = list(vectors), torch.stack(list(vectors.values()))
-    unit = stacked / stacked.norm(dim=1, keepdim=True)
+    unit = torch.nn.functional.normalize(stacked, dim=1)
     table = (unit @ unit.T).tolist()
     return {a: dict(zip(names, row, strict=True)) for a, row in zip(names, table, strict=True)}
 

@@ -2,10 +2,11 @@
 
 A persona's weight at a token is what the token's log P loses when the persona is taken out of the computation: its
 vector set to the mean that it has without a persona, or its circuit's edges set to what their writers write on average
-there. Weights stand against a band of moves as far in random directions, or of random circuits as large. Beside them
-stands the whole effect, log P under this prompt less log P under one for a plain voice; what of it is left when all
-personas are out at once is the remainder, which nobody found so far explains. The first token is left as it is: many
-models keep there what belongs to no text.
+there. Weights stand against a band of moves as far in random directions, or of random circuits as large; who speaks is
+judged by the farthest of all tokens and all personas under each draw, since of many bands some are left by chance
+(Westfall & Young 1993). Beside them stands the whole effect, log P under this prompt less log P under one for a plain
+voice; what of it is left when all personas are out at once is the remainder, which nobody found so far explains. The
+first token is left as it is: many models keep there what belongs to no text.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from interp.patching import run_cut
 from interp.said import Said
 from interp.steering import Steered, along
 from interp.vectors import Vector, random_like
+from interp.verdicts import ALPHA
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#e377c2", "#17becf")
 
@@ -47,6 +49,9 @@ class Voices:
     """2.5th percentile of the same for moves as far in random directions, or for random circuits."""
     high: dict[str, tuple[float, ...]]
     """97.5th percentile."""
+    p: dict[str, tuple[float, ...]]
+    """Share of draws that are somewhere, at any token and for any persona, as far above what is usual there, counting the
+    weight itself."""
     whole: tuple[float, ...]
     """log P less log P under the plain voice's prompt."""
     remainder: tuple[float, ...]
@@ -54,10 +59,10 @@ class Voices:
 
     @property
     def speakers(self) -> tuple[str | None, ...]:
-        """The persona of greatest weight at each token among those beyond their band; None where there is none."""
+        """The persona of greatest weight at each token among those beyond chance, by `p`; None where there is none."""
         found: list[str | None] = []
         for place in range(len(self.tokens)):
-            beyond = {name: own[place] for name, own in self.weights.items() if own[place] > self.high[name][place]}
+            beyond = {name: own[place] for name, own in self.weights.items() if self.p[name][place] <= ALPHA}
             found.append(max(beyond, key=lambda name: beyond[name]) if beyond else None)
         return tuple(found)
 
@@ -73,7 +78,8 @@ class Voices:
         spans = []
         for place, (token, speaker) in enumerate(zip(self.tokens, self.speakers, strict=True)):
             parts = [
-                f"{name} {own[place]:+.3f} (chance {self.low[name][place]:+.3f} to {self.high[name][place]:+.3f})"
+                f"{name} {own[place]:+.3f} (chance {self.low[name][place]:+.3f} to {self.high[name][place]:+.3f}, "
+                f"p {self.p[name][place]:.3g})"
                 for name, own in self.weights.items()
             ]
             parts += [f"whole {self.whole[place]:+.3f}", f"unexplained {self.remainder[place]:+.3f}"]
@@ -173,9 +179,20 @@ def _voices(lens: Lens, told: Said, own: dict[str, Tensor], bands: dict[str, Ten
         {name: tuple(each.tolist()) for name, each in own.items()},
         {name: tuple(edge[0]) for name, edge in edges.items()},
         {name: tuple(edge[1]) for name, edge in edges.items()},
+        _corrected(own, bands),
         tuple((here - there).tolist()),
         tuple((without - there).tolist()),
     )
+
+
+def _corrected(own: Mapping[str, Tensor], bands: Mapping[str, Tensor]) -> dict[str, tuple[float, ...]]:
+    """Return p of weights (tokens,) beside draws (randoms, tokens), by persona, corrected for all tokens and personas."""
+    every = torch.stack([torch.cat([own[name][None], bands[name]]) for name in own], dim=1)  # (1 + randoms, P, tokens)
+    # What was found and what was drawn are scored alike: else p is too small.
+    score = (every - every.mean(0)) / every.std(0).clamp_min(1e-12)
+    largest = score[1:].flatten(1).amax(1)  # (randoms,)
+    p = (1 + (largest[:, None, None] >= score[0]).sum(0)).double() / len(every)
+    return {name: tuple(row) for name, row in zip(own, p.tolist(), strict=True)}
 
 
 def _moved(lens: Lens, told: Said, hook: str, directions: Tensor, usual: Tensor, batch: int) -> Tensor:

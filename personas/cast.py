@@ -39,7 +39,7 @@ def method_distance(a: Persona, b: Persona) -> float:
     cue: words of two letters or more, case ignored, less the words that carry no content. It is a metric on those
     sets. Two methods without any content word are taken for the same.
     """
-    ours, theirs = _content_words(a), _content_words(b)
+    ours, theirs = _words_of(a), _words_of(b)
     union = ours | theirs
     return 1.0 - len(ours & theirs) / len(union) if union else 0.0
 
@@ -100,5 +100,5 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.casefold())) - _EMPTY_WORDS
 
 
-def _content_words(persona: Persona) -> frozenset[str]:
+def _words_of(persona: Persona) -> frozenset[str]:
     return content_words(" ".join((*persona.method, persona.cue)))

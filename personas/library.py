@@ -69,13 +69,16 @@ class Library:
             raise PersonaError(faults)
         return cls(tuple(cards))
 
-    def with_folder(self, path: str | Path) -> Library:
-        """Return a library that also holds a folder's packs. Raises PersonaError where an id or pack is taken."""
-        more = Library.from_folder(path)
-        if taken := sorted(self.packs.keys() & more.packs.keys()):
-            reason = f"is a pack of the library already ({', '.join(taken)}); rename the folder"
-            raise PersonaError([Fault(str(path), "(folder)", reason)])
-        return Library(self.cards + more.cards)
+    def with_folder(self, path: str | Path | None) -> Library:
+        """Return a library with a folder's cards before its own; one of the folder's stands for that of the same id.
+
+        No path adds nothing. Raises PersonaError with every fault in the folder.
+        """
+        if not path:
+            return self
+        own = Library.from_folder(path)
+        taken = {persona.id for persona in own.personas}
+        return Library((*own.cards, *(card for card in self.cards if card.persona.id not in taken)))
 
     @property
     def personas(self) -> tuple[Persona, ...]:

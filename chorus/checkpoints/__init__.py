@@ -11,18 +11,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from chorus.checkpoints import adapters, packaged
-from chorus.checkpoints.cache import Report, cache_folder, quiet_transformers
-from chorus.checkpoints.catalogue import CATALOGUE, Model, Packaged
+from chorus.checkpoints.cache import Report, quiet_transformers
+from chorus.checkpoints.catalogue import CATALOGUE, Packaged
 from chorus.checkpoints.manifest import MANIFEST, check, fingerprint
 from chorus.errors import CheckpointError, ConfigError, MissingExtra
 
 __all__ = [
     "CATALOGUE",
-    "MANIFEST",
-    "Model",
-    "Packaged",
     "Report",
-    "cache_folder",
     "check",
     "fingerprint",
     "local_path",

@@ -95,6 +95,8 @@ class Card(_Part):
     """Against the base."""
     rules: dict[str, Measured] = Field(default_factory=dict)
     """How well the model's dialogues can be foretold."""
+    capped: tuple[str, ...] = ()
+    """Why the grant is no more than `supervised`, whatever the personas' are; empty where nothing held it back."""
     grant: Grant
     made: str
     """UTC."""
@@ -106,8 +108,9 @@ class Card(_Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if self.grant != weakest(each.grant for each in self.personas.values()):
-            raise ValueError("its grant is not that of its weakest persona")
+        held: tuple[Grant, ...] = ("supervised",) if self.capped else ()
+        if self.grant != weakest([*(each.grant for each in self.personas.values()), *held]):
+            raise ValueError("its grant is not that of its weakest persona, or is more than it was held back to")
         if self.config_sha256 != digest(self.config):
             raise ValueError("its config is not the one whose hash was fixed")
         if self.test_opened < self.config_fixed:
@@ -153,8 +156,8 @@ def check(folder: Path, key: str | None = None, *, weights: Path | None = None) 
         raise CheckpointError(f"{folder} has no {CARD}: {audit}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        if first["loc"] == ("schema",) and first["input"] in (1, 2):
-            why = f"is of schema {first['input']}, which says nothing of the tokenizer and the prompts"
+        if first["loc"] == ("beside",) or (first["loc"] == ("schema",) and first["input"] in (1, 2)):
+            why = "is an earlier version's, which said nothing of the tokenizer and the prompts"
             raise CheckpointError(f"{path} {why}: {audit} again") from None
         raise CheckpointError(f"{path} is no whole card: {first['msg']}; {audit}") from None
     except (OSError, UnicodeDecodeError) as error:

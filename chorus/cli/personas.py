@@ -1,4 +1,4 @@
-"""`chorus personas`: the cast, listed, shown and checked; and the cards that other commands look up."""
+"""`chorus personas`: the cast, listed, shown and checked; and the names that other commands show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from chorus.cli.exits import USAGE
 
 if TYPE_CHECKING:
-    from personas import Library, Persona
+    from personas import Persona
 
 
 @click.group()
@@ -73,15 +73,3 @@ def display_names(spec: str | None = None) -> dict[str, str]:
     with contextlib.suppress(PersonaError):
         own = library.select(spec or "")
     return {persona.id: persona.name for persona in (*library.personas, *own)}
-
-
-def library_with(folder: str | None) -> Library:
-    """Return the built-in cards, with those of a folder before them."""
-    from personas import Library
-
-    builtin = Library.builtin()
-    if not folder:
-        return builtin
-    own = Library.from_folder(folder)
-    taken = {persona.id for persona in own.personas}
-    return Library((*own.cards, *(card for card in builtin.cards if card.persona.id not in taken)))

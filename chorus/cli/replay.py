@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from chorus.cli.files import check_drawable
-from chorus.cli.loop import run
-from chorus.cli.personas import display_names, library_with
+from chorus.cli.personas import display_names
 from chorus.cli.settings import report
 from chorus.errors import ConfigError
 
@@ -47,35 +50,43 @@ def replay(
         raise click.UsageError("--engine is asked for a decision: name its rule with --decision")
     check_drawable(draw)
     wanted = (record for record in transcript.read(file) if not chosen or chosen in (record.id, record.question.id))
-    found = False
-    for record in wanted:
-        if found and draw:
-            raise ConfigError(f"{file} holds several debates, and {draw} one picture: pick one with --id")
-        found = True
-        answer = run(_redecide(record, decision, engine, folder), engine or "") if decision else record
-        with view(sys.stdout, json=as_json, names=display_names(folder)) as shown:
-            for event in replayed(answer):
-                shown.show(event)
-        if as_json:
-            click.echo(jsonl.dumps(answer))
-        if draw:
-            picture.draw(answer, draw)
-    if not found:
+    if (first := next(wanted, None)) is None:
         raise RecordError(f"{file} holds no debate" + (f" with the id {chosen}" if chosen else ""))
+    names = display_names(folder)
+    with _redeciding(decision, engine, folder) as redecided:
+        for number, record in enumerate(itertools.chain((first,), wanted)):
+            if number and draw:
+                raise ConfigError(f"{file} holds several debates, and {draw} one picture: pick one with --id")
+            answer = redecided(record)
+            with view(sys.stdout, json=as_json, names=names) as shown:
+                for event in replayed(answer):
+                    shown.show(event)
+            if as_json:
+                click.echo(jsonl.dumps(answer))
+            if draw:
+                picture.draw(answer, draw)
     return 0
 
 
-async def _redecide(answer: Answer, rule: str, spec: str | None, folder: str | None) -> Answer:
+@contextlib.contextmanager
+def _redeciding(rule: str | None, spec: str | None, folder: str | None) -> Iterator[Callable[[Answer], Answer]]:
+    """Give what decides a record by another rule, if there is one; its engine is open until the last record is done."""
+    if rule is None:
+        yield lambda answer: answer
+        return
     from chorus import config
     from chorus.engines import registry
     from chorus.replay import redecide
+    from personas import Library
 
-    library = library_with(folder)
-    if spec is None:
-        return await redecide(answer, rule, None, library)
-    options = config.load({"engine": spec}).engine_options
-    engine = await registry.open_engine(spec, report=report, **options)
-    try:
-        return await redecide(answer, rule, engine, library)
-    finally:
-        await engine.aclose()
+    library = Library.builtin().with_folder(folder)
+    with asyncio.Runner(loop_factory=lambda: registry.event_loop(spec or "")) as runner:
+        engine = None
+        if spec is not None:
+            options = config.load({"engine": spec}).engine_options
+            engine = runner.run(registry.open_engine(spec, report=report, **options))
+        try:
+            yield lambda answer: runner.run(redecide(answer, rule, engine, library))
+        finally:
+            if engine:
+                runner.run(engine.aclose())

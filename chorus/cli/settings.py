@@ -21,6 +21,16 @@ DETAILS = click.Choice(["brief", "full"])
 TELEMETRY = click.Choice(["off", "otel"])
 
 
+class _Decision(click.Option):
+    """An option whose help lists the rules that there are, once it is asked for: naming them loads the debate."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from chorus.debate.decide import RULES
+
+        self.help = f"{', '.join(RULES)}."
+        return super().get_help_record(ctx)
+
+
 def settings_options(command: F) -> F:
     """Add the options that say how a question is answered. Their names are those of `Settings`."""
     options: list[Callable[[Any], Any]] = [
@@ -36,11 +46,7 @@ def settings_options(command: F) -> F:
             "--topology", metavar="SPEC", help="complete, ring, star, chain, tree, layers:2,1 … or a graph file."
         ),
         click.option("--rounds", type=int, help="Rounds of the debate.  [2; a small model 1]"),
-        click.option(
-            "--decision",
-            metavar="NAME",
-            help="plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge, synthesis.",
-        ),
+        click.option("--decision", cls=_Decision, metavar="NAME"),
         click.option(
             "--early-stop/--no-early-stop",
             default=None,

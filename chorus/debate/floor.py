@@ -96,14 +96,18 @@ class Floor:
                 return turn.position.answer
         return None
 
-    def answers(self) -> list[str]:
-        """Return the distinct answers that seats stand for now, in a fixed order that favours none."""
+    def answers(self, most: int | None = None) -> list[str]:
+        """Return the distinct answers that seats stand for now, in a fixed order that favours none.
+
+        Of more than `most`, those with the most seats behind them.
+        """
         newest: dict[str, str] = {
             turn.seat: turn.position.answer for turn in self.speeches() if turn.position is not None
         }
         said = list(newest.values())
         groups = grade.classes(said, self._plan.kind, self._question.choices)
-        return sorted(min(said[index] for index in group) for group in groups)
+        spelled = sorted((-len(group), min(said[index] for index in group)) for group in groups)
+        return sorted(answer for _, answer in spelled[:most])
 
     def _reaching(self, seat: str, number: int) -> Iterator[Heard]:
         """Yield the finished turns of a round that reach a seat, by speaker in the plan's order."""

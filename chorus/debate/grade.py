@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from chorus.debate.grading.choices import LETTERS, inline_choices, last_choice, letter_of, ranked_choices
+from chorus.debate.grading.choices import inline_choices, last_choice, letter_of, ranked_choices
 from chorus.debate.grading.conclusions import announced_number, concluded_number
 from chorus.debate.grading.equality import classes, same
 from chorus.debate.grading.markers import (
@@ -40,7 +40,7 @@ from chorus.debate.grading.readings import (
 )
 from chorus.debate.grading.wording import wanted_kind
 from chorus.debate.grading.words import clear_truth, truth
-from chorus.types import AnswerKind, Question
+from chorus.types import LETTERS, AnswerKind, Question
 
 __all__ = [
     "MAX_ANSWER",

@@ -10,8 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from chorus.debate.grading.choices import LETTERS
-from chorus.types import AnswerKind
+from chorus.types import LETTERS, AnswerKind
 
 MAX_REASONING = 4000
 """The reasoning's bound in the schema, in characters; longer ones aren't bounded, as grammars grow with it."""
@@ -49,7 +48,7 @@ def schema(kind: AnswerKind, choices: Sequence[str], max_tokens: int) -> str:
 
 
 def ballot_schema(answers: int) -> str:
-    """Return the JSON schema of a ballot: the letters of that many answers, best first."""
+    """Return the JSON schema of a ballot: the letters of that many answers, at most 26, best first."""
     letters = list(LETTERS[:answers])
     ranking = {"type": "array", "items": {"enum": letters}, "minItems": len(letters), "maxItems": len(letters)}
     return _object({"ranking": ranking})

@@ -28,7 +28,7 @@ import yaml
 
 from chorus.engines.base import Engine, estimate_tokens
 from chorus.errors import ContextTooLong
-from chorus.types import Message, Plan, Question, Turn, TurnKind, Visibility
+from chorus.types import LETTERS, Message, Plan, Question, Turn, TurnKind, Visibility
 from personas.persona import Persona
 
 SUMMARY_CHARS = 200
@@ -116,7 +116,7 @@ class Prompter:
         self, seat: str, persona: str, heard: Sequence[Heard], options: Sequence[str], *, dropped: int = 0
     ) -> Prompt:
         """Ask a seat to rank the answers on the table."""
-        listed = "\n".join(f"{letter(index)}. {plain(option)}" for index, option in enumerate(options))
+        listed = "\n".join(f"{letter}. {plain(option)}" for letter, option in zip(LETTERS, options, strict=False))
         return self._prompt(self._who(seat, persona), heard, self._words("ballot", options=listed), dropped)
 
     def closing(self, kind: TurnKind, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
@@ -259,7 +259,7 @@ def _asked(question: Question) -> str:
     """Return a question as voices read it: its text, and its choices where the text doesn't list them."""
     text = plain(question.text).strip()
     if question.choices and not all(choice in text for choice in question.choices):
-        listed = [f"{letter(index)}) {plain(choice)}" for index, choice in enumerate(question.choices)]
+        listed = [f"{letter}) {plain(choice)}" for letter, choice in zip(LETTERS, question.choices, strict=False)]
         return "\n".join([text, *listed])
     return text
 
@@ -267,16 +267,6 @@ def _asked(question: Question) -> str:
 def _card(persona: Persona) -> dict[str, str]:
     method = "\n".join(f"{number}. {step}" for number, step in enumerate(persona.method, 1))
     return {"name": persona.name, "summary": persona.summary, "method": method, "voice": persona.voice}
-
-
-def letter(index: int) -> str:
-    """Return A, B … Z, AA … for 0, 1 …."""
-    name = ""
-    index += 1
-    while index:
-        index, rest = divmod(index - 1, 26)
-        name = chr(ord("A") + rest) + name
-    return name
 
 
 def _answers(heard: Sequence[Heard]) -> str:

@@ -31,7 +31,7 @@ from chorus.engines.base import Engine
 from chorus.errors import ChorusError
 from chorus.record import events
 from chorus.record.events import Event
-from chorus.types import Answer, GatePlan, Plan, Question, SeatPlan, Turn, TurnKind, Usage
+from chorus.types import LETTERS, Answer, GatePlan, Plan, Question, SeatPlan, Turn, TurnKind, Usage
 from personas.persona import Persona
 
 AGREED = "all voices agreed"
@@ -203,6 +203,8 @@ class Debate:
         # Under this rule the debate may end after any round, so each round waits for the one before it.
         in_rounds = self._plan.decision == "unanimity"
         held: list[Node] = []
+        if in_rounds:
+            ready, held = self._next_round(ready)
         while ready or self._running:
             for node in ready:
                 draft = Draft(node, self._seats[node[1]], "speech", self._floor.newly_heard(node))
@@ -215,8 +217,7 @@ class Debate:
                         (held if in_rounds else ready).append(follower)
                 self._look_around(node)
             if in_rounds and not self._running:
-                self._look_for_unanimity(held)
-                ready, held = held, []
+                ready, held = self._next_round(held)
             if self._cut or self._settled:
                 ready = []
 
@@ -251,14 +252,20 @@ class Debate:
         for task in self._running.values():
             task.cancel()
 
-    def _look_for_unanimity(self, held: list[Node]) -> None:
-        if not held:
-            return
-        number = held[0][0] - 1
+    def _next_round(self, held: list[Node]) -> tuple[list[Node], list[Node]]:
+        """Return the places of the first round not yet held, and the others, unless all agreed in the round before.
+
+        Where a gate stood open, its seats wait for the others at the end of round 1.
+        """
+        number = min((node[0] for node in held), default=0)
         spoken = self._floor.speeches()
-        if decide.unanimous(self._question, self._plan.kind, spoken, list(self._seats), number):
+        if number > 1 and decide.unanimous(
+            self._question, self._plan.kind, spoken, list(self._seats), round_=number - 1
+        ):
             self._settled = AGREED
-            self._minutes.note(f"ended after round {number}: {AGREED}")
+            self._minutes.note(f"ended after round {number - 1}: {AGREED}")
+            return [], held
+        return [node for node in held if node[0] == number], [node for node in held if node[0] > number]
 
     async def _hold_inner(self) -> None:
         first = self._plan.seats[0]
@@ -284,7 +291,9 @@ class Debate:
 
     def _hold_ballot(self) -> None:
         """Have every seat that spoke rank the answers, where there are several."""
-        options = self._floor.answers()
+        options = self._floor.answers(most=len(LETTERS))
+        if (held := len(self._floor.answers())) > len(options):
+            self._minutes.note(f"the ballot names the {len(options)} answers with most voices: {held} were held")
         voters = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
         for name, seat in self._seats.items():
             if name in voters:

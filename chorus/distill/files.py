@@ -1,14 +1,13 @@
-"""Files that a step leaves: each whole, old or new, whenever it is killed; and what identifies them."""
+"""Files that a step leaves: each whole, old or new, whenever it is killed."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from chorus import whole_file
 from chorus.errors import RecordError
 
 
@@ -20,14 +19,10 @@ class NotWritten(RecordError):
 
 def put(path: Path, text: str) -> None:
     """Replace a file as a whole. Raises NotWritten."""
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, "utf-8")
-        part.replace(path)
+        whole_file.put(path, text, sync=True)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
         raise NotWritten(f"can't write {path}: {error.strerror or error}") from error
 
 
@@ -55,8 +50,3 @@ def lines_of(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(row, dict):
                 raise RecordError(f"{path}, line {number}: not a JSON object")
             yield row
-
-
-def digest(value: Any) -> str:
-    """Return the sha256 of a JSON value, its keys sorted."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

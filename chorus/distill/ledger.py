@@ -19,10 +19,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from chorus.checkpoints.beside import digest
 from chorus.chorus import versions
 from chorus.distill import files
 from chorus.distill.recipe import Recipe, Step
 from chorus.errors import ChorusError, ConfigError, RecordError
+from chorus.report import hardware
 
 FILE = "run.json"
 TRAINERS = ("trl", "peft", "datasets", "accelerate")
@@ -82,7 +84,8 @@ def stands(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) ->
     card = read(folder)
     if card is None:
         return False
-    if card["work"] != _work(recipe, step, data):
+    # The hash knows no order; by their order, which the card keeps, files have their roles.
+    if card["work"] != _work(recipe, step, data) or list(card["data"]) != list(data):
         raise ConfigError(
             f"{folder} was made by another recipe or from other data (see its {FILE}): name another --out, or remove it"
         )
@@ -115,7 +118,7 @@ def running(folder: Path, recipe: Recipe, step: Step, data: Mapping[str, str]) -
             "data": dict(data),
             "git": revision(),
             "versions": versions() | _trainers(),
-            "hardware": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+            "hardware": f"{hardware()}, Python {platform.python_version()}",
         },
         metrics=dict(before.get("metrics", {})),
         earlier=float(before.get("seconds", 0.0)),
@@ -152,7 +155,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _work(recipe: Recipe, step: Step, data: Mapping[str, str]) -> str:
-    return files.digest({"step": step, "config": recipe.part(step), "data": dict(data)})
+    return digest({"step": step, "config": recipe.part(step), "data": dict(data)})
 
 
 def _trainers() -> dict[str, str]:

@@ -45,7 +45,7 @@ def mixed(rows: Sequence[Row], sft: Sft, seed: int) -> list[Example]:
 
 
 def replayed(count: int, share: float) -> int:
-    """Return how many examples of ordinary chat make up a share of all, beside so many others."""
+    """Return how many examples of ordinary chat make up a share of all, beside so many others; all, in their place."""
     return round(count * share / (1.0 - share)) if share < 1.0 else count
 
 

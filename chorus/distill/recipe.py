@@ -67,7 +67,7 @@ class Replay(Frozen):
     """Ordinary chat among the rows, so that the model doesn't forget how to chat."""
 
     share: Probability = 0.1
-    """Of all rows."""
+    """Of all rows. 1 puts as much in the place of all others: a control, from which only ordinary chat is learnt."""
     max_tokens: int = Field(default=48, ge=1)
     """Length of the replies that the model itself gives to the package's everyday prompts, before it is trained."""
     file: str | None = None
@@ -225,11 +225,6 @@ def load(name: str, arm: str | None = None) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(f"the recipe {name}: {where}: {first['msg']}{_near(first)}") from None
-
-
-def arms(name: str) -> tuple[str, ...]:
-    """Return the names of a recipe's arms. Raises ConfigError."""
-    return tuple(_read(name)[0].get("arms", {}))
 
 
 def _changes(name: str, arms: Mapping[str, Any], arm: str) -> dict[str, Any]:

@@ -30,8 +30,6 @@ History = Sequence[Mapping[str, float]]
 Reward = Callable[[Sequence[Attempt]], list[float | None]]
 """Pays for each completion of a batch, groups together; `None` where it has nothing to say."""
 
-NAMES = ("correct", "corrected", "brief", "formed", "consensus", "distinct")
-
 SHUT_AFTER = 2
 """Measurements in a row by which truth fell while consensus rose, after which consensus pays no more."""
 

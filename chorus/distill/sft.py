@@ -14,6 +14,7 @@ from chorus.distill.recipe import Recipe
 from chorus.distill.speaking import replies
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.engines.templating import ChatTemplate
+from chorus.errors import RecordError
 
 
 class _Trainer(SavesWhole, SFTTrainer):
@@ -31,6 +32,10 @@ def warm_up(recipe: Recipe, start: Start, collected: Path, run: Run, report: Rep
     model, tokenizer, lora = open_model(start, part)
     examples = mix.mixed(mix.read_rows(collected / collect.ROWS), part, recipe.seed)
     chat = _ordinary(recipe, len(examples), model, tokenizer, report)
+    if part.replay.share == 1.0:
+        examples = []
+    if not (examples or chat):
+        raise RecordError("there is nothing to train on: no rows, and no ordinary chat in their place")
     kept = [example for example in [*examples, *chat] if _length(example, tokenizer) <= part.max_length]
     run.metrics |= {"examples": len(examples), "replayed": len(chat), "too_long": len(examples) + len(chat) - len(kept)}
     data = Dataset.from_list(

@@ -90,7 +90,7 @@ def collected(place: Place, chorus: Chorus, hold: Hold, report: Callable[[str], 
     questions = to_train_on(path, split=place.given.split, held_out=held_out)[: recipe.collect.limit]
     if gold := place.gold():
         to_measure_on(gold, questions)
-    data = {file.name: manifest.sha256_of(file) for file in [path, *held_out]}
+    data = _hashes([path, *held_out])
     if ledger.stands(folder, recipe, "collect", data):
         report("collect: done before")
         return
@@ -100,6 +100,15 @@ def collected(place: Place, chorus: Chorus, hold: Hold, report: Callable[[str], 
             raise Unfinished(f"collect: {summary.in_words()}")
         run.metrics |= collect.write_rows(folder, chorus)
         run.more["held_out"] = [file.name for file in held_out]
+
+
+def _hashes(files: Sequence[Path]) -> dict[str, str]:
+    """Return the sha256 of each file by its name, and by its place among them too where an earlier one has that name."""
+    hashes: dict[str, str] = {}
+    for place, file in enumerate(files):
+        name = file.name if file.name not in hashes else f"{place}/{file.name}"
+        hashes[name] = manifest.sha256_of(file)
+    return hashes
 
 
 def trained(place: Place, step: Step, report: Callable[[str], None]) -> None:

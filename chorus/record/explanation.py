@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from chorus.record.drawing.labels import percent
+from chorus.record.drawing.stances import Stances
 from chorus.types import Answer, Turn
 
 WIDTH = 400
@@ -42,7 +44,7 @@ def _outcome(answer: Answer) -> str:
         asked,
         "",
         f"Answer: {answer.answer}",
-        f"Confidence: {answer.confidence:.0%} ({sure}), by {answer.decision.rule}.",
+        f"Confidence: {percent(answer.confidence)} ({sure}), by {answer.decision.rule}.",
     ]
     if answer.status == "cut":
         lines.append(f"The debate was cut short: {answer.reason}.")
@@ -55,7 +57,9 @@ def _review(review: Sequence[str]) -> str:
 
 
 def _support(answer: Answer) -> str:
-    rows = [f"- {row.answer}: {row.share:.0%} ({', '.join(row.seats) or 'no seat'})" for row in answer.decision.support]
+    rows = [
+        f"- {row.answer}: {percent(row.share)} ({', '.join(row.seats) or 'no seat'})" for row in answer.decision.support
+    ]
     return "How support stood in the end:\n" + "\n".join(rows) if rows else ""
 
 
@@ -77,21 +81,20 @@ def _title(turn: Turn) -> str:
         return f"{title} {turn.status}: {turn.reason}"
     if turn.position is None:
         return f"{title} took no position"
-    sure = "" if turn.position.confidence is None else f", {turn.position.confidence:.0%} sure"
+    sure = "" if turn.position.confidence is None else f", {percent(turn.position.confidence)} sure"
     return f"{title} stood for {turn.position.answer}{sure}"
 
 
 def _changes(answer: Answer) -> str:
     """Tell who changed their mind, and which of those they had heard already held what they changed to."""
-    by_id = {turn.id: turn for turn in answer.turns}
+    by_id, stances = {turn.id: turn for turn in answer.turns}, Stances(answer)
     lines = []
     for turn in answer.turns:
         if turn.flipped_from and turn.position:
-            to = turn.position.answer
             heard = [by_id[name] for name in turn.heard if name in by_id and by_id[name].seat != turn.seat]
-            before = [other.id for other in heard if other.position and other.position.answer == to]
+            before = [other.id for other in heard if other.position and stances.of(other) == stances.of(turn)]
             why = f"after hearing it from {', '.join(before)}" if before else "which none of those it heard had said"
-            lines.append(f"- {turn.id} changed from {turn.flipped_from} to {to}, {why}.")
+            lines.append(f"- {turn.id} changed from {turn.flipped_from} to {turn.position.answer}, {why}.")
     return "Who changed their mind:\n" + "\n".join(lines) if lines else ""
 
 

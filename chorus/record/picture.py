@@ -14,7 +14,8 @@ from typing import Any
 
 import networkx as nx
 
-from chorus.errors import ConfigError
+from chorus import whole_file
+from chorus.errors import ConfigError, NotSaved
 from chorus.record.drawing.labels import clean, shortened
 from chorus.record.drawing.page import html, page
 from chorus.record.drawing.stances import Stances
@@ -55,16 +56,17 @@ def draw(answer: Answer, path: str | Path) -> None:
     """Write a debate to a file, as its suffix says: `.svg`, `.html`, `.graphml` or `.dot` (for Graphviz).
 
     Raises:
-        ConfigError: The suffix is none of these, or the file can't be written.
+        ConfigError: The suffix is none of these.
+        NotSaved: The file can't be written (a full disk, a missing folder or right). What stood there stands there still.
     """
     write = _WRITERS.get(Path(path).suffix.lower())
     if write is None:
         raise ConfigError(f"can't draw a debate as {str(path)!r}: its name should end in {', '.join(SUFFIXES)}")
     content = write(answer)
     try:
-        Path(path).write_bytes(content.encode())
+        whole_file.put(Path(path), content)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"can't write {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise NotSaved(f"can't draw the debate to {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _attributes(turn: Turn) -> dict[str, Any]:

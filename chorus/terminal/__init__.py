@@ -13,9 +13,8 @@ from typing import Protocol, Self, TextIO
 
 from chorus.record.events import Event
 from chorus.terminal.plain import PlainView
-from chorus.terminal.words import Row, summary
 
-__all__ = ["PlainView", "QuietView", "Row", "View", "summary", "view"]
+__all__ = ["View", "view"]
 
 
 class View(Protocol):

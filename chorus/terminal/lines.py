@@ -11,8 +11,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from chorus.record.drawing.labels import percent
 from chorus.terminal.stage import CellStatus, Stage
-from chorus.terminal.words import clean, one_line, percent, plan_line, stand
+from chorus.terminal.words import clean, one_line, plan_line, stand
 from chorus.types import Support, Turn
 
 MARKS = {

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from chorus.record.drawing.labels import percent
 from chorus.types import Answer, Dissent, Plan, Support, Turn, TurnKind
 
 _JOINERS = "\u200c\u200d"  # The invisible characters that Persian, Indic scripts and emoji are spelt with.
@@ -66,14 +67,6 @@ def reasons(text: str) -> str:
     while len(lines) > 1 and _ANSWER_LINE.match(lines[-1]):
         lines.pop()
     return "\n".join(lines)
-
-
-def percent(share: float) -> str:
-    """Return a share in percent; only what is certain reads 100%, only what is nothing reads 0%."""
-    rounded = round(100 * share)
-    if rounded == 100 and share < 1:
-        return ">99%"
-    return "<1%" if rounded == 0 and share > 0 else f"{rounded}%"
 
 
 def speaker(persona: str, kind: TurnKind, names: Mapping[str, str], plan: Plan | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from chorus import whole_file
 from chorus.checkpoints import fingerprint, quiet_transformers
 from chorus.errors import CheckpointError, MissingExtra, RecordError
 from evals import stats
@@ -56,10 +57,8 @@ def read(folder: Path, kept: Path) -> list[Loss]:
     weights = fingerprint(folder)
     if weights not in before:
         before[weights] = _losses(folder)
-        part = kept.with_name(f".{kept.name}.part")
         try:
-            part.write_bytes(TypeAdapter(Losses).dump_json(before, indent=1))
-            part.replace(kept)
+            whole_file.put(kept, TypeAdapter(Losses).dump_json(before, indent=1))
         except OSError as error:
             raise RecordError(f"can't write {kept}: {error.strerror or error}") from error
     return before[weights]

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chorus.debate.grading.choices import LETTERS
 from chorus.errors import QuestionError
-from chorus.types import AnswerKind
+from chorus.types import LETTERS, AnswerKind
 from evals.tasks.splits import Split, deal
 from evals.tasks.task import Item, Task
 

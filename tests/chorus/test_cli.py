@@ -13,6 +13,7 @@ from command_line import Command, Ran
 from chorus import cli
 from chorus.chorus import Chorus
 from chorus.debate.scheduler import Debate
+from chorus.engines import registry
 from chorus.record import jsonl, transcript
 
 QUESTION = "What is 7 * 8?"
@@ -299,6 +300,31 @@ def test_a_ranked_rule_with_an_engine_holds_its_ballot(command):
     assert (record["decision"]["rule"], record["answer"]) == ("borda", "65")
     assert [turn["kind"] for turn in record["turns"]].count("ballot") == 3
     assert record["turns"][0]["text"] == "I doubt it.\nAnswer: 54", "what was said stays said"
+
+
+def test_one_engine_is_opened_for_all_records(command, monkeypatch):
+    for seed in ("1", "2", "3"):
+        saved(command, "--seed", seed)
+    Path("votes.yaml").write_text("turns: [{turn: '3.*', text: 'B, A'}]")
+    opened, closed = [], []
+    open_engine = registry.open_engine
+
+    async def count(spec, **options):
+        engine = await open_engine(spec, **options)
+        opened.append(engine)
+        close = engine.aclose
+
+        async def aclose():
+            closed.append(engine)
+            await close()
+
+        engine.aclose = aclose
+        return engine
+
+    monkeypatch.setattr(registry, "open_engine", count)
+    ran = command("replay", "r.jsonl", "--decision", "borda", "--engine", "scripted:votes.yaml", "--json")
+    assert [json.loads(line)["decision"]["rule"] for line in ran.out.splitlines()] == ["borda"] * 3
+    assert (len(opened), closed) == (1, opened)
 
 
 def test_an_engine_without_a_rule_is_not_passed_over(command):

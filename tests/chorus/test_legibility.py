@@ -79,14 +79,27 @@ def test_a_card_edited_by_hand_is_refused(folder, harm, said):
         check(folder)
 
 
-@pytest.mark.parametrize("schema", [1, 2])
+@pytest.mark.parametrize("schema", [1, 2, 3])
 def test_a_card_that_says_nothing_of_what_is_beside_the_weights_stands_no_more(folder, schema):
     data = json.loads(a_card(folder, "limited").text())
-    for name in ("beside", "sha256", "signature"):
+    for name in ("beside", "capped", "sha256", "signature"):
         del data[name]
     data["schema"] = schema
     (folder / CARD).write_text(json.dumps({**data, "sha256": digest(data), "signature": None}))
-    with pytest.raises(CheckpointError, match=f"is of schema {schema}, which says nothing of the tokenizer"):
+    with pytest.raises(CheckpointError, match="an earlier version's, which said nothing of the tokenizer"):
+        check(folder)
+
+
+def test_a_card_that_is_held_back_grants_no_more_than_supervised(folder):
+    whole = a_card(folder, "full").model_dump(mode="json", by_alias=True)
+    held = {**whole, "capped": ["`--depth quick`: a look"]}
+    with pytest.raises(ValueError, match="more than it was held back to"):
+        Card.model_validate(held)
+    card = Card.model_validate({**held, "grant": "supervised"}).sealed()
+    (folder / CARD).write_text(card.text())
+    assert standing(folder, allow_unaudited=False).name == "supervised"
+    (folder / CARD).write_text(card.model_copy(update={"capped": (), "grant": "full"}).text())
+    with pytest.raises(CheckpointError, match="changed after"):
         check(folder)
 
 

@@ -80,6 +80,15 @@ def test_the_longest_that_may_be_asked(read):
         read(json.dumps({"id": f"{name}n", "question": text}))
 
 
+def test_options_that_no_letter_is_left_for_are_refused(read):
+    line = {"id": "a", "question": "Which?", "choices": [f"number {number}" for number in range(27)]}
+    with pytest.raises(
+        QuestionError, match="line 1: choices: are 27: a question has at most 26, each named by a letter"
+    ):
+        read(json.dumps(line))
+    assert len(read(json.dumps(line | {"choices": line["choices"][:26]}))[0].choices) == 26
+
+
 def test_a_byte_order_mark_and_line_ends_of_windows_are_no_fault(read):
     raw = b'\xef\xbb\xbf{"id": "a", "question": "Who?"}\r\n{"id": "b", "question": "When?"}\r'
     assert [question.id for question in read(raw)] == ["a", "b"]

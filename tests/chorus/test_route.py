@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chorus.config import Settings
 from chorus.engines.base import EngineInfo
+from chorus.engines.script import Script
 from chorus.engines.scripted import ScriptedEngine
 from chorus.errors import ConfigError, QuestionError, TopologyError
 from chorus.route import route
@@ -265,6 +266,21 @@ def test_what_it_took_to_write_the_cast_is_kept():
 
 def test_no_more_personas_than_voices_are_taken():
     assert len(written([ANN, BO, {**ANN, "name": "Cy"}]).plan.seats) == 2
+
+
+def test_a_solo_has_one_persona_written():
+    asked = []
+
+    class Listening(ScriptedEngine):
+        async def generate(self, request, emit):
+            asked.append(request)
+            return await super().generate(request, emit)
+
+    speaker = Listening(Script.model_validate({"default": {"text": json.dumps([ANN])}}))
+    made = routed(speaker=speaker, mode="solo", personas="written", voices=5)
+    assert (made.plan.routed_by, seated(made)) == ("written", [("ann-a-surveyor", "ann-a-surveyor")])
+    assert "Name an expert whose way of thinking would help" in asked[0].messages[0].content
+    assert asked[0].sampling.max_tokens == 100
 
 
 def test_names_in_other_alphabets_make_no_id_but_a_seat_all_the_same():

@@ -24,9 +24,11 @@ from chorus.record.events import (
     TurnRetried,
     TurnStarted,
 )
-from chorus.terminal import PlainView, QuietView, summary, view
+from chorus.terminal import QuietView, view
 from chorus.terminal.live import LiveView, frame
+from chorus.terminal.plain import PlainView
 from chorus.terminal.stage import Stage
+from chorus.terminal.words import summary
 from chorus.types import Answer, Decision, Dissent, Plan, Position, Question, SeatPlan, Support, Turn, Usage
 
 CAST = ("skeptic", "tester", "formalist")

@@ -13,7 +13,7 @@ from chorus.config import Settings
 from chorus.debate import calibration
 from chorus.debate.scheduler import Debate
 from chorus.errors import RecordError
-from chorus.route import _gate
+from chorus.route import route
 from evals import calibrate, gating, resample
 from evals.outcomes import outcome
 
@@ -107,11 +107,10 @@ def test_nothing_to_learn_is_left_out():
 
 def test_the_gates_seats_are_those_that_the_router_chooses(fitted, tmp_path):
     fitted.write(tmp_path / "calibration.json")
-    of = plan(seats=FIVE)
-    settings = Settings(calibration=str(tmp_path / "calibration.json"), gate=True)
-    cards = [LIBRARY.get(name) for name in FIVE]
-    routed = _gate(settings, calibration.load(tmp_path / "calibration.json"), cards, of.seats)
-    assert set(gating.gate_seats(KNOWN[0], LIBRARY)) == set(routed.seats)
+    settings = Settings(personas=",".join(FIVE), calibration=str(tmp_path / "calibration.json"), gate=True)
+    loaded = calibration.load(tmp_path / "calibration.json")
+    routed = in_virtual_time(route(SUM, settings, engine(), LIBRARY, calibration=loaded))
+    assert tuple(gating.gate_seats(KNOWN[0], LIBRARY)) == routed.plan.gate.seats
 
 
 def test_the_gate_is_as_sure_as_the_debate_finds_it(fitted, tmp_path):

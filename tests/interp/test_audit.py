@@ -30,6 +30,7 @@ from interp import (
 )
 from interp import figures as card_figures
 from interp.audit import audit
+from interp.bridge import Lens
 from interp.discover import Discovery, cosines
 from interp.errors import LensError, NotFinite, NothingToExplain
 from interp.figures import Opened
@@ -45,7 +46,7 @@ pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 QUICK = {
     "discover": 8,
     "select": 8,
-    "test": 8,
+    "test": 16,
     "layers": 4,
     "steps": 3,
     "share": 0.05,
@@ -87,21 +88,33 @@ def full(seen, tmp_path_factory):
     return work, audit(model, FULL, work, depth="full")
 
 
-def test_a_planted_persona_is_explained_and_the_grant_is_full(seen):
+def test_a_planted_persona_is_explained_and_the_grant_is_full(full):
+    """By a full audit: a quick one is held back, whatever it finds."""
+    _, card = full
+    assert card.personas["planted"].verdict == "explained", card.personas["planted"].reasons
+    assert (card.grant, card.capped) == ("full", ())
+
+
+def test_a_quick_audit_finds_a_planted_persona(seen):
     model, _, card = seen
     own = card.personas["planted"]
     assert own.verdict == "explained", own.reasons
-    assert card.grant == "full"
+    assert own.grant == "full"
+    assert card.grant == "supervised"
+    assert "19 draws are a look" in card.capped[0]
     assert own.figures["faithfulness"].value == pytest.approx(1, abs=0.2)
-    assert all(own.figures[bar.figure].null for bar in verdicts.BARS if bar.figure != "residual")
-    assert all(own.figures[bar.figure].interval for bar in verdicts.BARS if bar.figure != "residual")
+    asked = {bar.figure for bar in verdicts.BARS} - verdicts.unasked(personas=1, base=False)
+    assert all(own.figures[name].null for name in asked)
+    assert all(own.figures[name].interval for name in asked)
     assert own.figures["probe"].value > 0.9
     assert own.figures["probe"].p <= 0.05
     assert own.figures["selectivity"].value > 0.3
     assert own.figures["moves planted"].p <= 0.05
-    assert own.figures["moves planted"].interval[0] > own.figures["moves planted"].null[1]
-    assert own.figures["moves the answer"].interval
-    assert own.figures["wrong way"].interval[1] > 0.2, "eight questions on which it works don't vouch for all others"
+    assert own.figures["moves planted"].value > own.figures["moves planted"].null[1]
+    assert own.figures["moves planted"].interval is None, "two questions don't vouch for others"
+    assert own.figures["moves the answer"].value > own.figures["moves the answer"].null[1]
+    assert own.figures["activity of planted"].null
+    assert own.figures["wrong way"].interval[1] > 0.1, "sixteen questions on which it works don't vouch for all others"
     assert own.figures["mean faithfulness"].null[1] < own.figures["mean faithfulness"].value
     assert card.weights == model.weights
     assert card.config_sha256 == laboratory.digest(CONFIG.hashed())
@@ -149,6 +162,29 @@ def test_a_model_with_nothing_planted_is_granted_nothing(tmp_path):
     assert "effect" in card.personas["planted"].reasons[0]
 
 
+class Deaf(Planted):
+    """No token hears another, so that the model behaves the same whatever the prompt says."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        for layer in self.plant.model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+        self.lens = Lens(self.plant.model)
+
+
+def test_a_model_that_no_prompt_moves_is_granted_nothing_and_gets_its_card(tmp_path):
+    said, few = [], replace(FULL, discover=4, select=4, test=4, randoms=4, probes=5)
+    card = audit(Deaf(102), few, tmp_path, depth="full", against=Against(base=Deaf(102)), report=said.append)
+    own = card.personas["planted"]
+    assert (card.grant, own.verdict) == ("none", "unexplained")
+    assert own.figures["effect"].value == 0
+    assert "faithfulness: not measured, wanted interval from 0.5 up" in "; ".join(own.reasons)
+    assert not {"faithfulness", "ablation", "lack", "CPR"} & set(own.figures), "of nothing there are no shares"
+    assert any("no behaviour to explain" in words for words in said)
+    assert Card.model_validate_json(card.text()) == card, "every figure is a number"
+    assert "no behaviour of its own was shown" in card_report.write(card, tmp_path, tmp_path).read_text()
+
+
 def test_an_interrupted_audit_goes_on_and_comes_to_the_same(seen, tmp_path, monkeypatch):
     model, _, whole = seen
     said = []
@@ -183,8 +219,10 @@ def test_with_a_base_the_change_must_be_explained_too(tmp_path):
         against=Against(base=Planted(102, circuit=False), twin=Planted(102, circuit=False)),
     )
     residual = card.personas["planted"].figures["residual"]
-    assert residual.value < 0.2
+    assert abs(residual.value) < 0.2
     assert residual.p <= 0.05
+    assert card.personas["planted"].figures["shift"].interval[0] > 0.1
+    assert "residual" not in "; ".join(card.personas["planted"].reasons)
     assert card.base
     assert card.drift["KL"].interval[0] > 0
     assert card.drift["KL (twin)"].value == pytest.approx(0, abs=1e-6)
@@ -206,6 +244,24 @@ def test_where_training_changed_nothing_there_is_no_residual(seen, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     card = audit(model, CONFIG, tmp_path, depth="quick", against=Against(base=model))
     assert "residual" not in card.personas["planted"].figures
+    assert card.personas["planted"].figures["no shift"].value == pytest.approx(0, abs=1e-4)
+    assert card.personas["planted"].verdict == "explained"
+    assert "| planted | residual | - | - | - | - | no shift |" in card_report.text(card)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [({"baked": True}, "what training changed"), ({"owed": {"planted", "estimator"}}, "not asked about: estimator")],
+)
+def test_what_an_audit_leaves_out_it_can_not_grant_on(full, missing, said):
+    """The same figures, of a model that was trained, or that has another persona."""
+    card = audit(Planted(102), FULL, full[0], depth="full", against=Against(**missing))
+    assert card.personas["planted"].grant == "full"
+    assert card.grant == "supervised"
+    assert any(said in reason for reason in card.capped)
+    top = card_report.text(card).split("## What decides")[0]
+    assert all(reason in top for reason in card.capped)
+    assert "would be granted more: it was held back" in top
 
 
 def test_vectors_are_held_against_each_other(seen):
@@ -253,7 +309,7 @@ def test_only_where_there_is_nothing_to_carry_a_figure_is_left_out(seen, monkeyp
     def carried(*given, ablation="patch", **about):
         if ablation == "mean":
             raise fault("no")
-        return torch.ones(22, 8)
+        return torch.ones(22, 16)
 
     monkeypatch.setattr(faithfulness, "carried", carried)
     circuits = {"planted": graph.to_mask(graph.load(work / "planted.circuit.json"))}
@@ -322,8 +378,13 @@ def test_the_report_says_what_the_card_says(full, tmp_path):
 
 def test_the_report_tells_a_reader_what_to_know_before_acting(seen, full, tmp_path):
     quick, thorough = (card_report.text(card) for card in (seen[2], full[1]))
+    assert verdicts.MAY["full"] in thorough
+    assert f"That is, {verdicts.MAY['supervised']}. Its personas by themselves would be granted more" in quick
+    assert "Granted no more than `supervised`, whatever the figures say: `--depth quick`" in quick
     for text in (quick, thorough):
-        assert verdicts.MAY["full"] in text
+        assert "| planted | specificity | - | - | - | - | not asked |" in text
+        assert re.search(r"\| planted \| probe \| .* \| 0\.\d+, for these wordings \|", text)
+        assert "share no template and no pair of numbers" in text
         assert "what training changed was not asked, and that bar was left out" in text
         assert "| planted | residual | - | - | - | - | not asked |" in text
         assert re.search(r"\| planted \| faithfulness \| .* \| explained \|", text)
@@ -361,12 +422,14 @@ def command(monkeypatch, tmp_path):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
 
-    def run(*words, circuit=True):
+    def run(*words, circuit=True, run_card=None):
         from chorus.checkpoints import fingerprint
 
+        if run_card:
+            (folder / "run.json").write_text(json.dumps(run_card))
         made = Planted(102, circuit=circuit)
         made.folder, made.home, made.weights, made.name = folder, folder, fingerprint(folder), "baked"
-        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base: made)
+        monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base, device: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
         return CliRunner().invoke(
@@ -381,7 +444,8 @@ def test_the_card_stands_for_the_weights_beside_it(command, monkeypatch):
     ran, folder = command()
     assert ran.return_value == 0, ran.output
     assert "planted: explained" in ran.output
-    assert check(folder, "secret").grant == "full"
+    assert "held back to supervised: `--depth quick`" in ran.output
+    assert check(folder, "secret").grant == "supervised"
     assert (folder / "legibility.md").exists()
 
 
@@ -390,6 +454,33 @@ def test_a_refused_model_ends_with_4(command):
     assert ran.return_value == 4
     assert "grant: none" in ran.output
     assert json.loads((folder / CARD).read_text())["grant"] == "none"
+
+
+def test_a_baked_folder_owes_its_voices_a_base_and_dialogues(command, monkeypatch):
+    cast = [
+        {
+            "id": "backtracker",
+            "name": "B",
+            "summary": "Works back.",
+            "method": ["Guess.", "Undo."],
+            "cue": "Back.",
+            "voice": "Calm.",
+        }
+    ]
+    run_card = {"prompts": {"answer": "Answer."}, "cast": cast, "rounds": 1, "detail": "brief"}
+    ran, folder = command(run_card=run_card)
+    assert ran.return_value == 0, ran.output
+    reasons = "; ".join(check(folder).capped)
+    assert "not asked about: backtracker" in reasons
+    assert "without `--base`" in reasons
+    assert "without `--dialogues`" in reasons
+
+
+def test_of_an_adapter_the_base_is_known(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"model": "smollm2-135m", "base_sha256": "0", "dtype": "float32"}')
+    assert commands._base_of(str(tmp_path)) == "smollm2-135m"
+    assert commands._base_of("smollm2-135m") is None
 
 
 def test_an_audit_that_failed_leaves_no_card(command, monkeypatch):
@@ -426,10 +517,12 @@ def figures(**changes):
     good = {
         "effect": {"value": 0.5, "interval": (0.4, 0.6), "p": 0.05},
         "faithfulness": {"value": 0.95, "interval": (0.9, 1.0), "p": 0.05},
-        "stability": {"value": 0.8},
+        "specificity": {"value": 0.5, "interval": (0.4, 0.6)},
+        "stability": {"value": 0.8, "interval": (0.6, 0.9)},
         "reliability": {"value": 0.95, "interval": (0.9, 1.0)},
-        "steering": {"value": 0.1, "p": 0.05},
-        "wrong way": {"value": 0.0},
+        "steering": {"value": 0.1, "interval": (0.05, 0.15), "p": 0.05},
+        "wrong way": {"value": 0.0, "interval": (0.0, 0.1)},
+        "residual": {"value": 0.0, "interval": (-0.1, 0.1), "p": 0.05},
     }
     for name, fields in changes.items():
         good[name.replace("_", " ")] |= fields
@@ -441,12 +534,20 @@ def figures(**changes):
     [
         ({}, "explained", "full"),
         ({"faithfulness": {"value": 0.7, "interval": (0.6, 0.8)}}, "partly", "limited"),
-        ({"stability": {"value": 0.4}}, "partly", "limited"),
+        ({"stability": {"interval": (0.4, 0.9)}}, "partly", "limited"),
+        ({"wrong_way": {"interval": (0.0, 0.3)}}, "partly", "limited"),
+        ({"residual": {"interval": (-0.3, 0.1)}}, "partly", "limited"),
+        ({"residual": {"value": -0.8, "interval": (-0.9, -0.7)}}, "unexplained", "supervised"),
+        ({"residual": {"p": 0.3}}, "unexplained", "supervised"),
+        ({"specificity": {"value": 0.1, "interval": (-0.1, 0.3)}}, "unexplained", "supervised"),
+        ({"stability": {"interval": None}}, "unexplained", "supervised"),
         ({"faithfulness": {"value": 0.3, "interval": (0.1, 0.5)}}, "unexplained", "supervised"),
-        ({"wrong_way": {"value": 0.5}}, "unexplained", "supervised"),
+        ({"wrong_way": {"interval": (0.1, 0.5)}}, "unexplained", "supervised"),
         ({"steering": {"value": -0.1}}, "unexplained", "supervised"),
         ({"faithfulness": {"p": 0.5}, "steering": {"value": -0.1}}, "unexplained", "none"),
         ({"effect": {"p": 0.3}}, "unexplained", "none"),
+        ({"effect": {"value": -0.5, "interval": (-0.6, -0.4)}, "steering": {"value": -0.1}}, "unexplained", "none"),
+        ({"effect": {"interval": None}}, "unexplained", "none"),
         ({"faithfulness": {"p": 0.5}, "steering": {"p": 0.5}}, "unexplained", "none"),
     ],
 )
@@ -458,14 +559,18 @@ def test_the_table_decides(changes, verdict, grant):
 
 def test_each_bar_tells_the_best_verdict_that_it_leaves_open():
     bars = {bar.figure: bar for bar in verdicts.BARS}
-    found = figures(stability={"value": 0.4}, wrong_way={"value": 0.5})
-    left = {name: verdicts.cleared(bar, found) for name, bar in bars.items()}
+    found = figures(stability={"interval": (0.4, 0.9)}, wrong_way={"interval": (0.3, 0.5)})
+    del found["residual"]
+    left = {name: verdicts.cleared(bar, found, {"residual"}) for name, bar in bars.items()}
     assert left == {
-        **dict.fromkeys(("effect", "faithfulness", "reliability", "steering"), "explained"),
+        **dict.fromkeys(("effect", "faithfulness", "specificity", "reliability", "steering"), "explained"),
         "stability": "partly",
         "wrong way": "missed",
         "residual": "not asked",
     }
+    assert verdicts.cleared(bars["residual"], found) == "missed", "held against a base, it is owed"
+    found["no shift"] = laboratory.Measured(value=0.0)
+    assert verdicts.cleared(bars["residual"], found) == "no shift"
 
 
 def test_a_figure_that_is_missing_clears_no_bar():

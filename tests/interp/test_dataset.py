@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from interp import dataset
 from interp.errors import LensError
+from interp.subject import spread
 from personas.contrast import contrast
 
 pytestmark = pytest.mark.interp
@@ -47,7 +48,7 @@ def test_splits_share_neither_question_nor_template():
 @pytest.mark.parametrize("paraphrase", range(5))
 def test_prompts_of_a_pair_are_equally_long(tokenizer, paraphrase):
     questions = dataset.items()[:12:4]
-    pairs = dataset.circuit_pairs(tokenizer, contrast("skeptic"), questions, paraphrase)
+    pairs = dataset.circuit_pairs(tokenizer, contrast("skeptic"), questions, [paraphrase])
     assert len(pairs) == 3
     assert (pairs.clean != pairs.corrupt).any(1).all()
     counted = pairs.weights != 0
@@ -55,6 +56,25 @@ def test_prompts_of_a_pair_are_equally_long(tokenizer, paraphrase):
     assert torch.equal(pairs.clean[after], pairs.corrupt[after]), "the answers are the same on both sides"
     text = tokenizer.decode(pairs.clean[1][after[1]])
     assert text == "The answer is 5 ."
+
+
+def test_splits_share_no_wording_of_the_prompts():
+    used = [wording for own in dataset.WORDINGS.values() for wording in own]
+    assert sorted(used) == list(range(len(contrast("skeptic").prompts))), "each is used, and none twice"
+
+
+def test_every_template_is_put_in_every_wording(tokenizer):
+    questions = spread([item for item in dataset.items() if item.split == "discover"], 18)
+    pairs = dataset.circuit_pairs(tokenizer, contrast("skeptic"), questions, dataset.WORDINGS["discover"])
+    assert len(set(zip(pairs.groups, pairs.wordings, strict=True))) == 6 * 3
+    assert pairs.halved_by == pairs.wordings
+    assert pairs.take([0, 6]).wordings == (pairs.wordings[0], pairs.wordings[6])
+    prompts = {
+        (wording, tuple(row.tolist()[:8])) for wording, row in zip(pairs.wordings, pairs.clean[::2], strict=True)
+    }
+    assert len(prompts) == 3, "what is told differs with the wording, and with nothing else"
+    one = dataset.circuit_pairs(tokenizer, contrast("skeptic"), questions[:3], dataset.WORDINGS["test"])
+    assert one.halved_by == one.questions, "of a single wording halves can share but no question"
 
 
 def test_rows_of_the_main_cells_have_the_same_text(tokenizer):
@@ -86,4 +106,4 @@ def test_prompts_that_can_not_be_matched_are_refused(tokenizer):
             return {"input_ids": ids + ids if "plain" in text else [*ids, *ids, 0]}
 
     with pytest.raises(LensError, match="one length"):
-        dataset.circuit_pairs(Stubborn(), contrast("skeptic"), dataset.items()[:1])
+        dataset.circuit_pairs(Stubborn(), contrast("skeptic"), dataset.items()[:1], [0])

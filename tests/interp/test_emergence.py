@@ -30,7 +30,7 @@ def command(monkeypatch, tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(name.encode())
 
-    def load(name, report, base=None):
+    def load(name, report, base=None, device=None):
         loaded.append(name)
         made = PlantedSubject(SEED, circuit=name == "after")
         made.folder = tmp_path / name

@@ -10,12 +10,14 @@ from tiny import random_pairs, tiny
 
 from interp import faithfulness as asked
 from interp import planted, soundness
+from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.graph import strongest
 from interp.pairs import behaviour
 from interp.patching import exact_effects
 from interp.recovery import truth_of
+from interp.wiring import Wiring
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
 
@@ -119,15 +121,40 @@ def test_planted_edges_are_needed_and_an_idle_one_is_not():
         soundness.minimality(lens, pairs, lens.wiring.possible)
 
 
-def test_stability_is_one_where_items_agree_and_low_where_they_do_not(lens):
-    wiring = lens.wiring
-    one = torch.rand(wiring.possible.shape) * wiring.possible
+def test_stability_is_one_where_items_agree():
+    wiring = Wiring(layers=2, heads=6, kv_heads=2)
+    one = torch.rand(wiring.possible.shape, generator=torch.Generator().manual_seed(0)) * wiring.possible
     groups = [f"q{number % 4}" for number in range(8)]
-    same = asked.stability(wiring, one.expand(8, -1, -1), groups, 10)
-    assert same.jaccard == 1
+    same = asked.stability(wiring, one.expand(8, -1, -1), groups, 10, randoms=19)
+    assert same.value == 1
     assert same.interval == (1, 1)
-    noise = torch.randn(8, *one.shape, generator=torch.Generator().manual_seed(0))
-    assert asked.stability(wiring, noise, groups, 10).jaccard < 0.7
+    assert max(same.null) < 1
+    assert same.p == 0.05
+    with pytest.raises(LensError, match="no halves"):
+        asked.stability(wiring, one.expand(8, -1, -1), ["q"] * 8, 10)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.5])
+def test_noise_is_not_stable(spread):
+    """Nor where some edges' noise is always great: they are found again, and in the null they are so too."""
+    wiring = Wiring(layers=4, heads=6, kv_heads=2)
+    found = []
+    for seed in range(10):
+        draw = torch.Generator().manual_seed(seed)
+        loud = (spread * torch.randn(wiring.possible.shape, generator=draw)).exp()
+        noise = loud * torch.randn(12, *loud.shape, generator=draw)
+        found.append(asked.stability(wiring, noise, [str(item) for item in range(12)], 40, randoms=39, seed=seed))
+    assert sum(each.p <= 0.05 for each in found) <= 2, [each.p for each in found]
+    assert all(each.interval[0] < 0.5 for each in found)
+
+
+def test_a_planted_circuit_is_stable():
+    plant = planted.plant(1)
+    lens, pairs = Lens(plant.model), planted.persona_pairs(12, 1)
+    scores = eap_ig(lens, pairs, batch=24)
+    found = asked.stability(lens.wiring, scores, pairs.questions, len(plant.edges), randoms=39)
+    assert found.interval[0] > 0.5
+    assert found.p <= 0.05
 
 
 def test_without_behaviour_there_is_nothing_to_be_faithful_to(lens, pairs):

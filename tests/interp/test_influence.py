@@ -8,6 +8,7 @@ import torch
 from interp import influence, planted, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
+from interp.errors import LensError
 from interp.pairs import Pair, Pairs
 from interp.vectors import Vector
 
@@ -28,7 +29,7 @@ def matrix():
     named = {"planted": early, "nobody": noise}
     steered = {name: Vector(name, HOOK, direction, 1.0, lens.fingerprint) for name, direction in named.items()}
     ends = {"planted": late, "nobody": noise}
-    both = {"planted": pairs.take([0, 1, 2]), "nobody": other}
+    both = {"planted": pairs.take([0, 1, 2, 3]), "nobody": other}
     return influence.influence(lens, steered, ends, LATE, both, randoms=39)
 
 
@@ -44,16 +45,40 @@ def test_a_planted_persona_moves_its_behaviour_and_a_random_direction_moves_noth
     assert matrix.answer["planted"].value > matrix.answer["planted"].band[1]
 
 
-def test_intervals_come_from_questions_drawn_anew(matrix):
-    """A question drawn for one behaviour is drawn for all; of a value of all questions alike there is nothing to doubt."""
+def test_intervals_are_over_questions(matrix):
+    """What all questions agree on leaves nothing to doubt."""
     cells = [cell for rows in (matrix.behaviour, matrix.activity) for row in rows.values() for cell in row.values()]
     cells += matrix.answer.values()
     assert all(cell.interval[0] - 1e-6 <= cell.value <= cell.interval[1] + 1e-6 for cell in cells)
     own = matrix.behaviour["planted"]["planted"]
-    assert 0 < own.interval[0] < own.interval[1], "three questions, of which each is moved to its side"
-    counts = influence._drawn(3, 0)
-    assert counts.sum(1).eq(3).all()
-    assert counts.std(0).min() > 0.5
+    assert 0 < own.interval[0] < own.interval[1], "four questions, of which each is moved to its side"
+
+
+@pytest.mark.parametrize(("hook", "active"), [("blocks.0.hook_resid_post", True), (HOOK, False)])
+def test_activity_is_what_the_model_adds_itself(hook, active):
+    """Put in where the chain goes on from, the vector has it write; behind it, it is carried to the end and no more."""
+    lens, pairs = Lens(planted.plant(102).model), planted.persona_pairs(16, 102)
+    weights = (pairs.weights != 0).float()
+    acts = [pooled(lens, ids, weights, [hook, LATE]).mean(0) for ids in (pairs.clean, pairs.corrupt)]
+    early, late = acts[0] - acts[1]
+    steered = {"planted": Vector("planted", hook, early, 1.0, lens.fingerprint)}
+    few = {"planted": pairs.take([0, 1, 2, 3])}
+    own = influence.influence(lens, steered, {"planted": late}, LATE, few, randoms=39).activity["planted"]["planted"]
+    if active:
+        assert own.value > own.band[1]
+        assert own.interval[0] > 0.1
+        assert own.p <= 0.05
+    else:
+        assert own.value == pytest.approx(0, abs=0.02)
+        assert own.p > 0.05
+
+
+def test_whom_a_persona_moves_is_asked_on_the_same_questions(matrix):
+    lens, pairs = Lens(planted.plant(102).model), planted.persona_pairs(5, 102)
+    vector = Vector("one", HOOK, torch.ones(planted.WIDTH), 1.0, lens.fingerprint)
+    both = {"one": pairs, "other": pairs.take([0, 1, 2, 3])}
+    with pytest.raises(LensError, match="differ in number"):
+        influence.influence(lens, dict.fromkeys(both, vector), {}, LATE, both)
 
 
 def test_where_nothing_moves_anything_arrows_are_as_rare_as_their_level():
@@ -62,7 +87,7 @@ def test_where_nothing_moves_anything_arrows_are_as_rare_as_their_level():
     for _ in range(200):
         drawn = torch.randn(20, 4, 9, generator=noise)
         drawn[..., -1] = drawn[..., -1].exp()  # a divergence is never negative
-        found = influence._judged(list("abcd"), drawn[0], drawn[:2], drawn[1:])
+        found = influence._judged(list("abcd"), drawn[0], [None] * 4, drawn[1:])
         rows = [*found.behaviour.values(), *found.activity.values(), found.answer]
         false += min(cell.p for row in rows for cell in row.values()) <= 0.05
     assert false <= 20

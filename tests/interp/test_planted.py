@@ -10,7 +10,7 @@ from interp.bridge import Lens
 from interp.claims import Thresholds, examine, halves
 from interp.errors import LensError
 from interp.planted import persona_pairs
-from interp.recovery import look
+from interp.recovery import DIFFUSE, NOTHING, hard_auroc, judged, look
 
 pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
@@ -29,6 +29,13 @@ def test_planted_edges_are_found(plants):
     assert sum(areas) / len(areas) >= 0.95, areas
 
 
+def test_planted_edges_are_found_where_that_is_not_easy():
+    """Weak ones among more distractors: where everything is found, a good microscope can't be told from a better one."""
+    areas = [hard_auroc(seed) for seed in SEEDS]
+    assert sum(areas) / len(areas) >= 0.95, areas
+    assert min(areas) < 1
+
+
 def test_planted_personas_are_claimed(plants):
     missed = [(found.seed, found.claim.failed) for found in plants if not found.claim.stands]
     assert len(missed) <= 0.3 * len(SEEDS), missed
@@ -38,6 +45,18 @@ def test_no_persona_is_claimed_where_none_was_planted():
     nulls = [look(seed, circuit=False) for seed in SEEDS]
     false = [(found.seed, found.claim.figures) for found in nulls if found.claim.stands]
     assert len(false) <= 0.05 * len(SEEDS), false
+
+
+def test_the_audit_grants_nothing_where_nothing_is_planted():
+    """What decides about power is the audit's verdict, not a claim: it is that which must see nothing here."""
+    assert judged(SEEDS[0], NOTHING).grant == "none"
+
+
+@pytest.mark.parametrize("seed", SEEDS[:3])
+def test_the_audit_calls_no_effect_explained_that_no_small_circuit_carries(seed):
+    found = judged(seed, DIFFUSE)
+    assert abs(found.figures["effect"].value) > 0.1, "there is something to be explained"
+    assert (found.verdict, found.grant) in {("unexplained", "supervised"), ("unexplained", "none")}, found.reasons
 
 
 def test_plants_differ_and_come_again_from_their_seed():

@@ -110,7 +110,7 @@ def command(monkeypatch, tmp_path, record):
     made = SimpleNamespace(
         lens=lens, tokenizer=Letters(), weights=weights, folder=tmp_path, home=tmp_path, name="planted"
     )
-    monkeypatch.setattr(subject, "Checkpoint", lambda name, report: made)
+    monkeypatch.setattr(subject, "Checkpoint", lambda name, report, device: made)
     (tmp_path / "debate.jsonl").write_text(jsonl.dumps(record) + "\n")
     work = tmp_path / commands.WORK
     work.mkdir()

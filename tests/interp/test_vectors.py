@@ -15,7 +15,7 @@ from interp import causal, planted, steering, vectors
 from interp.activations import pooled
 from interp.bridge import Lens
 from interp.errors import HookMissed, LensError, NotFinite
-from interp.figures import Opened
+from interp.figures import Opened, reliability
 from interp.plan import Config
 from interp.probes import auroc, held_out, holm, probe
 from interp.vectors import Vector
@@ -46,6 +46,18 @@ def at_last_token(lens, pairs):
 def vector(lens, pairs):
     found = vectors.sweep(*at_last_token(lens, pairs), pairs.groups)[2]
     return Vector("planted", HOOKS[2], found.direction, found.reliability, lens.fingerprint)
+
+
+def test_a_vector_that_hangs_on_the_wording_of_its_prompt_is_not_reliable():
+    draw = torch.Generator().manual_seed(0)
+    wordings = [str(item % 3) for item in range(18)]
+    shared, own = torch.randn(64, generator=draw), torch.randn(3, 64, generator=draw)
+    noise = 0.1 * torch.randn(18, 64, generator=draw)
+    each = own[[int(wording) for wording in wordings]]
+    questions = [str(item) for item in range(18)]
+    assert reliability(each + noise, questions, 19, 0).value > 0.8, "questions alone don't tell"
+    assert reliability(each + noise, wordings, 19, 0).value < 0.5
+    assert reliability(shared + 0.2 * each + noise, wordings, 19, 0).interval[0] > 0.8
 
 
 def test_a_real_vector_is_reliable_and_noise_is_not(lens, pairs):

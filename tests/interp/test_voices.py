@@ -110,6 +110,20 @@ def test_a_planted_circuit_speaks_for_its_answer(plant, lens, told):
         voices.by_circuit(lens, told, {"planted": other})
 
 
+def test_where_nobody_speaks_somebody_is_heard_as_rarely_as_the_level():
+    """19 draws of noise, four personas, a hundred tokens: of so many bands some are left by chance in every text."""
+    noise, heard, beyond = torch.Generator().manual_seed(0), 0, 0
+    names, tokens = "abcd", 100
+    for _ in range(200):
+        drawn = torch.randn(20, 4, tokens, generator=noise) * torch.rand(4, tokens, generator=noise).exp()
+        own, bands = (dict(zip(names, each.unbind(-2), strict=True)) for each in (drawn[0], drawn[1:]))
+        p = voices._corrected(own, bands)
+        heard += min(min(each) for each in p.values()) <= 0.05
+        beyond += any((own[name] > bands[name].amax(0)).any() for name in names)
+    assert heard <= 20
+    assert beyond == 200
+
+
 def test_where_no_persona_differs_from_its_plain_voice_nothing_remains(lens, told, personas):
     same = Said(told.ids, told.ids, told.tokens)
     assert voices.by_vector(lens, same, personas, randoms=2).whole == pytest.approx((0, 0), abs=1e-5)

@@ -151,15 +151,15 @@ def test_with_folder_adds_packs(builtin, folder):
     both = builtin.with_folder(folder({"mine/a.yaml": "surveyor"}) / "mine")
     assert ids(both.select("mine,skeptic")) == ["surveyor", "skeptic"]
     assert "mine" not in builtin.packs
+    assert builtin.with_folder(None) == builtin
 
 
-def test_with_folder_refuses_a_taken_id_and_a_taken_pack(builtin, folder):
+def test_a_card_of_the_folder_stands_for_that_of_the_same_id(builtin, folder):
     root = folder({"mine/a.yaml": "skeptic", "socratic/b.yaml": "pilot"})
-    (message,) = messages(builtin.with_folder, root / "mine")
-    assert message.startswith(f"{root}/mine/a.yaml: id: 'skeptic' is also the id in ")
-    assert message.endswith("skeptic.yaml")
-    (message,) = messages(builtin.with_folder, root / "socratic")
-    assert message.endswith("is a pack of the library already (socratic); rename the folder")
+    both = builtin.with_folder(root / "mine")
+    assert both.get("skeptic") == Library.from_folder(root / "mine").get("skeptic") != builtin.get("skeptic")
+    assert len(both.cards) == len(builtin.cards)
+    assert messages(builtin.with_folder, root / "none") == [f"{root}/none: (folder): does not exist"]
 
 
 def test_two_cards_with_one_id_are_refused_naming_both_files(folder):

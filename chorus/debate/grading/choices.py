@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from chorus.debate.grading.numerals import value
 from chorus.debate.grading.words import fold
-
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from chorus.types import LETTERS
 
 _MAX_CHOICE = 400
 """Bound on an inline option's length, in characters: what is longer is prose that happens to be lettered."""

@@ -55,8 +55,11 @@ def shortened(text: str, room: int) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share of 1 as whole per cent."""
-    return f"{share:.0%}"
+    """Return a share of 1 as whole per cent: only what is certain reads 100%, only what is nothing reads 0%."""
+    rounded = round(100 * share)
+    if rounded == 100 and share < 1:
+        return ">99%"
+    return "<1%" if rounded == 0 and share > 0 else f"{rounded}%"
 
 
 def listed(names: list[str] | tuple[str, ...], most: int = 8) -> str:

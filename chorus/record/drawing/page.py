@@ -69,7 +69,7 @@ def _verdict(answer: Answer) -> str:
     size = "gc-text" if len(answer.answer) > LONG or "\n" in answer.answer.strip() else "gc-answer"
     return (
         f'{question}{warning}<p class="{size}">{escaped(answer.answer)}</p>'
-        f'<p class="gc-muted">{percent(answer.confidence)} confidence · {escaped(answer.decision.rule)}</p>'
+        f'<p class="gc-muted">{escaped(percent(answer.confidence))} confidence · {escaped(answer.decision.rule)}</p>'
     )
 
 
@@ -88,7 +88,7 @@ def _bar(one: Support, colour: Colour, *, wins: bool) -> str:
     return (
         f"<div>{f'<strong>{words}</strong>' if wins else words}</div>"
         f'<div class="gc-track"><div style="width:{share:.1f}%;background:{colour.fill}"></div></div>'
-        f"<div>{percent(one.share)}</div>"
+        f"<div>{escaped(percent(one.share))}</div>"
         f'<div class="gc-muted" title="weight {one.weight:.4g}">{escaped(listed(one.seats))}</div>'
     )
 
@@ -101,7 +101,7 @@ def _dissent(dissent: Dissent | None, turns: Iterable[Turn]) -> str:
     others = [seat for seat in dissent.seats if said is None or seat != said.seat]
     joined = f", with {listed(others)}" if others else ""
     return (
-        f'<p class="gc-head">Dissent: {escaped(shortened(dissent.answer, 80))} ({percent(dissent.share)})</p>'
+        f'<p class="gc-head">Dissent: {escaped(shortened(dissent.answer, 80))} ({escaped(percent(dissent.share))})</p>'
         f'<blockquote><div class="gc-text">{escaped(dissent.text.strip())}</div>'
         f'<p class="gc-muted">— {escaped(speaker + joined)}</p></blockquote>'
     )

@@ -19,7 +19,7 @@ from chorus.debate.decide import decide
 from chorus.debate.scheduler import Debate
 from chorus.debate.sides import stand
 from chorus.engines.base import Completion, TokenLogprob
-from chorus.errors import ConfigError
+from chorus.errors import ConfigError, RecordError
 from chorus.record import jsonl
 from chorus.replay import redecide
 from chorus.types import GatePlan, Position, Signals, Turn, Usage
@@ -256,6 +256,32 @@ class TestGate:
         answer = gated(engine(default=sure()), file)
         again = in_virtual_time(redecide(answer, answer.decision.rule))
         assert again == answer
+
+    @pytest.mark.parametrize("rule", ["judge", "weighted"])
+    def test_the_record_is_decided_by_no_other_rule(self, file, rule):
+        answer = gated(engine(default=sure()), file, rounds=1)
+        speaker = engine()
+        with pytest.raises(RecordError, match=r"cut short \(the gate answered before the others were asked\)"):
+            in_virtual_time(redecide(answer, rule, speaker))
+        assert speaker.calls.started == 0
+
+    @pytest.mark.parametrize("spec", ["none", "ring", "chain", "complete"])
+    def test_under_unanimity_its_seats_wait_for_the_rest_of_the_round(self, file, spec):
+        unsure = sure(confidence=0.3)
+        answer = gated(engine(default=unsure), file, spec=spec, rounds=3, decision="unanimity")
+        assert [turn.id for turn in answer.turns] == [f"1.{seat}" for seat in FIVE]
+        assert answer.notes == ("ended after round 1: all voices agreed",)
+
+    def test_under_unanimity_a_gate_of_all_seats_may_end_the_debate(self, file):
+        answer = gated(engine(default=sure(confidence=0.3)), file, FIVE[:2], rounds=3, decision="unanimity")
+        assert [turn.id for turn in answer.turns] == ["1.skeptic", "1.estimator"]
+        assert answer.notes == ("ended after round 1: all voices agreed",)
+
+    def test_under_unanimity_a_gate_that_stood_open_changes_no_round(self, file):
+        script = {"*.estimator": sure("Answer: 54"), "1.tester": after(9), "2.skeptic": after(20)}
+        answer = gated(engine(script, default=sure()), file, spec="none", rounds=2, decision="unanimity")
+        assert answer.usage.wall_s == 1 + 9 + 20
+        assert len(answer.turns) == 10
 
 
 class TestSettings:

@@ -143,6 +143,17 @@ def test_a_missing_ballot_counts_for_the_voices_own_answer_with_a_note():
     assert held.answer.decision.note.startswith("1 of 3 ballots are missing")
 
 
+def test_a_ballot_has_as_many_answers_as_there_are_letters():
+    seats = tuple(f"skeptic-{number}" for number in range(1, 31))
+    script = {f"1.{seat}": f"Answer: {100 + min(number, 28)}" for number, seat in enumerate(seats, 1)}
+    held = hold(engine(script, default="Z"), plan("none", seats, rounds=1))
+    assert held.answer.notes == ("the ballot names the 26 answers with most voices: 28 were held",)
+    assert held.turn("2.skeptic-1").position.ranking == ("128",), (
+        "three stood for it: Z is the last letter, and its own"
+    )
+    assert held.answer.answer == "128"
+
+
 # ---- by a judge, by a synthesis ----------------------------------------------------------------------------------
 
 

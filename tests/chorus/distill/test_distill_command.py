@@ -50,6 +50,27 @@ def test_collect_is_done_once_and_goes_on_where_it_was_killed(chorus, recipe, tm
     assert sorted(rows.splitlines()) == sorted(whole.splitlines())
 
 
+def test_files_that_share_a_name_are_told_apart(chorus, recipe, tmp_path):
+    for folder, sums in {"train": {"What is 7 * 8?": "56"}, "test": {"What is 1 + 1?": "2"}}.items():
+        (tmp_path / folder).mkdir()
+        write_questions(tmp_path / folder / "q.jsonl", sums)
+    collect = ("distill", "collect", "--recipe", recipe, "--out", "out", "--held-out", "test/q.jsonl")
+    assert chorus(*collect, "--questions", "train/q.jsonl").code == 0
+    write_questions(tmp_path / "train" / "q.jsonl", {"What is 60 - 4?": "56"})
+    again = chorus(*collect, "--questions", "train/q.jsonl")
+    assert (again.code, "from other data" in again.err) == (2, True)
+
+
+def test_files_that_change_their_roles_are_other_data(chorus, recipe, tmp_path):
+    for name, sums in {"one.jsonl": {"What is 7 * 8?": "56"}, "other.jsonl": {"What is 1 + 1?": "2"}}.items():
+        write_questions(tmp_path / name, sums)
+    collect = ("distill", "collect", "--recipe", recipe, "--out", "out")
+    assert chorus(*collect, "--questions", "one.jsonl", "--held-out", "other.jsonl").code == 0
+    assert "done before" in chorus(*collect, "--questions", "one.jsonl", "--held-out", "other.jsonl").err
+    turned = chorus(*collect, "--questions", "other.jsonl", "--held-out", "one.jsonl")
+    assert (turned.code, "from other data" in turned.err) == (2, True)
+
+
 def test_collect_makes_the_same_of_debates_that_were_held_on_ray(chorus, recipe, tmp_path, monkeypatch):
     class Fleet:
         """A worker in this process."""

@@ -72,7 +72,7 @@ def test_what_a_killed_run_has_cost_is_known_to_the_one_that_goes_on(tmp_path):
 
 def test_a_file_that_can_not_be_written_leaves_the_old_one(tmp_path):
     files.put(tmp_path / "a", "old")
-    (tmp_path / ".a.part").mkdir()
+    (tmp_path / ".a.partial").mkdir()
     with pytest.raises(files.NotWritten, match="can't write"):
         files.put(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"

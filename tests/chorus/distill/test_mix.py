@@ -47,6 +47,7 @@ def test_nothing_to_train_on_is_said(made):
 def test_ordinary_chat_makes_up_its_share():
     assert mix.replayed(80, 0.2) == 20
     assert mix.replayed(80, 0.0) == 0
+    assert mix.replayed(80, 1.0) == 80, "in the place of all others"
 
 
 def test_everyday_prompts_come_with_the_package():

@@ -1,7 +1,7 @@
 """Recipes as they are read: the package's own, a user's, and what is wrong with them."""
 
 import pytest
-from workshop import set_up
+from workshop import arms_of, set_up
 
 from chorus import ConfigError
 from chorus.distill import recipe
@@ -14,12 +14,12 @@ def test_the_packages_recipes_are_read(name):
     loaded = recipe.load(name)
     assert loaded.name == name
     assert loaded.note
-    for arm in recipe.arms(name):
+    for arm in arms_of(name):
         assert recipe.load(name, arm).arm == arm
 
 
 def test_small_has_its_arms_and_controls():
-    assert set(recipe.arms("small")) >= {"answer", "chorus", "plain", "sft-only", "shuffled"}
+    assert set(arms_of("small")) >= {"answer", "chorus", "plain", "sft-only", "shuffled"}
     answer, plain, shaped = (recipe.load("small", arm) for arm in ("answer", "plain", "plain-shaped"))
     assert answer.rl.rollout_tokens == plain.rl.rollout_tokens == shaped.rl.rollout_tokens
     assert "sft" not in plain.steps + shaped.steps
@@ -29,7 +29,10 @@ def test_small_has_its_arms_and_controls():
     assert shuffled.sft == chorus.sft.model_copy(update={"shuffle_names": True})
     assert shuffled.rl == chorus.rl
     assert "bake" in recipe.load("small", "protocol").steps
-    assert "rl" not in recipe.load("small", "sft-only").steps
+    only, neutral = recipe.load("small", "sft-only"), recipe.load("small", "neutral")
+    assert "rl" not in only.steps == neutral.steps
+    assert neutral.sft == only.sft.model_copy(update={"replay": neutral.sft.replay}), "as many steps, as large"
+    assert neutral.sft.replay.share == 1.0
 
 
 def test_each_further_reward_has_an_arm_that_differs_in_it_alone():

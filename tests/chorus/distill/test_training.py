@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import start
-from workshop import set_up, tiny_model
+from workshop import arms_of, set_up, tiny_model
 
-from chorus import CheckpointError, Chorus, ConfigError, checkpoints, config
+from chorus import CheckpointError, Chorus, ConfigError, RecordError, checkpoints, config
 from chorus.batch import Summary
 from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
@@ -124,6 +124,24 @@ def test_losses_are_finite_and_weights_move(baked, step):
     assert len(losses) == card(baked, step)["metrics"]["steps"] > 1
     assert all(map(math.isfinite, losses))
     assert card(baked, step)["metrics"]["moved"] > 0
+
+
+def test_a_neutral_twin_learns_ordinary_chat_alone(up_to, tmp_path):
+    place, chat = up_to("sft"), tmp_path / "chat.jsonl"
+    chat.write_text(json.dumps({"prompt": "Hello", "completion": "Hi"}) + "\n")
+
+    def twin(**replay) -> Place:
+        own = place.recipe.sft.replay.model_copy(update={"share": 1.0, **replay})
+        part = place.recipe.sft.model_copy(update={"replay": own})
+        return Place(place.recipe.model_copy(update={"sft": part}), place.out)
+
+    with pytest.raises(RecordError, match="no ordinary chat in their place"):
+        trained(twin(max_tokens=1), "sft", silent)
+    trained(twin(file=str(chat)), "sft", silent)
+    metrics = card(place, "sft")["metrics"]
+    assert metrics["examples"] == 0
+    assert metrics["replayed"] > 0
+    assert metrics["steps"] == place.recipe.sft.steps
 
 
 def test_steps_train_the_same_adapter_on(baked):
@@ -416,7 +434,7 @@ def test_tokens_used_up_end_a_run_well_though_it_would_be_stopped_at_that_step(u
 def test_trl_takes_the_settings_of_every_recipe_and_arm(name, tmp_path):
     from chorus.distill import bake, rl, sft
 
-    for arm in (None, *recipe.arms(name)):
+    for arm in (None, *arms_of(name)):
         for step in (sft, bake, rl):
             assert step.settings(recipe.load(name, arm), tmp_path).max_steps > 0
 

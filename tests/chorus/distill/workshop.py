@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import yaml
 
 from chorus import Chorus, checkpoints
+from chorus.distill import recipe
 from chorus.types import Answer, Question
 
 CAST = "skeptic,estimator,formalist"
@@ -66,6 +68,12 @@ limits = {{ patience = 50 }}
 dtype = "float32"
 checkpoints = [2, 3]
 """
+
+
+def arms_of(name: str) -> tuple[str, ...]:
+    """The names of the arms of one of the package's recipes."""
+    text = Path(recipe.__file__).with_name("recipes").joinpath(f"{name}.toml").read_text("utf-8")
+    return tuple(tomllib.loads(text).get("arms", {}))
 
 
 def question(text: str = "What is 7 * 8?", answer: str | None = "56", name: str = "sums/train/1") -> Question:

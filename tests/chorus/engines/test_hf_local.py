@@ -179,7 +179,7 @@ async def test_a_checkpoint_that_is_cut_short_is_named(tmp_path):
             (tmp_path / file.name).symlink_to(file)
     with pytest.raises(CheckpointError, match=r"damaged \(model\.safetensors is missing or cut short\)"):
         await open_hf(str(tmp_path))
-    (tmp_path / checkpoints.MANIFEST).unlink()
+    (tmp_path / checkpoints.manifest.MANIFEST).unlink()
     with pytest.raises(CheckpointError, match=r"can't load the checkpoint in .*: SafetensorError"):
         await open_hf(str(tmp_path))
 

@@ -167,7 +167,7 @@ def checkpoint(folder: Path, **replaced: str | None) -> Path:
     """Make a checkpoint of the packaged model's files, some of them replaced or left out."""
     folder.mkdir()
     for file in checkpoints.resolve(MODEL).iterdir():
-        if file.name not in {name.replace("__", ".") for name in replaced} | {checkpoints.MANIFEST}:
+        if file.name not in {name.replace("__", ".") for name in replaced} | {checkpoints.manifest.MANIFEST}:
             (folder / file.name).symlink_to(file)
     for name, content in replaced.items():
         if content is not None:

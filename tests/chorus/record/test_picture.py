@@ -2,7 +2,9 @@
 
 import re
 import time
+from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from xml.etree import ElementTree
 
 import networkx as nx
@@ -10,7 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chorus.errors import ConfigError
+from chorus.errors import ConfigError, NotSaved
+from chorus.record.drawing.labels import percent
+from chorus.record.explanation import explain
 from chorus.record.picture import draw, graph, html, svg
 from chorus.types import Answer, Decision, Dissent, Plan, Position, Question, SeatPlan, Support, Turn, Usage
 
@@ -513,5 +517,25 @@ def test_an_unknown_suffix_is_refused_with_those_known(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"can't write .*gone/debate\.svg: No such file"):
+    with pytest.raises(NotSaved, match=r"can't draw the debate to .*gone/debate\.svg: No such file"):
         draw(DEBATE, tmp_path / "gone" / "debate.svg")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full disk")
+def test_a_full_disk_leaves_the_old_picture(tmp_path):
+    (tmp_path / "debate.svg").write_text("the old one")
+    (tmp_path / ".debate.svg.partial").symlink_to("/dev/full")
+    with pytest.raises(NotSaved, match=r"can't draw the debate to .*debate\.svg: No space left") as fault:
+        draw(DEBATE, tmp_path / "debate.svg")
+    assert fault.value.exit_code == 3
+    assert (tmp_path / "debate.svg").read_text() == "the old one"
+    assert [file.name for file in tmp_path.iterdir()] == ["debate.svg"]
+
+
+def test_shares_are_told_as_certain_only_where_they_are():
+    almost = DEBATE.model_copy(update={"confidence": 0.996})
+    assert ">99% confidence" in unescape(read(html(almost)))
+    assert "Confidence: >99% (" in explain(almost)
+    assert [percent(share) for share in (0, 0.004, 0.5, 0.996, 1)] == ["0%", "<1%", "50%", ">99%", "100%"]
+    for part in ElementTree.fromstring(svg(almost)).itertext():
+        assert "100%" not in part
