@@ -156,8 +156,8 @@ def check(folder: Path, key: str | None = None, *, weights: Path | None = None) 
         raise CheckpointError(f"{folder} has no {CARD}: {audit}") from None
     except ValidationError as error:
         first = error.errors()[0]
-        if first["loc"] == ("schema",) and first["input"] in (1, 2):
-            why = f"is of schema {first['input']}, which says nothing of the tokenizer and the prompts"
+        if first["loc"] == ("beside",) or (first["loc"] == ("schema",) and first["input"] in (1, 2)):
+            why = "is an earlier version's, which said nothing of the tokenizer and the prompts"
             raise CheckpointError(f"{path} {why}: {audit} again") from None
         raise CheckpointError(f"{path} is no whole card: {first['msg']}; {audit}") from None
     except (OSError, UnicodeDecodeError) as error:

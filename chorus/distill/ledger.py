@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from chorus.checkpoints.legibility import digest
+from chorus.checkpoints.beside import digest
 from chorus.chorus import versions
 from chorus.distill import files
 from chorus.distill.recipe import Recipe, Step
