@@ -44,6 +44,7 @@ SCRIPTED = {
         {"turn": "*.spokesperson", "contains": "JSON", "text": '{"product": 56}'},
         {"turn": "*.spokesperson", "contains": "sunny", "text": "It is sunny in Athens."},
         {"turn": "*.spokesperson", "text": CALL},
+        {"contains": "Say a lot", "text": "One word after another. " * 20},
         {"contains": "Say something", "text": "One word after another, until there are enough of them."},
         *SCRIPT["turns"],
     ],
@@ -417,11 +418,21 @@ async def test_a_failure_in_mid_stream_ends_it_as_failed_and_stands_in_what_is_k
 async def test_it_is_what_the_open_specification_says():
     """Open Responses' own models, made from its document."""
     types = pytest.importorskip("openresponses_types")
-    async with within(None, SCRIPTED) as http:
-        for body in (BODY, {**BODY, "input": "How is the weather in Athens?", "tools": [TOOL]}):
+    tooled = {**BODY, "input": "How is the weather in Athens?", "tools": [TOOL]}
+    dead = {"real_time": True, "default": {"text": "A few words", "fail": {"message": "it died", "after_tokens": 2}}}
+    cases = [
+        (SCRIPTED, BODY, "completed"),
+        (SCRIPTED, tooled, "completed"),
+        (SCRIPTED, {**BODY, "input": "Say a lot.", "max_output_tokens": 16}, "incomplete"),
+        (dead, BODY, "failed"),
+    ]
+    for script, body, status in cases:
+        types.CreateResponseBody.model_validate(body)
+        async with within(None, script) as http:
             _, raw = read((await http.post("/v1/responses", json={**body, "stream": True})).text)
-            types.ResponseResource.model_validate(raw[-1]["response"])
-            for data in raw:
-                words = data["type"].replace("summary_text", "summary").replace(".", "_").split("_")
-                named = "".join(word.title() for word in words)
-                getattr(types, f"{named}StreamingEvent").model_validate(data)
+        assert raw[-1]["response"]["status"] == status
+        types.ResponseResource.model_validate(raw[-1]["response"])
+        for data in raw:
+            words = data["type"].replace("summary_text", "summary").replace(".", "_").split("_")
+            named = "".join(word.title() for word in words)
+            getattr(types, f"{named}StreamingEvent").model_validate(data)
