@@ -261,7 +261,7 @@ async def test_on_postgresql_a_message_is_sent_once_and_none_of_what_another_ser
             told.append(live.id)
             return webhook.message(live, reasons)
 
-        monkeypatch.setattr("chorus.server.service.message", message)
+        monkeypatch.setattr("chorus.server.ledger.message", message)
         erased = (await slow.post("/v1/debates", json=QUESTION)).json()["id"]
         async with asyncio.timeout(15):
             while (await quick.get(f"/v1/debates/{erased}")).status_code != 409:  # noqa: ASYNC110 - it tells nobody
