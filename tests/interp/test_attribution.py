@@ -98,7 +98,7 @@ def test_the_librarys_own_attribution_gives_the_same_on_the_repeated_copy():
     assert torch.allclose(ours.run(ids), wide.run(ids), atol=1e-6)
     wide.bridge.original_model.requires_grad_()  # Theirs differentiates from the embedding on.
     theirs = library_scores(wide, pairs)
-    one = type(pairs)(ids, corrupt, weights, pairs.item[:1], pairs.groups)
+    one = type(pairs)(ids, corrupt, weights, pairs.item[:1], pairs.groups, pairs.wordings)
     for lens in (wide, ours):
         found = eap_ig(lens, one, steps=1)[0]
         expected = torch.zeros_like(found)

@@ -424,11 +424,13 @@ def command(monkeypatch, tmp_path):
 
     def run(*words, circuit=True, run_card=None):
         from chorus.checkpoints import fingerprint
+        from chorus.checkpoints.beside import digests
 
         if run_card:
             (folder / "run.json").write_text(json.dumps(run_card))
         made = Planted(102, circuit=circuit)
         made.folder, made.home, made.weights, made.name = folder, folder, fingerprint(folder), "baked"
+        made.beside = digests(folder)
         monkeypatch.setattr(subject, "Checkpoint", lambda name, report, base, device: made)
         monkeypatch.setattr(commands, "_personas", lambda _: ("planted",))
         monkeypatch.setitem(plan.DEPTHS, "quick", QUICK)
