@@ -134,7 +134,7 @@ class VllmEngine:
             raise EngineError("the vllm engine was opened in another event loop: open one in this loop")
         with self.calls:
             started, reading, ear = self._loop.time(), Reading(), Ear(request, emit)
-            prompt = self._template.encode(request.messages, request)
+            prompt = self.prompt(request)
             self._check_room(len(prompt), request.sampling.max_tokens)
             async with aclosing(self._outputs(prompt, request)) as outputs:
                 async for output in outputs:
@@ -161,33 +161,12 @@ class VllmEngine:
         """Return how many tokens the messages take as a prompt, exactly."""
         return len(self._template.encode(messages))
 
-    async def aclose(self) -> None:
-        """Abort the calls in flight and end vLLM's processes."""
-        await self.calls.close()
-        await asyncio.shield(asyncio.to_thread(self._closer))
-        self._core.let_go()
+    def prompt(self, request: Request) -> list[int]:
+        """Return the tokens that vLLM is given to go on from."""
+        return self._template.encode(request.messages, request)
 
-    async def _outputs(self, prompt: list[int], request: Request) -> AsyncGenerator[Any, None]:
-        """Give the request's outputs, with every fault on the way told as EngineError.
-
-        vLLM aborts the request when this is cancelled or closed before its end.
-        """
-        name = f"{request.debate}/{request.id}/{next(self._numbers)}"
-        try:
-            generate = self._core.llm.generate
-            params = self._params(request)
-            inputs: Any = {"prompt_token_ids": prompt} | ({"cache_salt": request.salt} if request.salt else {})
-            async with aclosing(generate(inputs, params, name, lora_request=self._lora)) as outputs:
-                async for output in outputs:
-                    yield output
-        except EngineError:
-            raise
-        except Exception as error:
-            if (schema := guide(request)) is not None and _BLAMES_SCHEMA.search(str(error)):
-                raise SchemaRefused(f"vLLM can't decode by the JSON schema {schema:.200}: {error}") from error
-            raise self._translate(error) from error
-
-    def _params(self, request: Request) -> Any:
+    def params(self, request: Request) -> Any:
+        """Return the `vllm.SamplingParams` of a request."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -203,6 +182,32 @@ class VllmEngine:
             structured_outputs=StructuredOutputsParams(json=schema) if schema is not None else None,
             output_kind=RequestOutputKind.DELTA,
         )
+
+    async def aclose(self) -> None:
+        """Abort the calls in flight and end vLLM's processes."""
+        await self.calls.close()
+        await asyncio.shield(asyncio.to_thread(self._closer))
+        self._core.let_go()
+
+    async def _outputs(self, prompt: list[int], request: Request) -> AsyncGenerator[Any, None]:
+        """Give the request's outputs, with every fault on the way told as EngineError.
+
+        vLLM aborts the request when this is cancelled or closed before its end.
+        """
+        name = f"{request.debate}/{request.id}/{next(self._numbers)}"
+        try:
+            generate = self._core.llm.generate
+            params = self.params(request)
+            inputs: Any = {"prompt_token_ids": prompt} | ({"cache_salt": request.salt} if request.salt else {})
+            async with aclosing(generate(inputs, params, name, lora_request=self._lora)) as outputs:
+                async for output in outputs:
+                    yield output
+        except EngineError:
+            raise
+        except Exception as error:
+            if (schema := guide(request)) is not None and _BLAMES_SCHEMA.search(str(error)):
+                raise SchemaRefused(f"vLLM can't decode by the JSON schema {schema:.200}: {error}") from error
+            raise self._translate(error) from error
 
     def _check_room(self, prompt: int, completion: int) -> None:
         if prompt + completion > self.info.context_window:

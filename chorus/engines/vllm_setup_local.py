@@ -82,12 +82,16 @@ def configure(folder: Path, options: Mapping[str, Any], adapter: Adapter | None)
     from vllm import AsyncEngineArgs
 
     _check_names(options, [entry.name for entry in dataclasses.fields(AsyncEngineArgs)])
-    arguments = _defaults(options) | _lora(adapter) | dict(options)
     try:
-        return AsyncEngineArgs(model=str(folder), **arguments).create_engine_config()
+        return AsyncEngineArgs(**engine_arguments(folder, options, adapter)).create_engine_config()
     except Exception as error:
         # Whatever vLLM or transformers raised: their errors have no common class.
         raise _refusal(folder, options, error) from error
+
+
+def engine_arguments(folder: Path, options: Mapping[str, Any], adapter: Adapter | None) -> dict[str, Any]:
+    """Return vLLM's engine arguments: the caller's, and where there are none what a chorus needs."""
+    return {"model": str(folder)} | _defaults(options) | _lora(adapter) | dict(options)
 
 
 def takes_seeds(config: VllmConfig) -> bool:
