@@ -137,6 +137,7 @@ def test_a_neutral_twin_learns_ordinary_chat_alone(up_to, tmp_path):
 
     with pytest.raises(RecordError, match="no ordinary chat in their place"):
         trained(twin(max_tokens=1), "sft", silent)
+    shutil.rmtree(place.out / "sft")
     trained(twin(file=str(chat)), "sft", silent)
     metrics = card(place, "sft")["metrics"]
     assert metrics["examples"] == 0
