@@ -69,21 +69,10 @@ def audit(
         twin=other.twin.weights if other.twin else None,
         dialogues=digest([each.model_dump(mode="json", by_alias=True) for each in other.dialogues]),
     )
-    before: dict[str, Step] = {}
-    sought = {name: Discovery(subject, name, config) for name in names}
-    for persona in names:
-        before |= discovering(persona, sought, work, other.base)
-    first = work.do(before)
+    found = _found(subject, config, work, other)
     opened = work.do({"opened": ("the test split is opened", lambda: {"at": now()})})["opened"]["at"]
-
-    circuits = {persona: graph.to_mask(graph.load(folder / f"{persona}.circuit.json")) for persona in names}
-    vectors = {persona: Vector.load(folder / f"{persona}.vector.json") for persona in names}
-    one = {name: Opened(subject, name, config, vectors[name], circuits, report) for name in names}
-    after: dict[str, Step] = {}
-    for each in one.values():
-        after |= testing(each, work, other)
-    after |= together(one, work, other)
-    kept = first | work.do(after)
+    one, tested = _tested(subject, config, work, other)
+    kept = found | tested
     trained = other.base is not None
     left_out = verdicts.unasked(personas=len(names), base=trained)
     personas = {name: verdicts.judge(own, left_out) for name, own in _figures(one, kept, work).items()}
@@ -110,6 +99,27 @@ def audit(
         versions=versions(),
         hardware=machine.hardware(),
     )
+
+
+def _found(subject: Subject, config: Config, work: Work, other: Against) -> Kept:
+    """Look for each persona's vector and circuit, where things may be chosen."""
+    sought = {name: Discovery(subject, name, config) for name in config.personas}
+    steps: dict[str, Step] = {}
+    for persona in config.personas:
+        steps |= discovering(persona, sought, work, other.base)
+    return work.do(steps)
+
+
+def _tested(subject: Subject, config: Config, work: Work, other: Against) -> tuple[dict[str, Opened], Kept]:
+    """Test what was found, where nothing is chosen any more. Return what was tested, too, by persona."""
+    names = config.personas
+    circuits = {name: graph.to_mask(graph.load(work.folder / f"{name}.circuit.json")) for name in names}
+    vectors = {name: Vector.load(work.folder / f"{name}.vector.json") for name in names}
+    one = {name: Opened(subject, name, config, vectors[name], circuits, work.report) for name in names}
+    steps: dict[str, Step] = {}
+    for each in one.values():
+        steps |= testing(each, work, other)
+    return one, work.do(steps | together(one, work, other))
 
 
 def _figures(one: Mapping[str, Opened], kept: Kept, work: Work) -> dict[str, Figures]:

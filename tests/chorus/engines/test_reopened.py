@@ -56,6 +56,13 @@ async def ask(engine: Reopened, name: str = "") -> str:
     return (await engine.generate(Request(ASKED.messages, id=name), lambda piece: None)).text
 
 
+async def stuck_on(engine: Reopened) -> asyncio.Task[str]:
+    """Return a call that is under way, and will not end."""
+    call = asyncio.create_task(ask(engine, "stuck"))
+    await asyncio.sleep(0.01)
+    return call
+
+
 async def test_the_call_that_it_died_under_may_be_made_again_and_opens_it(there):
     engine = Reopened("mortal:", {})
     assert (await engine.open()).spec == engine.info.spec
@@ -72,8 +79,7 @@ async def test_the_call_that_it_died_under_may_be_made_again_and_opens_it(there)
 async def test_a_call_that_waits_on_the_dead_one_is_cut_off_and_may_be_made_again(there):
     engine = Reopened("mortal:", {})
     await engine.open()
-    stuck = asyncio.create_task(ask(engine, "stuck"))
-    await asyncio.sleep(0.01)
+    stuck = await stuck_on(engine)
     there[0].dead = True
     with pytest.raises(EngineUnreachable):
         await ask(engine)
@@ -86,8 +92,7 @@ async def test_a_call_that_waits_on_the_dead_one_is_cut_off_and_may_be_made_agai
 async def test_a_call_that_its_caller_cancels_is_cancelled(there):
     engine = Reopened("mortal:", {})
     await engine.open()
-    stuck = asyncio.create_task(ask(engine, "stuck"))
-    await asyncio.sleep(0.01)
+    stuck = await stuck_on(engine)
     stuck.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stuck
