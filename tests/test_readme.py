@@ -1,6 +1,6 @@
 """The README is executed: its tree is the tree, as is that of `docs/house.md`, and what it tells a reader to run, runs.
 
-Every option that it or the documentation names exists.
+Every option that it or the documentation names exists, and its links lead somewhere.
 """
 
 import re
@@ -56,6 +56,21 @@ def options(command, name="chorus"):
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             yield from options(command.get_command(context, name), name)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_its_links_lead_somewhere(page):
+    """Files, and the headings in them. What lies elsewhere can't be looked at offline."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text("utf-8")):
+        if link.startswith("http"):
+            continue
+        name, _, heading = link.partition("#")
+        file = ROOT / (name or page)
+        assert file.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.M)
+            slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in slugs, link
 
 
 @pytest.mark.parametrize(
