@@ -70,7 +70,7 @@ class Rules(RuleBasedStateMachine):
         """In the order of their first calls."""
 
     def teardown(self) -> None:
-        while self.engine.inside or self.turnstile.waiting:
+        for _ in range(len(self.calls)):  # each time round ends one call at least
             for ending in list(self.engine.inside.values()):
                 ending.set_result(Completion("", "stop", Usage()))
             self.settle()
@@ -156,11 +156,13 @@ class Rules(RuleBasedStateMachine):
             if name not in self.seen and not other.task.done() and not other.given_up and other is not call
         ]
         for other in waited:
+            if not other.came_before:  # of two things in one moment nobody can say which came first
+                continue
             if other.owner == call.owner:
                 mine, its = ((one.owner, one.debate) for one in (call, other))
                 assert self.debates.index(mine) <= self.debates.index(its), "a younger debate went first"
                 other.passed_by.clear()
-            elif other.came_before:  # of two things in one moment nobody can say which came first
+            else:
                 other.passed_by[call.owner] = other.passed_by.get(call.owner, 0) + 1
                 assert other.passed_by[call.owner] <= 1, f"{call.owner} went twice while {other.owner} waited"
 
