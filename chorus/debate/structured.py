@@ -121,8 +121,9 @@ class Listener:
             # The first half of a surrogate pair waits for the second.
             waits = bool(characters) and "\ud800" <= characters[-1] <= "\udbff" and not self._streamed.whole
             new = well_formed("".join(characters[self._heard : len(characters) - waits]))
-            self._heard += len(new)
-            self._pass_on(self._said + new)
+            if (self._said + new).strip():  # blanks alone may turn out to be all that there is, and no position
+                self._heard += len(new)
+                self._pass_on(self._said + new)
 
     def _pass_on(self, text: str) -> None:
         if len(text) > len(self._said):

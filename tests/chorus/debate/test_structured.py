@@ -109,6 +109,13 @@ def test_json_that_ends_before_its_answer_keeps_its_reasoning():
     assert stated.trouble == UNFINISHED
 
 
+def test_reasoning_of_blanks_alone_is_no_position_and_none_of_it_is_streamed():
+    blank = '{"reasoning": "\n '
+    pieces, stated = listen(blank, 1)
+    assert pieces == [stated.completion.text] == [blank]
+    assert stated.trouble == UNREADABLE
+
+
 def test_who_talks_before_the_json_is_taken_at_his_word():
     long = "I think. " * MAX_PREFACE + '{"answer": "5"}'
     pieces, stated = listen(long)
