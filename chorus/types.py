@@ -33,7 +33,7 @@ Layout = Literal["shared", "system"]
 Positions = Literal["text", "json"]
 """How a voice states its position: at the end of its words, or as JSON with its reasoning beside its answer."""
 Visibility = Literal["full", "answer", "summary"]
-TurnKind = Literal["speech", "ballot", "ruling", "synthesis"]
+TurnKind = Literal["speech", "ballot", "check", "ruling", "synthesis"]
 TurnStatus = Literal["done", "failed", "cancelled"]
 DebateStatus = Literal["done", "cut", "failed"]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
@@ -162,7 +162,7 @@ class Position(Frozen):
     answer: str
     """As the voice wrote it, trimmed; two spellings of one answer are made equal by `debate.grade`, not here."""
     confidence: Probability | None = None
-    """How sure the voice is; `None` when neither the engine nor the voice says."""
+    """How sure the voice is; `None` when neither the engine nor the voice says. On a check: P(the answer is right)."""
     signals: Signals | None = None
     """What that was made of."""
     ranking: tuple[str, ...] | None = None
@@ -175,7 +175,8 @@ class Turn(Frozen):
     id: str
     """`ROUND.SEAT`, for instance `2.skeptic`."""
     round: int
-    """1 for the first drafts. Ballots, rulings and syntheses stand in the round after the last."""
+    """1 for the first drafts. Ballots, rulings and syntheses stand in the round after the last; checks of one answer too,
+    those of the next in the round after that."""
     seat: str
     """The place in the debate graph that speaks."""
     persona: str

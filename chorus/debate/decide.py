@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from math import fsum
 from types import MappingProxyType
 
-from chorus.debate import guarded, ranked
+from chorus.debate import checked, guarded, ranked
 from chorus.debate.sides import Standing, position_of, stand
 from chorus.debate.verdict import clip, dissent, outcome, unlike
 from chorus.errors import ConfigError
@@ -35,6 +35,11 @@ class Rule:
     needs: TurnKind | None
     """The kind of turn that has to be asked for before deciding; `None` when the speeches are enough."""
     count: Callable[[Standing], Decision] = field(repr=False)
+
+    @property
+    def asks_every_voice(self) -> bool:
+        """Whether every voice is asked about the answers on the table; where all agree, none is."""
+        return self.needs in ("ballot", "check")
 
 
 def rule(name: str) -> Rule:
@@ -62,7 +67,7 @@ def decide(name: str, question: Question, kind: AnswerKind, turns: Sequence[Turn
 
     Returns:
         The decision; its answer is `None` when there is nothing to decide over. A rule that lacks what it needs (no
-        usable ruling, no synthesis, no unanimity) falls back to plurality and says so in `note`.
+        usable ruling, no synthesis, no check, no unanimity) falls back to plurality and says so in `note`.
 
     Raises:
         ConfigError: There is no such rule.
@@ -221,6 +226,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             Rule("schulze", "ranked ballots, answers compared two by two", "answers beaten", "ballot", _schulze),
             Rule("anchored", "first drafts and final positions, a vote each", "votes", None, guarded.anchored),
             Rule("capped", "no more followers than first holders count", "votes", None, guarded.capped),
+            Rule("checked", "every voice checks every answer, votes don't count", "P(right)", "check", checked.checked),
             Rule("unanimity", "what all agree on, else plurality", "votes", None, _unanimity),
             Rule("judge", "one more voice rules after hearing all", "votes", "ruling", _judge),
             Rule("synthesis", "one more voice writes the answer out of all", "votes", "synthesis", _synthesis),

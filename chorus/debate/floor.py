@@ -87,6 +87,10 @@ class Floor:
             number += 1
         return number, seat
 
+    def round_after(self, last: int) -> int:
+        """Return the number of the round after the last, and after all that was said or asked later."""
+        return 1 + max([last, *(number for number, _ in self._turns)])
+
     def previous_answer(self, node: Node) -> str | None:
         """Return the answer that the seat stood for before this turn."""
         number, seat = node
@@ -110,11 +114,11 @@ class Floor:
         return sorted(answer for _, answer in spelled[:most])
 
     def _reaching(self, seat: str, number: int) -> Iterator[Heard]:
-        """Yield the finished turns of a round that reach a seat, by speaker in the plan's order."""
+        """Yield the finished speeches of a round that reach a seat, by speaker in the plan's order."""
         for speaker in self._order:
             visibility = self._own[seat] if speaker == seat else self._edges.get((speaker, seat))
             turn = self._turns.get((number, speaker)) if visibility else None
-            if turn and visibility and turn.status == "done":
+            if turn and visibility and turn.kind == "speech" and turn.status == "done":
                 yield Heard(turn, visibility)
 
     def _fullest(self, seat: str) -> Visibility:

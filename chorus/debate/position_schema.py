@@ -1,4 +1,4 @@
-"""The JSON schemas that a guided engine decodes positions and ballots by.
+"""The JSON schemas that a guided engine decodes positions, ballots and checks by.
 
 Reasons come before the answer, so that they can bear on it, and the answer is held to the kind that the question wants.
 Strings are bounded where they can be: a small model that is stuck would fill the whole turn with one.
@@ -36,11 +36,8 @@ def schema(kind: AnswerKind, choices: Sequence[str], max_tokens: int) -> str:
     answer = _ANSWERS.get(kind, {"type": "string"})
     if kind == "choice" and choices:
         answer = {"type": "string", "enum": list(LETTERS[: len(choices)])}
-    reasoning: dict[str, Any] = {"type": "string"}
-    if 2 * max_tokens <= MAX_REASONING:
-        reasoning["maxLength"] = 2 * max_tokens
     fields = {
-        "reasoning": reasoning,
+        "reasoning": _reasoning(max_tokens),
         "answer": answer,
         "confidence": {"type": "integer", "minimum": 0, "maximum": 100},
     }
@@ -52,6 +49,16 @@ def ballot_schema(answers: int) -> str:
     letters = list(LETTERS[:answers])
     ranking = {"type": "array", "items": {"enum": letters}, "minItems": len(letters), "maxItems": len(letters)}
     return _object({"ranking": ranking})
+
+
+def check_schema(max_tokens: int | None) -> str:
+    """Return the JSON schema of a check: yes or no, and reasons before it where there is room for them, in tokens."""
+    fields = {} if max_tokens is None else {"reasoning": _reasoning(max_tokens)}
+    return _object({**fields, "answer": _ANSWERS["yesno"]})
+
+
+def _reasoning(max_tokens: int) -> dict[str, Any]:
+    return {"type": "string", **({"maxLength": 2 * max_tokens} if 2 * max_tokens <= MAX_REASONING else {})}
 
 
 def _object(fields: dict[str, Any]) -> str:

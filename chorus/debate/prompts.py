@@ -119,6 +119,12 @@ class Prompter:
         listed = "\n".join(f"{letter}. {plain(option)}" for letter, option in zip(LETTERS, options, strict=False))
         return self._prompt(self._who(seat, persona), heard, self._words("ballot", options=listed), dropped)
 
+    def check(self, seat: str, persona: str, heard: Sequence[Heard], answer: str, *, dropped: int = 0) -> Prompt:
+        """Ask a seat whether an answer is right. The answer comes last: a seat's checks share all that stands before it."""
+        shown = plain(answer) if self.plan.detail == "brief" else quote(answer)
+        task = self._words("check", cue=self.personas[persona].cue, answer=shown)
+        return self._prompt(self._who(seat, persona), heard, task, dropped)
+
     def closing(self, kind: TurnKind, heard: Sequence[Heard], *, dropped: int = 0) -> Prompt:
         """Ask the judge for its ruling, or the coordinator for its synthesis."""
         return self._prompt("", heard, self._words(kind), dropped)

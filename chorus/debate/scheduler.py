@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mappi
 from chorus.debate import decide, grade
 from chorus.debate.budget import Budget, Limits
 from chorus.debate.calibration import Calibration
+from chorus.debate.checked import MOST_ANSWERS
 from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes, Observer
@@ -274,7 +275,7 @@ class Debate:
         await self._next_to_end()
 
     async def _ask_what_the_rule_needs(self) -> None:
-        """Hold the ballot, or hear the judge or the coordinator, where the rule can't do without."""
+        """Hold the ballot, have the answers checked, or hear the judge or the coordinator, where the rule wants it."""
         needs = decide.rule(self._plan.decision).needs
         # A synthesis can be written of words in which no answer was found; a judge has nothing to choose from then.
         said = self._floor.speeches() if needs == "synthesis" else self._floor.answers()
@@ -282,6 +283,8 @@ class Debate:
             return
         if needs == "ballot":
             self._hold_ballot()
+        elif needs == "check":
+            self._check_answers()
         else:
             draft = self._closing(JUDGE if needs == "ruling" else COORDINATOR, needs)
             draft.heard = tuple(turn.id for turn in self._floor.speeches())
@@ -291,17 +294,33 @@ class Debate:
 
     def _hold_ballot(self) -> None:
         """Have every seat that spoke rank the answers, where there are several."""
-        options = self._floor.answers(most=len(LETTERS))
+        options = self._on_the_table(len(LETTERS), "the ballot names the")
+        for seat in self._voters(options):
+            node = self._floor.place_after(self._plan.rounds, seat.seat)
+            heard = self._floor.newly_heard((self._plan.rounds + 1, seat.seat))
+            self._start(Draft(node, seat, "ballot", heard), functools.partial(self._speaker.ballot, options=options))
+
+    def _check_answers(self) -> None:
+        """Have every seat that spoke check each of the answers, where there are several: an answer a round."""
+        options = self._on_the_table(MOST_ANSWERS, "checked are the")
+        first = self._floor.round_after(self._plan.rounds)
+        for seat in self._voters(options):
+            heard = self._floor.newly_heard((self._plan.rounds + 1, seat.seat))
+            for number, answer in enumerate(options, first):
+                draft = Draft((number, seat.seat), seat, "check", heard)
+                self._start(draft, functools.partial(self._speaker.check, answer=answer))
+
+    def _on_the_table(self, most: int, named: str) -> list[str]:
+        """Return the distinct answers, and note how many of them were left out where there are more than `most`."""
+        options = self._floor.answers(most=most)
         if (held := len(self._floor.answers())) > len(options):
-            self._minutes.note(f"the ballot names the {len(options)} answers with most voices: {held} were held")
-        voters = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
-        for name, seat in self._seats.items():
-            if name in voters:
-                node = self._floor.place_after(self._plan.rounds, name)
-                heard = self._floor.newly_heard((self._plan.rounds + 1, name))
-                self._start(
-                    Draft(node, seat, "ballot", heard), functools.partial(self._speaker.ballot, options=options)
-                )
+            self._minutes.note(f"{named} {len(options)} answers with most voices: {held} were held")
+        return options
+
+    def _voters(self, options: Sequence[str]) -> list[SeatPlan]:
+        """Return the seats that spoke; none where there is nothing to choose from."""
+        spoke = {turn.seat for turn in self._floor.speeches()} if len(options) > 1 else set()
+        return [seat for name, seat in self._seats.items() if name in spoke]
 
     def _closing(self, name: str, kind: TurnKind, *, temperature: float = 0.0, top_p: float = 1.0) -> Draft:
         """Return the draft of a turn that no seat speaks, after the last round."""

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 
-from chorus.debate import grade, inner, position_schema, structured
+from chorus.debate import checked, grade, inner, position_schema, structured
 from chorus.debate.budget import Budget
 from chorus.debate.calibration import Calibration
 from chorus.debate.confidence import mean_probability, signals
@@ -34,6 +34,13 @@ BALLOT_TOKENS = 32
 
 RANKED_TOKENS = 4
 """Tokens that a ballot in JSON may take for each answer, beyond `BALLOT_TOKENS`."""
+
+
+CHECK_TOKENS = 8
+"""Bound on the check of a voice that reads brief prompts: yes or no. Others reason first, as long as in any turn."""
+
+CHECK_JSON_TOKENS = 24
+"""The same in JSON."""
 
 
 class BudgetSpent(ChorusError):
@@ -94,6 +101,24 @@ class Speaker:
         ranking = tuple(grade.ranking(structured.ballot_text(completion.text), options))
         position = Position(answer=ranking[0], ranking=ranking) if ranking else None
         return draft.finish(completion, position, None)
+
+    async def check(self, draft: Draft, answer: str) -> Turn:
+        """Ask a seat whether an answer on the table is right. Its position is that answer, with P(right)."""
+        seat, brief, in_json = draft.seat, self._plan.detail == "brief", self._plan.positions == "json"
+
+        def write(kept: Sequence[Heard], dropped: int) -> Prompt:
+            return self._prompter.check(seat.seat, seat.persona, kept, answer, dropped=dropped)
+
+        heard = self._floor.heard(draft.node)
+        room = self._plan.max_tokens if not brief else CHECK_JSON_TOKENS if in_json else CHECK_TOKENS
+        if in_json:
+            schema = position_schema.check_schema(None if brief else room)
+            completion = await self._say(draft, write, heard, room, schema=schema, listen=structured.Listener)
+        else:
+            completion = await self._say(draft, write, heard, room)
+        said = grade.extract(completion.text, "yesno")
+        worth = checked.right(said == "yes", mean_probability(completion.logprobs))
+        return draft.finish(completion, Position(answer=answer, confidence=worth) if said else None, None)
 
     async def close(self, draft: Draft) -> Turn:
         """Speak the judge's ruling or the coordinator's synthesis, over everything that was said."""

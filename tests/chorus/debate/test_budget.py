@@ -77,7 +77,7 @@ def test_time_that_runs_out_before_any_answer_is_a_failure():
     assert {turn.status for turn in held.answer.turns} == {"cancelled"}
 
 
-@pytest.mark.parametrize(("rule", "seat"), [("judge", "judge"), ("synthesis", "coordinator"), ("borda", "skeptic")])
+@pytest.mark.parametrize(("rule", "seat"), [("judge", "judge"), ("synthesis", "coordinator"), ("borda", "skeptic"), ("checked", "skeptic")])
 def test_time_that_runs_out_in_the_last_turn_leaves_a_vote(rule, seat):
     script = {"1.skeptic": "Answer: 54", "2.*": after(60)}
     speaker = engine(script)
@@ -93,6 +93,16 @@ def test_a_ballot_is_not_held_when_nothing_is_left_to_pay_for_it():
     held = hold(speaker, plan(rounds=1), max_calls=4)
     assert (held.answer.status, held.answer.reason) == ("cut", "the budget of 4 calls is spent")
     assert [turn.status for turn in held.answer.turns if turn.kind == "ballot"] == ["done", "cancelled", "cancelled"]
+
+
+def test_a_budget_spent_amid_checks_leaves_those_that_were_made():
+    speaker = engine({"1.skeptic": "Answer: 54", "2.skeptic": "yes", "3.skeptic": "no"})
+    held = hold(speaker, plan(rounds=1, decision="checked"), max_calls=5)
+    assert (held.answer.status, held.answer.reason) == ("cut", "the budget of 5 calls is spent")
+    ended = {turn.id: turn.status for turn in held.answer.turns if turn.kind == "check"}
+    assert {turn for turn, status in ended.items() if status == "done"} == {"2.skeptic", "3.skeptic"}
+    assert (len(ended), held.answer.answer) == (6, "54")
+    assert held.answer.decision.note == "4 of 6 checks are missing: they count for nothing"
 
 
 def test_no_budget_is_no_bound():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise, permutations, product
+from math import fsum
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus.debate import ranked
+from chorus.debate.checked import right
 from chorus.debate.decide import RULES, decide, rule, settled, unanimous
 from chorus.errors import ConfigError
 from chorus.types import AnswerKind, Decision, Position, Question, Turn
@@ -40,6 +42,15 @@ def votes(seat: str, *ranking: str) -> Turn:
     """A ballot, best answer first."""
     position = Position(answer=ranking[0] if ranking else "", ranking=ranking or None)
     return says(seat, None, kind="ballot", round_=9, position=position)
+
+
+def checks(seat: str, line: str, round_: int = 9) -> list[Turn]:
+    """The checks of one seat, an answer a round, written `4@0.9 5@0.2 -`: answers and P(right), `-` could not be read."""
+    words = [word.partition("@") for word in line.split()]
+    return [
+        says(seat, None if answer == "-" else answer, float(p) if p else None, number, kind="check")
+        for number, (answer, _, p) in enumerate(words, round_)
+    ]
 
 
 def outcome(name: str, turns: list[Turn], question: Question = SUM, kind: AnswerKind | None = None) -> Decision:
@@ -276,6 +287,54 @@ class TestBallots:
         assert ranked.schulze(ballots, 5) == [3, 1, 2, 0, 4]
 
 
+class TestChecked:
+    def test_a_lone_right_answer_wins_by_checks(self) -> None:
+        turns = debate("4 4 5") + checks("ajax", "4@0.25 5@0.5") + checks("hector", "4@0 5@0.75") + checks("medea", "- 5@1")
+        decision = outcome("checked", turns)
+        assert outcome("plurality", turns).answer == "4"
+        assert decision.answer == "5"
+        assert table(decision) == {"5": 0.75, "4": 0.125}
+        assert [row.seats for row in decision.support] == [("medea",), ("ajax", "hector")]
+        assert decision.dissent is not None
+        assert decision.dissent.answer == "4"
+        assert decision.tie is None
+
+    def test_it_is_as_sure_as_the_checks_times_the_seats_that_made_some(self) -> None:
+        turns = debate("4 5 4 4 4") + checks("ajax", "4@0.5 5@0.25") + checks("hector", "4@0.75 5@0")
+        assert outcome("checked", turns).confidence == pytest.approx(0.625 * 2 / 5)
+
+    def test_voices_that_say_yes_to_everything_are_sure_of_nothing(self) -> None:
+        turns = debate("4 4 4 5 5") + [turn for seat in SEATS for turn in checks(seat, "4@0.9 5@0.9")]
+        decision = outcome("checked", turns)
+        assert decision.confidence == pytest.approx(0.5)
+        assert (decision.tie or "").startswith("4, 5 are level (P(right): 0.9); 4 goes first because more voices held it")
+
+    def test_answers_that_nobody_believes_are_settled_by_the_tie_rule_without_confidence(self) -> None:
+        turns = debate("4@0.2 5@0.9") + checks("ajax", "4@0 5@0")
+        assert (outcome("checked", turns).answer, outcome("checked", turns).confidence) == ("5", 0)
+
+    def test_what_could_not_be_read_counts_for_nothing_and_it_says_so(self) -> None:
+        turns = debate("4 4 5") + checks("ajax", "- 5@0.5") + checks("hector", "- 5@0.75") + checks("medea", "4@0.25 -")
+        decision = outcome("checked", turns)
+        assert table(decision) == {"5": 0.625, "4": 0.25}
+        assert decision.note == "3 of 6 checks are missing: they count for nothing"
+
+    @pytest.mark.parametrize("made", [[], checks("ajax", "- -"), checks("stranger", "4@1"), checks("ajax", "7@1")])
+    def test_without_any_check_plurality_decides(self, made: list[Turn]) -> None:
+        decision = outcome("checked", [*debate("4 4 5"), *made])
+        assert (decision.rule, decision.answer) == ("checked", "4")
+        assert decision.confidence == pytest.approx(2 / 3 * 3 / 5)
+        assert decision.note == "no check could be read: decided by plurality"
+
+    def test_answers_are_matched_by_meaning_and_a_seats_newest_check_of_one_counts(self) -> None:
+        turns = debate("4 5") + checks("ajax", "4.0@0.5 5@0.25") + checks("ajax", "4@1", round_=11)
+        assert table(outcome("checked", turns)) == {"4": 1, "5": 0.25}
+
+    def test_a_check_is_worth_what_its_voice_says_as_far_as_it_is_sure(self) -> None:
+        assert [right(True, 0.75), right(False, 0.75)] == [0.75, 0.25]
+        assert [right(True, None), right(False, None)] == [1, 0]
+
+
 class TestUnanimity:
     def test_all_agree(self) -> None:
         decision = outcome("unanimity", debate("4 4.0 - 4 -"))
@@ -390,7 +449,7 @@ class TestRules:
         for use in (lambda: outcome("x", []), lambda: settled("x", SUM, "number", [], SEATS, 1)):
             with pytest.raises(
                 ConfigError,
-                match="Known: plurality, weighted, surest, borda, schulze, anchored, capped, unanimity, judge",
+                match="Known: plurality, weighted, surest, borda, schulze, anchored, capped, checked, unanimity, judge",
             ):
                 use()
 
@@ -398,9 +457,11 @@ class TestRules:
         assert {name: one.needs for name, one in RULES.items() if one.needs} == {
             "borda": "ballot",
             "schulze": "ballot",
+            "checked": "check",
             "judge": "ruling",
             "synthesis": "synthesis",
         }
+        assert {name for name, one in RULES.items() if one.asks_every_voice} == {"borda", "schulze", "checked"}
         assert all(rule(name).name == name and one.summary and one.unit for name, one in RULES.items())
 
 
@@ -422,6 +483,7 @@ class TestSettled:
             ("judge", "4 4 4 4", False),
             ("unanimity", "4 4 4 4", False),
             ("borda", "4 4 4 4", False),
+            ("checked", "4 4 4 4", False),
         ],
     )
     def test_a_lead_beyond_the_votes_to_come(self, name: str, line: str, expected: bool) -> None:
@@ -475,7 +537,7 @@ class TestSettled:
 
 @st.composite
 def debates(draw: Any) -> list[Turn]:
-    """Two rounds, a ballot, a ruling, a synthesis: some of it failed, some without answer."""
+    """Two rounds, a ballot, checks, a ruling, a synthesis: some of it failed, some without answer."""
     answers = st.sampled_from(["1", "2", "3", "1.0", "2.0", None])
     sure = st.none() | st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])
     status = st.sampled_from(["done", "done", "done", "failed"])
@@ -483,6 +545,12 @@ def debates(draw: Any) -> list[Turn]:
     for seat in SEATS:
         if draw(st.booleans()):
             turns.append(votes(seat, *draw(st.permutations(["1", "2", "3", "9"]))[: draw(st.integers(0, 4))]))
+    if draw(st.booleans()):
+        turns += [
+            says(seat, draw(answers), draw(sure), round_, status=draw(status), kind="check")
+            for round_ in (10, 11, 12)
+            for seat in SEATS
+        ]
     if draw(st.booleans()):
         turns.append(says("chorus", draw(answers), draw(sure), 3, kind="ruling"))
     if draw(st.booleans()):
@@ -517,6 +585,23 @@ class TestLaws:
         if decision.dissent:
             assert decision.dissent.answer != decision.answer
             assert decision.dissent.text in {turn.text for turn in turns if turn.id == decision.dissent.turn}
+
+
+class TestLawsOfChecking:
+    worths = st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=5, max_size=5)
+
+    @settings(deadline=None)
+    @given(worths=worths, line=st.permutations("1 1 1 2 3".split()))
+    def test_the_best_mean_wins_however_many_stand_for_it(
+        self, worths: list[tuple[float, ...]], line: list[str]
+    ) -> None:
+        turns = debate(" ".join(line))
+        for seat, (one, two, three) in zip(SEATS, worths, strict=True):
+            turns += checks(seat, f"1@{one} 2@{two} 3@{three}")
+        decision = outcome("checked", turns)
+        means = {answer: fsum(worth[number] for worth in worths) / 5 for number, answer in enumerate("123")}
+        assert means[decision.answer or ""] == max(means.values())
+        assert decision.confidence == pytest.approx(max(means.values()) / max(1, sum(means.values())))
 
 
 class TestLawsOfVoting:

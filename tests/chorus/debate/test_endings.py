@@ -1,10 +1,11 @@
-"""How a debate ends: early, in agreement, by ballot, by a judge, by a synthesis, or in plurality when these fail."""
+"""How a debate ends: early, in agreement, by ballot, by checks, by a judge, by a synthesis, or in plurality when these fail."""
 
 from __future__ import annotations
 
 import pytest
 from debates import ESSAY, SEATS, after, engine, fails, hold, plan
 
+from chorus.debate.checked import MOST_ANSWERS
 from chorus.record import events, jsonl
 
 FIVE = (*SEATS, "decomposer", "tester")
@@ -51,7 +52,7 @@ def test_a_lead_that_could_still_be_caught_up_with_is_no_end():
     assert hold(engine(script, default=after(1)), plan("none", SEATS[1:], decision="plurality")).answer.notes == ()
 
 
-@pytest.mark.parametrize("rule", ["borda", "schulze", "judge", "synthesis", "unanimity"])
+@pytest.mark.parametrize("rule", ["borda", "schulze", "checked", "judge", "synthesis", "unanimity"])
 def test_rules_that_weigh_what_is_said_hear_everybody(rule):
     script = {"2.formalist": after(60, "Answer: 54"), "1.formalist": after(1, "Answer: 54")}
     held = hold(engine(script, default=after(1)), plan("none", rounds=2, decision=rule))
@@ -152,6 +153,81 @@ def test_a_ballot_has_as_many_answers_as_there_are_letters():
         "three stood for it: Z is the last letter, and its own"
     )
     assert held.answer.answer == "128"
+
+
+# ---- by checks ---------------------------------------------------------------------------------------------------
+
+CHECKED = plan(rounds=1, decision="checked")
+SPLIT = {"1.skeptic": "Answer: 54"}
+"""One voice says 54, two say 56: round 2 checks 54, round 3 checks 56."""
+
+
+def test_every_voice_checks_every_answer_and_a_lone_right_one_can_win():
+    held = hold(engine({**SPLIT, "2.*": "54 holds.\nyes", "3.*": "It does not hold.\nno"}), CHECKED)
+    assert [(turn.id, turn.kind) for turn in last_turns(held)] == [
+        (f"{number}.{seat}", "check") for number in (2, 3) for seat in SEATS
+    ]
+    assert [turn.position.answer for turn in last_turns(held)] == ["54"] * 3 + ["56"] * 3
+    assert held.turn("3.estimator").heard == tuple(f"1.{seat}" for seat in SEATS)
+    assert (held.answer.status, held.answer.answer, held.answer.confidence) == ("done", "54", 1)
+    assert (held.answer.decision.rule, held.answer.decision.note) == ("checked", None)
+    assert jsonl.loads(jsonl.dumps(held.answer)) == held.answer
+
+
+def test_a_check_is_worth_the_probability_of_its_words():
+    script = {"2.*": {"text": "no", "confidence": 0.75}, "3.*": {"text": "yes", "confidence": 0.5}}
+    held = hold(engine({**SPLIT, **script}), CHECKED)
+    assert [turn.position.confidence for turn in last_turns(held)] == pytest.approx([0.25] * 3 + [0.5] * 3)
+    assert held.answer.answer == "56"
+    assert held.answer.confidence == pytest.approx(0.5)
+
+
+def test_a_voice_of_unknown_sureness_is_taken_at_its_word():
+    held = hold(engine({**SPLIT, "2.*": "yes", "3.skeptic": "yes", "3.*": "no"}), CHECKED)
+    assert {row.answer: row.weight for row in held.answer.decision.support} == {"54": 1, "56": pytest.approx(1 / 3)}
+
+
+def test_checks_are_made_together_and_nobody_reads_anothers():
+    held = hold(engine(SPLIT, default=after(1)), CHECKED)
+    assert {event.at for event in held.of(events.TurnStarted) if event.kind == "check"} == {1}
+    assert {turn for one in last_turns(held) for turn in one.heard} == {f"1.{seat}" for seat in SEATS}
+
+
+def test_nobody_checks_anything_where_all_agree():
+    speaker = engine({"1.skeptic": "Answer: 56.0"})
+    held = hold(speaker, CHECKED)
+    assert (last_turns(held), speaker.calls.started) == ([], 3)
+    assert (held.answer.answer, held.answer.confidence, held.answer.decision.note) == ("56", 1, None)
+
+
+def test_a_voice_that_never_spoke_checks_nothing():
+    held = hold(engine({"1.skeptic": fails(), "1.estimator": "Answer: 54"}), CHECKED)
+    assert [turn.id for turn in last_turns(held)] == [f"{number}.{seat}" for number in (2, 3) for seat in SEATS[1:]]
+
+
+def test_checks_that_fail_or_cannot_be_read_count_for_nothing_with_a_note():
+    script = {"2.skeptic": fails("gone"), "2.*": "yes", "3.skeptic": "Who knows?", "3.*": "no"}
+    held = hold(engine({**SPLIT, **script}), CHECKED)
+    assert (held.turn("2.skeptic").status, held.turn("3.skeptic").position) == ("failed", None)
+    assert (held.answer.status, held.answer.answer) == ("done", "54")
+    assert held.answer.confidence == pytest.approx(2 / 3)
+    assert held.answer.decision.note == "2 of 6 checks are missing: they count for nothing"
+
+
+def test_where_no_check_can_be_read_the_vote_decides_with_a_note():
+    held = hold(engine({**SPLIT, "2.*": "Who knows?", "3.*": fails("gone")}), CHECKED)
+    assert (held.answer.status, held.answer.answer) == ("done", "56")
+    assert held.answer.decision.note == "no check could be read: decided by plurality"
+
+
+def test_the_answers_with_most_voices_are_checked_and_no_more_than_a_bound():
+    seats = tuple(f"skeptic-{number}" for number in range(1, MOST_ANSWERS + 3))
+    script = {f"1.{seat}": f"Answer: {100 + min(number, MOST_ANSWERS + 1)}" for number, seat in enumerate(seats, 1)}
+    speaker = engine(script, default="yes")
+    held = hold(speaker, plan("none", seats, rounds=1, decision="checked"))
+    assert held.answer.notes == ("checked are the 8 answers with most voices: 9 were held",)
+    assert speaker.calls.started == len(seats) * (1 + MOST_ANSWERS)
+    assert {turn.position.answer for turn in last_turns(held)} == {*(str(number) for number in range(101, 108)), "109"}
 
 
 # ---- by a judge, by a synthesis ----------------------------------------------------------------------------------
