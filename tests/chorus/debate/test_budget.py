@@ -77,7 +77,9 @@ def test_time_that_runs_out_before_any_answer_is_a_failure():
     assert {turn.status for turn in held.answer.turns} == {"cancelled"}
 
 
-@pytest.mark.parametrize(("rule", "seat"), [("judge", "judge"), ("synthesis", "coordinator"), ("borda", "skeptic"), ("checked", "skeptic")])
+@pytest.mark.parametrize(
+    ("rule", "seat"), [("judge", "judge"), ("synthesis", "coordinator"), ("borda", "skeptic"), ("checked", "skeptic")]
+)
 def test_time_that_runs_out_in_the_last_turn_leaves_a_vote(rule, seat):
     script = {"1.skeptic": "Answer: 54", "2.*": after(60)}
     speaker = engine(script)

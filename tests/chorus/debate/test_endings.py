@@ -1,4 +1,4 @@
-"""How a debate ends: early, in agreement, by ballot, by checks, by a judge, by a synthesis, or in plurality when these fail."""
+"""How a debate ends: early, in agreement, by ballot, checks, a judge or a synthesis, or in plurality when these fail."""
 
 from __future__ import annotations
 

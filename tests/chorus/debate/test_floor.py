@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from debates import SEATS, SUM, plan
 
 from chorus.debate.floor import Floor
@@ -95,6 +96,17 @@ def test_what_comes_after_the_last_round_takes_the_first_free_place():
     made = floor(said(4, "judge", kind="ruling", status="failed"))
     assert made.place_after(3, "judge") == (5, "judge")
     assert made.place_after(3, "coordinator") == (4, "coordinator")
+
+
+def test_a_new_round_comes_after_all_that_was_said():
+    assert floor(said(1, "skeptic")).round_after(3) == 4
+    assert floor(said(5, "skeptic", kind="check")).round_after(3) == 6
+
+
+@pytest.mark.parametrize("kind", ["ballot", "check"])
+def test_what_was_asked_after_the_last_round_is_heard_by_nobody(kind):
+    made = floor(said(3, "skeptic"), said(4, "skeptic", kind=kind), said(4, "estimator", kind=kind))
+    assert ids(made.heard((5, "skeptic"))) == [("3.skeptic", "full")]
 
 
 def test_every_place_of_the_plan_stands_in_the_graph():

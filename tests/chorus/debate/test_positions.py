@@ -123,6 +123,29 @@ def test_ballots_are_held_to_the_letters():
     assert '{"ranking": ["B", "A", "C"]}' in seen[-1].messages[-1].content
 
 
+@pytest.mark.parametrize(
+    ("detail", "fields", "room"), [("full", ["reasoning", "answer"], 64), ("brief", ["answer"], 24)]
+)
+def test_checks_are_held_to_yes_or_no(detail, fields, room):
+    def speak(request: Request) -> Reply:
+        if request.id.startswith("1."):
+            return Reply(text=position("56" if request.id.endswith("skeptic") else "54"))
+        asked = request.messages[-1].content
+        right = "yes" if asked.endswith("> 56") or "answer: 56." in asked else "no"
+        return Reply(text=json.dumps({"answer": right}), confidence=0.75)
+
+    speaker, seen = listening(speak)
+    held = hold(speaker, plan("none", rounds=1, positions="json", decision="checked", detail=detail))
+    checks = [turn for turn in held.answer.turns if turn.kind == "check"]
+    assert {turn.text for turn in checks} == {"Answer: yes", "Answer: no"}
+    assert {(turn.position.answer, turn.position.confidence) for turn in checks} == {("54", 0.25), ("56", 0.75)}
+    assert held.answer.answer == "56"
+    schema = json.loads(seen[-1].json_schema)
+    assert list(schema["properties"]) == schema["required"] == fields
+    assert schema["properties"]["answer"]["enum"] == ["yes", "no"]
+    assert seen[-1].sampling.max_tokens == room
+
+
 def test_text_that_was_to_be_json_is_graded_as_text_and_the_record_says_so():
     held = hold(engine(default="I say 7 * 8.\nAnswer: 56"), ALONE)
     assert held.turn("1.skeptic").text == "I say 7 * 8.\nAnswer: 56"

@@ -169,6 +169,22 @@ def test_leaving_the_stream_cancels_every_call_in_flight_before_it_returns():
     assert jsonl.loads(jsonl.dumps(answer)) == answer
 
 
+def test_leaving_the_stream_amid_checks_cancels_them_and_what_was_made_counts():
+    async def attempt():
+        speaker = engine({"1.skeptic": "Answer: 54", "2.skeptic": "yes", "2.*": after(60), "3.*": after(60)})
+        one = debate(speaker, plan(rounds=1, decision="checked"))
+        stream = one.run()
+        while not (isinstance(event := await anext(stream), events.TurnFinished) and event.turn.kind == "check"):
+            pass
+        await stream.aclose()
+        return speaker, one.record("interrupted")
+
+    speaker, left = in_virtual_time(attempt())
+    assert (speaker.calls.running, speaker.calls.aborted) == (0, 5)
+    assert (left.status, left.answer, left.confidence) == ("cut", "54", pytest.approx(1 / 3))
+    assert [turn.status for turn in left.turns if turn.kind == "check"].count("cancelled") == 5
+
+
 def test_cancelling_the_reader_cancels_every_call_in_flight():
     async def cancel(speaker):
         one = debate(speaker)
@@ -320,7 +336,7 @@ def graphs(draw):
     graph=graphs(),
     rounds=st.integers(1, 3),
     luck=st.lists(st.sampled_from(sorted(REPLIES)), min_size=16, max_size=16),
-    rule=st.sampled_from(["plurality", "weighted", "borda", "judge", "unanimity"]),
+    rule=st.sampled_from(["plurality", "weighted", "borda", "checked", "judge", "unanimity"]),
     limits=st.fixed_dictionaries(
         {"concurrency": st.integers(1, 4), "quorum": st.sampled_from([0.0, 0.5, 1.0])},
         optional={

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chorus.debate import grade
 from chorus.debate.json_reading import JsonReading
-from chorus.debate.position_schema import ballot_schema, schema
+from chorus.debate.position_schema import ballot_schema, check_schema, schema
 from chorus.debate.structured import (
     MAX_PREFACE,
     UNFINISHED,
@@ -281,6 +281,14 @@ def test_reasoning_is_bounded_so_that_the_answer_finds_room():
 )
 def test_a_ballot_is_read_from_json_or_from_letters(text, ranking):
     assert grade.ranking(ballot_text(text), ("Rome", "Paris")) == ranking
+
+
+def test_a_checks_schema_has_reasons_only_where_there_is_room_for_them():
+    assert list(json.loads(check_schema(None))["properties"]) == ["answer"]
+    reasoned = json.loads(check_schema(64))["properties"]
+    assert list(reasoned) == ["reasoning", "answer"]
+    assert reasoned["reasoning"]["maxLength"] == 128
+    assert reasoned["answer"]["enum"] == ["yes", "no"]
 
 
 def test_a_ballots_schema_lets_every_answer_be_ranked():
