@@ -49,7 +49,7 @@ class Settings(Frozen):
     nothing but what can be learnt from the record."""
     positions: Positions = "text"
     """How voices state their positions: `text`, or `json` with the reasoning beside the answer, by a schema where the
-    engine can decode by one; ballots are then held to the letters on the table."""
+    engine can decode by one; ballots are then held to the letters on the table, checks to yes or no."""
     calibration: str | None = Field(default=None, min_length=1)
     """A `calibration.json`, by which confidences become probabilities of being right; `None` leaves them as they are."""
     gate: bool = False

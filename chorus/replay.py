@@ -1,7 +1,7 @@
 """A recorded debate seen again, and decided again, without the engine that held it.
 
-The turns stay what they were; only the decision is made anew. Rules that need one more turn (ballots, a ruling, a
-synthesis) that the record lacks ask an engine for that turn alone.
+The turns stay what they were; only the decision is made anew. Rules that need one more turn (ballots, checks, a
+ruling, a synthesis) that the record lacks ask an engine for that turn alone.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ async def redecide(answer: Answer, rule: str, engine: Engine | None = None, libr
     Args:
         answer: the record.
         rule: the decision rule's name.
-        engine: asked for ballots, a ruling or a synthesis that the record lacks.
-        library: where the cards are looked up that ballots need.
+        engine: asked for ballots, checks, a ruling or a synthesis that the record lacks.
+        library: where the cards are looked up that ballots and checks need.
 
     Raises:
         ConfigError: the rule needs an engine and none was given, or there is no such rule.
         RecordError: the record was cut short, so that another rule might have heard more; or a card that a ballot
-            needs has changed.
-        PersonaError: a card that a ballot needs is gone.
+            or a check needs has changed.
+        PersonaError: a card that a ballot or a check needs is gone.
     """
     decide.rule(rule)  # whether there is one
     if rule != answer.decision.rule and (why := _cut_short(answer)):
@@ -84,12 +84,12 @@ def _decided(answer: Answer) -> Answer:
 
 def _lacking(answer: Answer) -> TurnKind | None:
     """Return the kind of turn that the plan's rule needs and the record lacks; nobody votes where all agree."""
-    needs = decide.rule(answer.plan.decision).needs
-    if any(turn.kind == needs and turn.status == "done" for turn in answer.turns):
+    rule = decide.rule(answer.plan.decision)
+    if any(turn.kind == rule.needs and turn.status == "done" for turn in answer.turns):
         return None
     seats = [seat.seat for seat in answer.plan.seats]
     held = decide.decide("plurality", answer.question, answer.plan.kind, answer.turns, seats).support
-    return None if needs == "ballot" and len(held) < 2 else needs
+    return None if rule.asks_every_voice and len(held) < 2 else rule.needs
 
 
 def _cut_short(answer: Answer) -> str | None:
@@ -108,9 +108,9 @@ def _cut_short(answer: Answer) -> str | None:
 
 
 async def _ask_again(answer: Answer, engine: Engine, library: Library) -> Answer:
-    """Have an engine speak the one turn that is missing; of a voice's card, ballots alone have need."""
+    """Have an engine speak the one turn that is missing; of a voice's card, ballots and checks alone have need."""
     rule = decide.rule(answer.plan.decision)
-    cast = _cards(answer, library) if rule.needs == "ballot" else {}
+    cast = _cards(answer, library) if rule.asks_every_voice else {}
     debate = Debate(answer.plan, answer.question, cast, engine, seed=answer.seed, spoken=answer.turns)
     ended = await debate.hold()
     known = {turn.id for turn in answer.turns}

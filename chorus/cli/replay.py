@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--id", "chosen", metavar="ID", help="Replay the record of this debate or question only.")
 @click.option("--decision", metavar="NAME", help="Decide it again by this rule.")
-@click.option("--engine", metavar="SPEC", help="Asked for the ballots, ruling or synthesis that a rule needs.")
+@click.option("--engine", metavar="SPEC", help="Asked for the ballots, checks, ruling or synthesis that a rule needs.")
 @click.option("--personas", "folder", metavar="FOLDER", help="Where the voices' cards lie, if they are your own.")
 @click.option("--json", "as_json", is_flag=True, help="Print the records as JSON.")
 @click.option(

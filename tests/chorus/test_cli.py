@@ -302,6 +302,16 @@ def test_a_ranked_rule_with_an_engine_holds_its_ballot(command):
     assert record["turns"][0]["text"] == "I doubt it.\nAnswer: 54", "what was said stays said"
 
 
+def test_answers_may_be_checked_afterwards(command):
+    saved(command)
+    Path("checks.yaml").write_text("turns: [{turn: '3.*', text: 'no'}, {turn: '4.*', text: 'yes'}]")
+    ran = command("replay", "r.jsonl", "--decision", "checked", "--engine", "scripted:checks.yaml", "--json")
+    assert ran.code == 0
+    record = json.loads(ran.out)
+    assert (record["decision"]["rule"], record["answer"], record["confidence"]) == ("checked", "65", 1)
+    assert [turn["kind"] for turn in record["turns"]].count("check") == 6
+
+
 def test_one_engine_is_opened_for_all_records(command, monkeypatch):
     for seed in ("1", "2", "3"):
         saved(command, "--seed", seed)

@@ -64,7 +64,9 @@ def test_a_rule_that_does_not_exist_is_refused_with_the_nearest():
 # ---- with an engine ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rule", "kind"), [("judge", "ruling"), ("synthesis", "synthesis"), ("schulze", "ballot")])
+@pytest.mark.parametrize(
+    ("rule", "kind"), [("judge", "ruling"), ("synthesis", "synthesis"), ("schulze", "ballot"), ("checked", "check")]
+)
 def test_a_rule_that_needs_a_turn_that_is_missing_needs_an_engine(rule, kind):
     with pytest.raises(ConfigError, match=rf"{rule} needs a {kind} that the record lacks: name an engine.*--engine"):
         again(record(of=plan(decision="unanimity")), rule)
@@ -104,6 +106,26 @@ def test_nobody_is_asked_for_a_ballot_where_all_agree():
     assert again(own, "borda") == own
 
 
+def test_checks_are_asked_of_the_same_voices_and_then_on_record():
+    answer = record(of=plan(decision="unanimity"))
+    speaker = engine({"3.*": "yes", "4.*": "no"})
+    checked = again(answer, "checked", speaker)
+    assert (checked.answer, checked.confidence, speaker.calls.started) == ("54", 1, 6)
+    assert checked.turns[:-6] == answer.turns
+    assert {turn.kind for turn in checked.turns[-6:]} == {"check"}
+    assert again(checked, "checked") == checked
+    ranked = again(checked, "borda", engine({"*": "B, A"}))
+    assert [turn.id for turn in ranked.turns[-3:]] == [f"5.{seat.seat}" for seat in answer.plan.seats]
+    assert ranked.turns[-1].heard == checked.turns[-1].heard, "a ballot hears what was said, not the checks"
+
+
+def test_nobody_checks_what_all_agree_on():
+    answer, speaker = record({"*": "Answer: 56"}, plan(decision="judge")), engine()
+    checked = again(answer, "checked", speaker)
+    assert (checked.answer, checked.confidence, checked.decision.note) == ("56", 1, None)
+    assert speaker.calls.started == 0
+
+
 def test_a_judge_that_failed_may_be_asked_again_and_the_failure_stays_on_record():
     answer = record({"*.judge": fails("gone"), **SPLIT}, plan(decision="judge"))
     assert again(answer, "judge") == answer, "without an engine it stays as it was"
@@ -122,12 +144,14 @@ def test_an_inner_chorus_can_be_judged_again_and_put_to_the_vote():
     assert (mute.answer, voted.answer, voted.status, voted.reason) == ("54", None, "failed", "no voice gave an answer")
 
 
-def test_cards_are_needed_for_ballots_only_and_must_be_those_that_spoke(tmp_path):
+def test_cards_are_needed_for_ballots_and_checks_only_and_must_be_those_that_spoke(tmp_path):
     answer = record(of=plan(decision="unanimity"))
     nobody = Library(())
     assert again(answer, "judge", engine(), nobody).answer == "56"
     with pytest.raises(PersonaError, match="skeptic"):
         again(answer, "borda", engine(), nobody)
+    with pytest.raises(PersonaError, match="skeptic"):
+        again(answer, "checked", engine(), nobody)
     changed = answer.model_copy(update={"personas": {**answer.personas, "skeptic": "0" * 64}})
     with pytest.raises(RecordError, match="the card skeptic has changed"):
         again(changed, "borda", engine(), LIBRARY)

@@ -132,6 +132,7 @@ def test_an_inner_chorus_rules_itself():
         ({"mode": "vote", "rounds": 2}, "mode vote has one round"),
         ({"mode": "solo", "rounds": 3}, "mode solo has one round"),
         ({"mode": "inner", "decision": "borda"}, "casts no ballots, so borda can't decide"),
+        ({"mode": "inner", "decision": "checked"}, "checks no answers, so checked can't decide"),
     ],
 )
 def test_wishes_that_a_mode_cant_grant_are_refused(settings, problem):
