@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from chorus.debate import decide
+from chorus.debate.checked import MOST_ANSWERS
 from chorus.engines.base import Completion, Emit, Engine, EngineInfo, Request
 from chorus.engines.turnstile import Turnstile
 from chorus.server.problems import Refusal
@@ -38,7 +39,8 @@ def planned_calls(plan: Plan) -> int:
     needs = decide.rule(plan.decision).needs
     if needs is None:
         return speeches
-    return speeches + (len(plan.seats) if needs == "ballot" else 1)
+    seats = len(plan.seats)
+    return speeches + {"ballot": seats, "check": seats * min(seats, MOST_ANSWERS)}.get(needs, 1)
 
 
 class Admission:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from chorus.chorus import Chorus
+from chorus.debate.checked import MOST_ANSWERS
 from chorus.engines.base import Engine
 from chorus.engines.turnstile import Turnstile
 from chorus.server.admission import Admission
@@ -18,8 +19,8 @@ class Desk:
         self._chorus = chorus
         self.engine = engine
         at_once, room = policy.calls_at_once or engine.info.max_concurrency, policy.calls_waiting
-        # The one debate of an idle server may need more than the room: at most its turns, and a ballot for each.
-        self.turnstile = Turnstile(engine, at_once, room + 2 * policy.max_turns)
+        # The one debate of an idle server may need more than the room: at most its turns, and all checks for each.
+        self.turnstile = Turnstile(engine, at_once, room + (1 + MOST_ANSWERS) * policy.max_turns)
         self.admission = Admission(self.turnstile, room, shared=shared)
 
     @classmethod

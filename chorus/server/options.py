@@ -56,6 +56,7 @@ class Options(BaseModel):
             "schulze",
             "anchored",
             "capped",
+            "checked",
             "unanimity",
             "judge",
             "synthesis",
@@ -110,7 +111,7 @@ def _without_edges(base: Settings, way: Way) -> Settings:
     if way.engine:  # what confidences are worth was measured on another model, and its voices are its own
         useless |= {"calibration", "gate", "personas", "positions"}
     rule = base.decision
-    if way.mode == "inner" and rule is not None and decide.rule(rule).needs == "ballot":
+    if way.mode == "inner" and rule is not None and decide.rule(rule).asks_every_voice:
         useless.add("decision")
     return Settings.model_validate(base.model_dump(exclude_unset=True, exclude=useless))
 

@@ -67,7 +67,7 @@ export class Voices {
   }
 }
 
-const KINDS = { ballot: "ballot", ruling: "ruling", synthesis: "synthesis" };
+const KINDS = { ballot: "ballot", check: "check", ruling: "ruling", synthesis: "synthesis" };
 
 function draw(turn) {
   const item = make("li", `turn ${turn.status}`);
@@ -78,7 +78,8 @@ function draw(turn) {
   item.append(head, make("p", "said", turn.text));
   if (turn.status === "failed" || turn.status === "cancelled") item.append(make("p", "reason", `${turn.status}: ${turn.reason ?? ""}`));
   if (turn.position) {
-    const sure = turn.position.confidence == null ? "" : ` · ${percent(turn.position.confidence)} sure`;
+    const of = turn.kind === "check" ? "right" : "sure";
+    const sure = turn.position.confidence == null ? "" : ` · ${percent(turn.position.confidence)} ${of}`;
     item.append(make("p", "position", `${turn.position.answer}${sure}`));
   }
   return item;

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 pytest.importorskip("fastapi")
 
 from chorus.debate.budget import Limits
+from chorus.debate.checked import MOST_ANSWERS
 from chorus.debate.scheduler import Debate
 from chorus.engines.turnstile import Turnstile
 from chorus.server.admission import GREED, Admission, Place, planned_calls
@@ -19,8 +20,8 @@ from chorus.server.problems import Refusal
 
 SIX = plan(decision="plurality")
 """Three seats over two rounds, and nothing to ask for afterwards."""
-SPLIT = {"1.skeptic": "Answer: 1", "2.skeptic": "Answer: 1"}
-"""Voices that disagree to the end, so that a ballot is held."""
+SPLIT = {"1.skeptic": "Answer: 1", "2.skeptic": "Answer: 1", "2.estimator": "Answer: 2"}
+"""Voices that disagree to the end, each with an answer of its own, so that a ballot is held or all answers are checked."""
 
 
 def admission(room: int, *, shared: bool = True, places: int = 2, speaker=None) -> Admission:
@@ -43,6 +44,7 @@ class TestWhatAPlanAsksFor:
         [
             ({"decision": "plurality"}, 6),
             ({"decision": "borda"}, 9),
+            ({"decision": "checked"}, 15),
             ({"decision": "judge"}, 7),
             ({"decision": "synthesis"}, 7),
             ({"decision": "plurality", "mode": "vote", "rounds": 1, "spec": "none"}, 3),
@@ -56,6 +58,11 @@ class TestWhatAPlanAsksFor:
         assert speaker.calls.started <= calls
         if of.mode != "inner":
             assert speaker.calls.started == calls
+
+
+def test_a_large_cast_checks_no_more_answers_than_a_bound():
+    many = plan("none", tuple(f"skeptic-{number}" for number in range(1, 21)), rounds=1, decision="checked")
+    assert planned_calls(many) == 20 + 20 * MOST_ANSWERS
 
 
 def test_whoever_is_let_in_is_heard_to_the_end():

@@ -14,7 +14,9 @@ from serving import SCRIPT, serving, sse
 
 pytest.importorskip("fastapi")
 
+from chorus.debate.decide import RULES
 from chorus.server.grants import MOST_TOKENS, PER_MINUTE
+from chorus.server.options import Options
 
 ASKED = [{"role": "user", "content": "What is 7 * 8?"}]
 SLOW = {"real_time": True, "default": {"text": "word " * 200, "latency": {"first": 0.05, "per_token": 0.05}}}
@@ -84,6 +86,17 @@ class TestChat:
         plan = http.get(f"/v1/debates/{whole.chorus['debate']}").json()["plan"]
         assert [seat["persona"] for seat in plan["seats"]] == ["skeptic", "tester"]
         assert (plan["topology"], plan["rounds"], plan["decision"]) == ("ring", 1, "plurality")
+
+    def test_every_rule_can_be_asked_for(self):
+        allowed = Options.model_json_schema()["properties"]["decision"]["anyOf"][0]["enum"]
+        assert sorted(allowed) == sorted(RULES)
+
+    def test_answers_can_be_checked(self, client, http):
+        options = {"decision": "checked", "rounds": 1}
+        whole = client.chat.completions.create(model="chorus", messages=ASKED, extra_body={"chorus": options})
+        record = http.get(f"/v1/debates/{whole.chorus['debate']}").json()
+        assert record["decision"]["rule"] == "checked"
+        assert [turn["kind"] for turn in record["turns"]].count("check") == 6
 
     def test_a_conversation_is_told_to_the_voices(self, client):
         messages = [

@@ -35,7 +35,8 @@ def browser():
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    slowly = {**SCRIPT, "latency": {"first": 0.2, "per_token": 0.08}}
+    checks = [{"turn": "3.*", "text": "yes", "confidence": 0.9}]
+    slowly = {**SCRIPT, "turns": [*SCRIPT["turns"], *checks], "latency": {"first": 0.2, "per_token": 0.08}}
     with serving(tmp_path_factory.mktemp("page"), script=slowly) as running:
         yield running
 
@@ -70,6 +71,17 @@ def test_voices_are_seen_as_they_speak_and_the_answer_with_its_dissent(page):
     assert page.locator(".seat.flipped").count() == 1
     assert page.inner_text("#support li:first-child .option") == "56"
     assert "56" in page.inner_text("#status")
+
+
+def test_answers_are_seen_being_checked(page):
+    page.click("text=Who speaks, and how")
+    page.fill("#rounds", "1")
+    page.select_option("#decision", "checked")
+    ask(page)
+    page.wait_for_selector("p.answer")
+    assert page.inner_text("p.answer") == "56"
+    assert page.locator(".turn .round", has_text="check").count() == 6
+    assert page.locator(".turn .position", has_text="56 · 90% right").count() == 3
 
 
 def test_what_a_model_says_is_never_html(page):
