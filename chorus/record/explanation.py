@@ -81,6 +81,8 @@ def _title(turn: Turn) -> str:
         return f"{title} {turn.status}: {turn.reason}"
     if turn.position is None:
         return f"{title} took no position"
+    if turn.kind == "check" and turn.position.confidence is not None:
+        return f"{title} of {turn.position.answer}: {percent(turn.position.confidence)} right"
     sure = "" if turn.position.confidence is None else f", {percent(turn.position.confidence)} sure"
     return f"{title} stood for {turn.position.answer}{sure}"
 

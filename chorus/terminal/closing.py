@@ -18,7 +18,7 @@ MANY_TURNS = 24
 """Up to this many turns have two lines of their words each, up to three times as many one, more than that none."""
 LABEL_WIDTH = 12
 """Of the column in which the summary's rows are named."""
-HEADINGS = {"ballot": "Ballot", "ruling": "Ruling", "synthesis": "Synthesis"}
+HEADINGS = {"ballot": "Ballot", "check": "Check", "ruling": "Ruling", "synthesis": "Synthesis"}
 
 
 def closing(console: Console, stage: Stage) -> list[Text]:

@@ -123,6 +123,8 @@ def _doing(stage: Stage) -> list[str]:
         return ["the judge rules" if voice.kind == "ruling" else "the answer is being written"]
     if any(cell.kind == "ballot" for cell in stage.cells.values()):
         return ["the voices cast their ballots"]
+    if any(cell.kind == "check" for cell in stage.cells.values()):
+        return ["the voices check the answers"]
     spoken = sum(turn.kind == "speech" for turn in stage.ended)
     turns = f"{spoken} of {len(plan.seats) * plan.rounds} turns"
     newest = max((cell.round for cell in stage.cells.values()), default=1) or 1

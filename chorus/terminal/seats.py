@@ -125,8 +125,8 @@ class SeatDrawing:
     def _title(self, cell: Cell) -> Text:
         style = "dim" if cell.status == "waiting" else "bold"
         title = Text.assemble(mark_of(cell.status, cell.turn, self._tick), " ", (self._stage.name(cell), style))
-        if cell.kind == "ballot":
-            title.append(" · ballot", "dim")
+        if cell.kind in ("ballot", "check"):
+            title.append(f" · {cell.kind}", "dim")
         elif cell.kind == "speech" and cell.round:
             title.append(f" · round {cell.round}", "dim")
         return title

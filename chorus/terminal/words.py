@@ -87,14 +87,19 @@ def heard_line(seat: str, turns: tuple[str, ...], plan: Plan | None) -> str:
 def stand(turn: Turn, limit: int = 60) -> str:
     """Return what a finished turn stands for: `56 (71%)`, a ballot's ranking, or that there is no answer in it.
 
+    A check stands for how likely the answer is right: `56 (71% right)`.
+
     `limit` bounds the answer, in characters.
     """
     position = turn.position
+    if position is None and turn.kind == "check":
+        return "no yes or no found"
     if position is None:
         return "no answer: cut at the token limit" if turn.finish == "length" else "no answer found"
     if position.ranking:
         return one_line(" > ".join(position.ranking), limit)
-    sure = "" if position.confidence is None else f" ({percent(position.confidence)})"
+    right = " right" if turn.kind == "check" else ""
+    sure = "" if position.confidence is None else f" ({percent(position.confidence)}{right})"
     return one_line(position.answer, limit) + sure
 
 

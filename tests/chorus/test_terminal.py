@@ -255,6 +255,13 @@ def test_a_ballot_shows_its_ranking_and_a_position_without_confidence_no_percent
     assert plain(finished(1, "tester", sure=None)).endswith("=> 56\n")
 
 
+def test_a_check_shows_how_likely_the_answer_is_right():
+    check = turn(3, "tester", "no", sure=0.25, kind="check")
+    assert "no => 56 (25% right)\n" in plain(TurnFinished(at=1, turn=check))
+    unread = turn(3, "tester", "Hm.", None, kind="check")
+    assert "Hm. => no yes or no found\n" in plain(TurnFinished(at=1, turn=unread))
+
+
 def test_an_inner_chorus_tells_its_conversation_once():
     voices = [finished(1, seat, f"{seat} speaks.", sure=None) for seat in CAST]
     whole = "The Skeptic: skeptic speaks.\nThe Tester: tester speaks."
@@ -441,6 +448,15 @@ def test_a_judge_takes_the_stage_alone_and_ballots_are_called_ballots():
     lines = screen(*spoken, started(3, "tester", kind="ballot"))
     assert "The Tester · ballot" in find(lines, "The Tester")
     assert "the voices cast their ballots" in lines[-1]
+
+
+def test_checks_are_called_checks():
+    spoken = [convened(), *(finished(1, seat) for seat in CAST)]
+    asked = [started(number, "tester", kind="check") for number in (3, 4)]
+    lines = screen(*spoken, *asked, finished(3, "tester", "yes", kind="check"))
+    assert "The Tester · check" in find(lines, "The Tester")
+    assert any("56 (71% right)" in line for line in lines)
+    assert "the voices check the answers" in lines[-1]
 
 
 def test_an_inner_chorus_streams_in_one_box_even_when_its_voices_arrive():

@@ -1,7 +1,7 @@
 """Where the turns of a debate stand in its picture, and which arrows run between them.
 
-Columns are rounds, then ballots, rulings and syntheses; rows are seats, in the plan's order. A closing turn belongs to
-no seat and stands half-way down. Invariants:
+Columns are rounds, then ballots, checks (an answer a column), rulings and syntheses; rows are seats, in the plan's order.
+A closing turn belongs to no seat and stands half-way down. Invariants:
 
 - an arrow is drawn for each turn heard, unless that turn was also heard by way of another that was heard; from one
   round to the next nothing can be left out by this rule, so a debate's own arrows are all there;
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
-from chorus.record.drawing.labels import ems, shortened
+from chorus.record.drawing.labels import ems, percent, shortened
 from chorus.record.drawing.strokes import Point
 from chorus.record.drawing.words import stage, stage_name
 from chorus.types import Answer, Turn
@@ -115,10 +115,13 @@ class Layout:
 
 
 def label(turn: Turn) -> str:
-    """Return the words in a turn's box: its answer, or why it has none."""
+    """Return the words in a turn's box: its answer, or why it has none; of a check how likely the answer is right."""
     if turn.status != "done":
         return turn.status
-    return (shortened(turn.position.answer, MAX_LABEL) or "(blank)") if turn.position else "no answer"
+    if turn.position is None:
+        return "no answer"
+    right = turn.position.confidence if turn.kind == "check" else None
+    return (shortened(turn.position.answer, MAX_LABEL) or "(blank)") + ("" if right is None else f": {percent(right)}")
 
 
 def needed(turns: Sequence[Turn]) -> dict[str, list[str]]:

@@ -9,15 +9,18 @@ from chorus.types import Answer, Turn
 
 NO_REASON = "no reason was recorded"
 
-_CLOSING = ("ballot", "ruling", "synthesis")
+_CLOSING = ("ballot", "check", "ruling", "synthesis")
 
 Stage = tuple[int, int]
-"""Rounds sort by number; ballots, rulings and syntheses come after them, whatever round they carry."""
+"""Rounds sort by number; ballots, checks, rulings and syntheses come after them, whatever round they carry. The checks of
+each answer are a stage of their own."""
 
 
 def stage(turn: Turn) -> Stage:
     """Return the stage that a turn belongs to."""
-    return (0, turn.round) if turn.kind == "speech" else (1 + _CLOSING.index(turn.kind), 0)
+    if turn.kind == "speech":
+        return 0, turn.round
+    return 1 + _CLOSING.index(turn.kind), turn.round if turn.kind == "check" else 0
 
 
 def stage_name(key: Stage) -> str:
@@ -85,14 +88,17 @@ def changed(turn: Turn) -> str:
 
 
 def sure(turn: Turn) -> str:
-    """Return `, 90% sure` for a turn that says how sure it is, else nothing."""
+    """Return `, 90% sure` for a turn that says how sure it is, `, 90% right` for a check, else nothing."""
     if turn.position is None or turn.position.confidence is None:
         return ""
-    return f", {percent(turn.position.confidence)} sure"
+    return f", {percent(turn.position.confidence)} {'right' if turn.kind == 'check' else 'sure'}"
 
 
 def _said(turn: Turn) -> str:
     if turn.status != "done":
         return turn.status
-    change = changed(turn)
-    return f"changed {change}" if change else shortened(turn.position.answer, 60) if turn.position else "no answer"
+    if turn.position is None:
+        return "no answer"
+    if change := changed(turn):
+        return f"changed {change}"
+    return shortened(turn.position.answer, 60) + (sure(turn) if turn.kind == "check" else "")

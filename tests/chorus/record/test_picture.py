@@ -175,6 +175,22 @@ def test_ballots_and_closing_turns_stand_in_columns_of_their_own_after_the_round
     assert "judge" not in drawn.texts()  # has no row
 
 
+def test_the_checks_of_each_answer_stand_in_a_column_of_their_own():
+    checks = [
+        turn(f"{number}.{seat}", answer, sure=p, kind="check", heard="1.a 1.b")
+        for number, answer, p in ((2, "54", 0.25), (3, "56", 0.9))
+        for seat in "ab"
+    ]
+    debate = record(turn("1.a", "54"), turn("1.b", "56"), *checks, support=[("56", "b"), ("54", "a")], rule="checked")
+    drawn = Drawn(debate)
+    assert drawn.at("1.a")[0] < drawn.at("2.a")[0] < drawn.at("3.a")[0]
+    assert drawn.at("1.a")[1] == drawn.at("3.a")[1]
+    assert [drawn.words("2.a"), drawn.words("3.b")] == ["54: 25%", "56: 90%"]
+    assert drawn.texts().count("check") == 2
+    assert "answer: 56, 90% right" in drawn.told("3.a")
+    assert "90% right" in html(debate)
+
+
 def test_long_names_and_answers_are_shortened_and_whole_under_the_pointer():
     seat = "a-seat-with-a-name-of-many-letters-in-it"
     drawn = Drawn(record(turn(f"1.{seat}", "seven times eight is fifty-six"), seats=[seat]))

@@ -116,14 +116,22 @@ def test_a_round_lasts_from_its_first_start_to_its_last_end_though_rounds_overla
     assert traces.debate.end_time >= rounds[2].end_time
 
 
-@pytest.mark.parametrize(("rule", "kind"), [("borda", "ballot"), ("judge", "ruling"), ("synthesis", "synthesis")])
-def test_what_is_said_after_the_last_round_has_a_round_of_its_own(traces, rule, kind):
+@pytest.mark.parametrize(
+    ("rule", "kind", "rounds"),
+    [
+        ("borda", "ballot", {1, 2}),
+        ("checked", "check", {1, 2, 3}),
+        ("judge", "ruling", {1, 2}),
+        ("synthesis", "synthesis", {1, 2}),
+    ],
+)
+def test_what_is_said_after_the_last_round_has_a_round_of_its_own(traces, rule, kind, rounds):
     speaker = engine({"1.skeptic": "Answer: 54"})
     answer = hold(speaker, plan("none", rounds=1, decision=rule))
     closing = {turn.id for turn in answer.turns if turn.kind == kind}
     assert closing
     assert {name for name, span in traces.turns.items() if span.attributes["chorus.kind"] == kind} == closing
-    assert set(traces.rounds) == {1, 2}
+    assert set(traces.rounds) == rounds
 
 
 def test_an_inner_chorus_is_one_call_and_so_one_turn(traces):
