@@ -11,6 +11,8 @@ pytest.importorskip("fastapi")
 from chorus.config import Settings
 from chorus.errors import ConfigError
 from chorus.server.models import MAX_ID, ways
+from chorus.server.options import settings_for
+from personas import Library
 
 FITTED = {
     "date": "2026-11-24",
@@ -40,3 +42,10 @@ def test_a_name_that_no_request_could_hold_is_refused(tmp_path):
     )
     with pytest.raises(ConfigError, match="at most 200 characters"):
         ways(Settings(), [f"hf:{folder}"], allow_unaudited=True)
+
+
+@pytest.mark.parametrize("rule", ["borda", "checked"])
+def test_a_servers_own_rule_that_asks_every_voice_is_left_to_those_that_have_voices(rule):
+    base = Settings(decision=rule)
+    chosen = {name: settings_for(base, way, None, Library.builtin()).decision for name, way in ways(base).items()}
+    assert chosen == {"chorus": rule, "chorus-vote": rule, "chorus-inner": None, "chorus-solo": rule}
