@@ -39,7 +39,7 @@ from chorus.debate.grading.readings import (
     read_text,
 )
 from chorus.debate.grading.wording import wanted_kind
-from chorus.debate.grading.words import clear_truth, truth
+from chorus.debate.grading.words import clear_truth, opening_truth, truth
 from chorus.types import LETTERS, AnswerKind, Question
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "ranking",
     "same",
     "stated_confidence",
+    "verdict",
 ]
 
 _Reading = Callable[[str], str | None]
@@ -113,6 +114,16 @@ def ranking(text: str, options: Sequence[str]) -> list[str]:
     ballot = without_confidence(tidy(text))
     said = next((said for said in announced(ballot, shorthand=False) if ranked_choices(said, options)), ballot)
     return [options[LETTERS.index(letter)] for letter in ranked_choices(said, options)]
+
+
+def verdict(text: str) -> bool | None:
+    """Return whether a check says yes: what its last line opens with, else its first; `None` when that is neither.
+
+    What it says on the way is passed over: `the first step is correct` is no yes.
+    """
+    lines = [line for line in without_confidence(tidy(text)).split("\n") if line.strip()]
+    said = (opening_truth(line) for line in (*lines[-1:], *lines[:1]))
+    return next((one for one in said if one is not None), None)
 
 
 def _read(text: str, kind: AnswerKind, choices: Sequence[str]) -> str | None:

@@ -116,9 +116,11 @@ class Speaker:
             completion = await self._say(draft, write, heard, room, schema=schema, listen=structured.Listener)
         else:
             completion = await self._say(draft, write, heard, room)
-        said = grade.extract(completion.text, "yesno")
-        worth = checked.right(said == "yes", mean_probability(completion.logprobs))
-        return draft.finish(completion, Position(answer=answer, confidence=worth) if said else None, None)
+        said = grade.verdict(completion.text)
+        if said is None:
+            return draft.finish(completion, None, None)
+        worth = checked.right(said, mean_probability(completion.logprobs))
+        return draft.finish(completion, Position(answer=answer, confidence=worth), None)
 
     async def close(self, draft: Draft) -> Turn:
         """Speak the judge's ruling or the coordinator's synthesis, over everything that was said."""

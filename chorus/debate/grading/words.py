@@ -24,6 +24,10 @@ _CLEAR = re.compile(
     r"|\b(?:is|are)(?:\snot|n['’]t)\s(?P<denied>true|correct)\b",
     re.IGNORECASE,
 )
+_VERDICT = re.compile(
+    r"[\W_]{0,12}(?:answer\W{1,6})?(?:(yes)\b|(no|true|false|correct|incorrect|wrong)\b(?!-\w)(?=\s?[^\w\s]|\s*$))",
+    re.I,
+)
 _WORD = re.compile(r"[a-z]{1,10}", re.I)
 
 
@@ -49,6 +53,12 @@ def truth(answer: str) -> bool | None:
         return None
     said = word[0].lower()
     return True if said in _TRUE else False if said in _FALSE else None
+
+
+def opening_truth(line: str) -> bool | None:
+    """Return the yes or no that a line opens with. The `no` of `no step is wrong` is not one."""
+    found = _VERDICT.match(line)
+    return truth(found[1] or found[2]) if found else None
 
 
 def clear_truth(text: str) -> bool | None:

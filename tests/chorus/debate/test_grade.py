@@ -254,6 +254,31 @@ def test_a_ballot_is_read_best_first(ballot, ranking):
     assert grade.ranking(ballot, CITIES) == ranking
 
 
+@pytest.mark.parametrize(
+    ("check", "says"),
+    [
+        ("yes", True),
+        ("No.", False),
+        ("**No**", False),
+        ("Yes, it is right.", True),
+        ("Yes it is", True),
+        ("No, the right answer is 56", False),
+        ("Correct.", True),
+        ("7 times 8 is 56: no slip.\nyes", True),
+        ("The first step is correct. The second is not.\n\nno", False),
+        ("54 does not hold.\nAnswer: no\nConfidence: 90%", False),
+        ("Yes.\nAnswer: 56\nConfidence: 90%", True),
+        ("No step is wrong, and so", None),
+        ("The first step is correct. The second", None),
+        ("Correct answer: 56", None),
+        ("Answer: 56", None),
+        ("", None),
+    ],
+)
+def test_a_check_says_yes_or_no_in_its_last_line_or_its_first(check, says):
+    assert grade.verdict(check) is says
+
+
 KINDS = {
     "number": [
         "What is 7 * 8?",

@@ -142,6 +142,7 @@ def test_repetition_without_end_is_read_in_linear_time(piece):
         found = grade.extract(text, kind, choices)
         assert found is None or 0 < len(found) <= grade.MAX_ANSWER
     assert grade.stated_confidence(text) in (None, 0.08)
+    assert grade.verdict(text) in (None, True, False)
 
 
 @pytest.mark.parametrize("kind", ["number", "expression", "choice", "yesno", "short", "list", "code", "text"])

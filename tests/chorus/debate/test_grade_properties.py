@@ -105,6 +105,13 @@ def test_questions_and_confidence_take_any_text(text):
 
 
 @unhurried
+@given(texts, st.sampled_from(["yes", "No."]))
+def test_a_last_line_says_yes_or_no_whatever_stands_before_it(text, last):
+    assert grade.verdict(text) in (None, True, False)
+    assert grade.verdict(f"{text}\n{last}") is (last == "yes")
+
+
+@unhurried
 @given(texts, st.lists(st.text(max_size=8), max_size=30))
 def test_a_ranking_holds_options_only_and_each_place_once(text, options):
     ranked = grade.ranking(text, options)
