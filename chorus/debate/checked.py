@@ -1,8 +1,8 @@
 """Voices that verify instead of voting: the answer wins that holds up best when every voice checks every answer.
 
-A check asks one voice of one answer whether it is right; no voice reads another's check. With p the mean probability of
-the tokens of its reply, a check is worth P(right) = p where it says yes and 1 - p where it says no, and an answer weighs
-the mean of its checks. How many stand for it counts for nothing: one voice that alone is right can win, and so can one
+A check asks one voice of one answer whether it is right; no voice reads another's check. With p the probability of the yes
+or no that it ends in, a check is worth P(right) = p where it says yes and 1 - p where it says no, and an answer weighs the
+mean of its checks. How many stand for it counts for nothing: one voice that alone is right can win, and so can one
 that is alone and wrong, where checking is no easier for the voices than answering was.
 
 Distinct answers can't all be right, so the winner's mean is its confidence only where the means sum to 1 at most; beyond

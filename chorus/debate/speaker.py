@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from chorus.debate import checked, grade, inner, position_schema, structured
 from chorus.debate.budget import Budget
 from chorus.debate.calibration import Calibration
-from chorus.debate.confidence import mean_probability, signals
+from chorus.debate.confidence import mean_probability, signals, span_probability
 from chorus.debate.draft import Draft
 from chorus.debate.floor import Floor, Node
 from chorus.debate.minutes import Minutes
@@ -119,7 +119,8 @@ class Speaker:
         said = grade.verdict(completion.text)
         if said is None:
             return draft.finish(completion, None, None)
-        worth = checked.right(said, mean_probability(completion.logprobs))
+        sure = span_probability(completion, "yes" if said else "no")  # that word's, not that of the reasons before it
+        worth = checked.right(said, mean_probability(completion.logprobs) if sure is None else sure)
         return draft.finish(completion, Position(answer=answer, confidence=worth), None)
 
     async def close(self, draft: Draft) -> Turn:

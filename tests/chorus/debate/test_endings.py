@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import log
+
 import pytest
 from debates import ESSAY, SEATS, after, engine, fails, hold, plan
 
 from chorus.debate.checked import MOST_ANSWERS
+from chorus.engines.base import TokenLogprob
 from chorus.record import events, jsonl
 
 FIVE = (*SEATS, "decomposer", "tester")
@@ -180,6 +184,20 @@ def test_a_check_is_worth_the_probability_of_its_words():
     assert [turn.position.confidence for turn in last_turns(held)] == pytest.approx([0.25] * 3 + [0.5] * 3)
     assert held.answer.answer == "56"
     assert held.answer.confidence == pytest.approx(0.5)
+
+
+def test_the_yes_or_no_counts_and_not_how_sure_the_reasons_before_it_were():
+    said = engine({**SPLIT, "2.*": "It holds.\nyes", "3.*": "no"})
+    plainly = said.generate
+
+    async def wavering(request, emit):
+        completion = await plainly(request, emit)
+        tokens = (TokenLogprob("It holds.\n", log(0.9)), TokenLogprob("yes", log(0.6)))
+        return replace(completion, logprobs=tokens if completion.text == "It holds.\nyes" else ())
+
+    said.generate = wavering
+    held = hold(said, CHECKED)
+    assert [turn.position.confidence for turn in last_turns(held)] == pytest.approx([0.6] * 3 + [0.0] * 3)
 
 
 def test_a_voice_of_unknown_sureness_is_taken_at_its_word():
