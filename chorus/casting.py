@@ -2,7 +2,8 @@
 
 It comes from one of three places: it is named (`fixed`), it is matched to the question by expertise (`expertise`), or the
 model writes it on the spot (`written`, after Solo Performance Prompting, arXiv:2307.05300). Whatever the model writes is
-validated like any card; if it is no use the cast falls back to a match by expertise, and says so.
+validated like any card; if it is no use the cast falls back to a match by expertise, and says so. A small model follows
+no method well, so the first voice of a cast that is matched for one is plain.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from chorus.config import Settings
-from chorus.debate import topology
+from chorus.debate import grade, topology
 from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError
 from chorus.types import AnswerKind, Message, Question, Usage
 from personas import Library, Persona
 from personas.cast import diverse
-from personas.library import BASELINE
+from personas.library import BASELINE, PLAIN
 
 PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
 """The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
@@ -56,8 +57,12 @@ async def cast_for(
     engine: Engine,
     library: Library,
     personas: Sequence[Persona] | None,
+    *,
+    small: bool,
 ) -> tuple[list[Persona], str, Usage]:
     """Return the cast, which way it was chosen, and what that cost.
+
+    Of a `small` model's voices that are matched to a question whose answers can be compared, the first is plain.
 
     Raises:
         ConfigError, TopologyError, PersonaError: something was asked for that isn't there or doesn't fit.
@@ -75,6 +80,9 @@ async def cast_for(
         seats = topology.seats_in(Path(settings.topology))
         cast = [library.get(persona or persona_of(seat)) for seat, persona in seats]
         return cast, "fixed by the topology file", Usage()
+    if small and grade.comparable(kind):
+        methods = _matched(question, kind, voices - 1, library) if voices > 1 else []
+        return [library.get(PLAIN), *methods], "expertise, beside a plain voice", Usage()
     return _matched(question, kind, voices, library), "expertise", Usage()
 
 

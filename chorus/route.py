@@ -86,7 +86,7 @@ async def route(
     if baked:
         cast, how, spent = _baked_in(baked, settings, library), "baked", Usage()
     else:
-        cast, how, spent = await cast_for(question, kind, settings, engine, library, personas)
+        cast, how, spent = await cast_for(question, kind, settings, engine, library, personas, small=small)
     if settings.mode == "solo":
         cast = cast[:1]
     spec = _topology(settings, brief)

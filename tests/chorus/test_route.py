@@ -175,6 +175,17 @@ def test_voices_are_matched_to_the_question():
     assert "forecaster" in routed("How likely is it that prices rise? Discuss the probability of a crash.").cast
 
 
+def test_the_first_voice_of_a_cast_that_is_matched_for_a_small_model_is_plain():
+    little = Small(lambda request: "56")
+    small = routed("What is 7 * 8?", speaker=little)
+    large = routed("What is 7 * 8?")
+    assert [who for _, who in seated(small)] == ["plain", *[who for _, who in seated(large)][:2]]
+    assert small.plan.routed_by == "expertise, beside a plain voice"
+    assert [who for _, who in seated(routed(mode="solo", speaker=little))] == ["plain"]
+    assert "plain" not in routed("Should cities ban cars? Discuss.", speaker=little).cast, "essays were not measured"
+    assert "plain" not in routed(personas="skeptic,tester", speaker=little).cast, "who names a cast has that one"
+
+
 def test_more_voices_than_the_pack_has_come_from_the_others():
     everybody = len(LIBRARY.personas) - len(LIBRARY.packs[BASELINE])
     cast = {who for _, who in seated(routed(voices=everybody))}
