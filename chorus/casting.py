@@ -2,8 +2,8 @@
 
 It comes from one of three places: it is named (`fixed`), it is matched to the question by expertise (`expertise`), or the
 model writes it on the spot (`written`, after Solo Performance Prompting, arXiv:2307.05300). Whatever the model writes is
-validated like any card; if it is no use the cast falls back to a match by expertise, and says so. A small model follows
-no method well, so the first voice of a cast that is matched for one is plain.
+validated like any card; if it is no use the cast falls back to a match by expertise, and says so. Of a small model
+expertise says little: few methods do it good, whatever the question, so it is given those that did best by measurement.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chorus.errors import ConfigError, EngineError
 from chorus.types import AnswerKind, Message, Question, Usage
 from personas import Library, Persona
 from personas.cast import diverse
-from personas.library import BASELINE, PLAIN
+from personas.library import BASELINE
 
 PACK_OF_KIND: Mapping[str, str] = {"text": "judgement"}
 """The pack that a cast is matched from, by the kind of answer; `reasoning` for all others."""
@@ -39,6 +39,13 @@ TAGS_OF_KIND: Mapping[str, str] = {
     "list": "planning",
 }
 """Words that a question of this kind is about, whether it says so or not."""
+
+BEST_SMALL = (
+    "plain", "estimator", "backtracker", "tester", "skeptic", "analogist", "decomposer", "contrarian", "formalist"
+)  # fmt: skip
+"""Who speaks for a model under a billion weights, in order: a plain voice, then the methods by how often each was right
+on dev (`evals/results/dev/report.md`, "methods, greedy"). Three methods of matching expertise did worse than one plain
+voice (`evals/results/matched/report.md`)."""
 
 _LENGTHS = (("name", 80), ("cue", 120))
 """What a written persona says of itself, and how many characters of it are kept."""
@@ -62,7 +69,7 @@ async def cast_for(
 ) -> tuple[list[Persona], str, Usage]:
     """Return the cast, which way it was chosen, and what that cost.
 
-    Of a `small` model's voices that are matched to a question whose answers can be compared, the first is plain.
+    For a `small` model and a question whose answers can be compared, `auto` takes the first of `BEST_SMALL`.
 
     Raises:
         ConfigError, TopologyError, PersonaError: something was asked for that isn't there or doesn't fit.
@@ -80,9 +87,8 @@ async def cast_for(
         seats = topology.seats_in(Path(settings.topology))
         cast = [library.get(persona or persona_of(seat)) for seat, persona in seats]
         return cast, "fixed by the topology file", Usage()
-    if small and grade.comparable(kind):
-        methods = _matched(question, kind, voices - 1, library) if voices > 1 else []
-        return [library.get(PLAIN), *methods], "expertise, beside a plain voice", Usage()
+    if small and grade.comparable(kind) and voices <= len(BEST_SMALL):
+        return [library.get(name) for name in BEST_SMALL[:voices]], "what did best with small models", Usage()
     return _matched(question, kind, voices, library), "expertise", Usage()
 
 

@@ -31,7 +31,8 @@ class Settings(Frozen):
     """Passed to the engine as it is opened: `device`, `dtype`, `max_batch` (hf); `timeout_s`, `context_window` (openai)."""
     mode: Mode = "debate"
     personas: str = Field(default="auto", min_length=1)
-    """Ids, packs or a folder, separated by commas; `auto` casts by expertise, `written` has the model write the cast.
+    """Ids, packs or a folder, separated by commas; `auto` casts by expertise, or a small model by what did best with it;
+    `written` has the model write the cast.
     With `auto` a checkpoint that a chorus was baked into is asked as it was trained to be, alone or for its inner voices."""
     voices: int = Field(default=3, ge=1, le=64)
     """How many seats `auto` and `written` fill."""

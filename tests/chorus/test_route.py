@@ -10,6 +10,7 @@ from debates import LIBRARY, engine, in_virtual_time, plan
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chorus.casting import BEST_SMALL
 from chorus.config import Settings
 from chorus.engines.base import EngineInfo
 from chorus.engines.script import Script
@@ -175,15 +176,18 @@ def test_voices_are_matched_to_the_question():
     assert "forecaster" in routed("How likely is it that prices rise? Discuss the probability of a crash.").cast
 
 
-def test_the_first_voice_of_a_cast_that_is_matched_for_a_small_model_is_plain():
-    little = Small(lambda request: "56")
-    small = routed("What is 7 * 8?", speaker=little)
-    large = routed("What is 7 * 8?")
-    assert [who for _, who in seated(small)] == ["plain", *[who for _, who in seated(large)][:2]]
-    assert small.plan.routed_by == "expertise, beside a plain voice"
-    assert [who for _, who in seated(routed(mode="solo", speaker=little))] == ["plain"]
-    assert "plain" not in routed("Should cities ban cars? Discuss.", speaker=little).cast, "essays were not measured"
-    assert "plain" not in routed(personas="skeptic,tester", speaker=little).cast, "who names a cast has that one"
+def test_a_small_model_is_given_the_voices_that_did_best_with_small_models():
+    def speak(question="What is 7 * 8?", **settings):
+        return routed(question, speaker=Small(lambda request: "56"), **settings)
+
+    made = speak()
+    assert [who for _, who in seated(made)] == ["plain", "estimator", "backtracker"]
+    assert made.plan.routed_by == "what did best with small models"
+    assert [who for _, who in seated(speak(mode="solo"))] == ["plain"]
+    assert "plain" not in speak("Should cities ban cars? Discuss.").cast, "essays were not measured"
+    assert "plain" not in speak(personas="skeptic,tester").cast, "who names a cast has that one"
+    assert speak(voices=len(BEST_SMALL) + 1).plan.routed_by == "expertise", "there are no more that were measured"
+    assert {*BEST_SMALL} == {"plain", *(who.id for who in LIBRARY.packs["reasoning"])}
 
 
 def test_more_voices_than_the_pack_has_come_from_the_others():
