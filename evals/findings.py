@@ -66,7 +66,10 @@ def undecided(system: str, outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Yield what a vote of the first drafts would have come to, beside what was decided; nothing where that is the same."""
     firsts = [recount.first_drafts(one) for one in outcomes]
     blind = all(firsts) and not any(draft.heard for first in firsts for draft in first)
-    talk = any(len(one.drafts) > len(first) > 1 for one, first in zip(outcomes, firsts, strict=True))
+    talk = any(
+        len(first) > 1 and max(draft.round for draft in one.drafts) > 1
+        for one, first in zip(outcomes, firsts, strict=True)
+    )
     if not (blind and talk) or any(one.resampled or one.gated for one in outcomes):
         return
     alone = resample.first(outcomes)

@@ -104,3 +104,13 @@ def test_a_calibration_is_fitted_of_a_results_file(results, tmp_path):
     read = calibration.load(tmp_path / "calibration.json")
     assert read.fitted.command == f"chorus eval calibrate {results} --system chorus"
     assert json.loads((tmp_path / "calibration.json").read_text())["schema"] == 1
+
+
+def test_a_vote_that_ended_early_heard_nobody_and_is_not_held_against_its_own_drafts():
+    talk, vote = outcomes("talk", rounds=2, yielding=1.0, questions=20), outcomes("vote", questions=20)
+    early = [
+        one.model_copy(update={"drafts": (*one.drafts[:2], one.drafts[2].model_copy(update={"status": "cancelled"}))})
+        for one in vote
+    ]
+    assert list(findings.undecided("talk", talk))
+    assert not list(findings.undecided("vote", early))
