@@ -41,7 +41,7 @@ TAGS_OF_KIND: Mapping[str, str] = {
 """Words that a question of this kind is about, whether it says so or not."""
 
 BEST_SMALL = (
-    "plain", "estimator", "backtracker", "tester", "skeptic", "analogist", "decomposer", "contrarian", "formalist"
+    "plain", "estimator", "backtracker", "tester", "analogist", "skeptic", "contrarian", "decomposer", "formalist"
 )  # fmt: skip
 """Who speaks for a model under a billion weights, in order: a plain voice, then the methods by how often each was right
 on dev (`evals/results/dev/report.md`, "methods, greedy"). Three methods of matching expertise did worse than one plain
