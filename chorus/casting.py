@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from chorus.config import Settings
-from chorus.debate import grade, topology
+from chorus.debate import topology
 from chorus.debate.prompts import plain
 from chorus.engines.base import Engine, Request, Sampling
 from chorus.errors import ConfigError, EngineError
@@ -47,6 +47,9 @@ BEST_SMALL = (
 on dev (`evals/results/dev/report.md`, "methods, greedy"). Three methods of matching expertise did worse than one plain
 voice (`evals/results/matched/report.md`)."""
 
+MEASURED = ("number", "list", "short")
+"""The kinds of answer that were asked for there. Of others nothing is known, but that these voices rarely say yes or no."""
+
 _LENGTHS = (("name", 80), ("cue", 120))
 """What a written persona says of itself, and how many characters of it are kept."""
 
@@ -69,7 +72,7 @@ async def cast_for(
 ) -> tuple[list[Persona], str, Usage]:
     """Return the cast, which way it was chosen, and what that cost.
 
-    For a `small` model and a question whose answers can be compared, `auto` takes the first of `BEST_SMALL`.
+    For a `small` model and a question of a kind that was measured, `auto` takes the first of `BEST_SMALL`.
 
     Raises:
         ConfigError, TopologyError, PersonaError: something was asked for that isn't there or doesn't fit.
@@ -87,7 +90,7 @@ async def cast_for(
         seats = topology.seats_in(Path(settings.topology))
         cast = [library.get(persona or persona_of(seat)) for seat, persona in seats]
         return cast, "fixed by the topology file", Usage()
-    if small and grade.comparable(kind) and voices <= len(BEST_SMALL):
+    if small and kind in MEASURED and voices <= len(BEST_SMALL):
         return [library.get(name) for name in BEST_SMALL[:voices]], "what did best with small models", Usage()
     return _matched(question, kind, voices, library), "expertise", Usage()
 
