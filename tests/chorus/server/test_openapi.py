@@ -22,7 +22,8 @@ CHECKS = (
 
 
 def test_every_request_is_answered_as_the_document_says(tmp_path):
-    quick = {"real_time": True, "default": {"text": "Answer: 56", "confidence": 0.8}}
+    as_json = {"turn": "*.spokesperson", "text": "{}"}  # who is asked for when an answer must have a format
+    quick = {"real_time": True, "turns": [as_json], "default": {"text": "Answer: 56", "confidence": 0.8}}
     with serving(tmp_path, script=quick) as server:
         drawing = ("--max-examples", "10", "--max-time", "100", "--seed", "1", "--request-timeout", "30")
         asked = [PROGRAM, "run", f"{server.url}/openapi.json", "--checks", CHECKS, *drawing, "--no-color"]
