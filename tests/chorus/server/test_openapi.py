@@ -23,7 +23,12 @@ CHECKS = (
 
 def test_every_request_is_answered_as_the_document_says(tmp_path):
     as_json = {"turn": "*.spokesperson", "text": "{}"}  # who is asked for when an answer must have a format
-    quick = {"real_time": True, "turns": [as_json], "default": {"text": "Answer: 56", "confidence": 0.8}}
+    quick = {
+        "real_time": True,
+        "context_window": 1_000_000,
+        "turns": [as_json],
+        "default": {"text": "Answer: 56", "confidence": 0.8},
+    }
     with serving(tmp_path, script=quick) as server:
         drawing = ("--max-examples", "10", "--max-time", "100", "--seed", "1", "--request-timeout", "30")
         asked = [PROGRAM, "run", f"{server.url}/openapi.json", "--checks", CHECKS, *drawing, "--no-color"]
