@@ -99,6 +99,8 @@ class Debate:
         self._gate: str | None = None
         """How the gate answered, if it did."""
         self._concluded: Answer | None = None
+        self.failure: ChorusError | None = None
+        """How the newest turn that failed did: the record has its words alone."""
 
     @property
     def id(self) -> str:
@@ -361,6 +363,7 @@ class Debate:
             self._cut = self._cut or str(spent)
             self._cancelled(draft, str(spent))
         except ChorusError as error:
+            self.failure = error
             turn = draft.close("failed", str(error))
             self._floor.add(turn)
             self._minutes.emit(events.TurnFailed(at=self._minutes.now(), turn=turn))

@@ -22,7 +22,6 @@ from chorus.debate.scheduler import Debate
 from chorus.record import events
 from chorus.record.events import Event
 from chorus.server.answering import Spoken, Spokesperson
-from chorus.server.witness import Witness
 from chorus.types import Answer
 
 log = logging.getLogger("chorus.server")
@@ -47,7 +46,6 @@ class LiveDebate:
 
     Args:
         debate: planned, not begun.
-        witness: the engine that it speaks on.
         owner: whose it is: a key's id, or `local`.
         model: the way of answering that was asked for.
         asked: the question as lists show it.
@@ -61,7 +59,6 @@ class LiveDebate:
         self,
         debate: Debate,
         *,
-        witness: Witness,
         owner: str,
         model: str,
         asked: str,
@@ -70,7 +67,8 @@ class LiveDebate:
         keep: bool = True,
         max_log_chars: int = MAX_LOG_CHARS,
     ) -> None:
-        self.id, self.witness = debate.id, witness
+        self.id = debate.id
+        self.debate = debate
         self.owner, self.model, self.asked = owner, model, asked
         self.reply = reply
         self.keep = keep
@@ -88,7 +86,6 @@ class LiveDebate:
         self.watchers = 0
         self.watched_elsewhere = -math.inf
         """When its events were last read at another server, on the event loop's clock."""
-        self._debate = debate
         self._spokesperson = spokesperson
         self._tap: Tap | None = None
         self._why: str | None = None
@@ -170,7 +167,7 @@ class LiveDebate:
 
     async def _course(self) -> AsyncGenerator[Event]:
         """Give the debate's events; the spokesperson speaks before the last of them."""
-        async with aclosing(self._debate.run()) as stream:
+        async with aclosing(self.debate.run()) as stream:
             async for event in stream:
                 if isinstance(event, events.Decided) and self._spokesperson and event.answer.answer is not None:
                     async with aclosing(self._spokesperson.speak(event)) as speech:
@@ -182,7 +179,7 @@ class LiveDebate:
     def _end(self, why: str) -> None:
         """Give off the last event of a debate that was left before its end."""
         if self.answer is None:
-            record = self._debate.record(why)
+            record = self.debate.record(why)
             if record.status != "done":
                 record = record.model_copy(update={"reason": why})
             self._take(events.Decided(at=record.usage.wall_s, answer=record))

@@ -35,7 +35,6 @@ from chorus.server.policy import Policy
 from chorus.server.problems import Refusal, late
 from chorus.server.replica import Replica
 from chorus.server.webhook import Webhook
-from chorus.server.witness import Witness
 from chorus.types import Answer, Message, Question
 
 if TYPE_CHECKING:
@@ -185,14 +184,13 @@ class Service:
             ask.way.standing.check_unkept()
         ask.way.standing.admit()
         place = self._desks[ask.way.engine].admission.place(caller.owner)
-        witness = Witness(ask.way.standing.bounded(place))
-        await self._check_window(ask.question, witness)
-        spokesperson = self._spokesperson(ask, witness)
-        debate = await self._convene(ask, witness, SHARE if spokesperson else 1)
+        engine = ask.way.standing.bounded(place)
+        await self._check_window(ask.question, engine)
+        spokesperson = self._spokesperson(ask, engine)
+        debate = await self._convene(ask, engine, SHARE if spokesperson else 1)
         self._check_size(debate)
         live = LiveDebate(
             debate,
-            witness=witness,
             owner=caller.owner,
             model=ask.way.id,
             asked=ask.asked,

@@ -19,7 +19,7 @@ def failure(live: LiveDebate) -> BaseException | None:
     if not any(turn.status == "failed" for turn in answer.turns):
         spoken = any(turn.status == "done" for turn in answer.turns)
         return None if spoken else late(answer.reason or "nobody spoke")
-    cause = live.witness.failure
+    cause = live.debate.failure
     message = f"no answer: {answer.reason}"
     if isinstance(cause, ContextTooLong):
         return ContextTooLong(message)

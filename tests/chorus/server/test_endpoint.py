@@ -354,6 +354,12 @@ class TestLimits:
             assert int(refused.headers["retry-after"]) >= 1
             assert "x-should-retry" not in refused.headers
 
+    def test_more_tokens_than_the_window_holds_are_the_requests_fault(self, http):
+        body = {"model": "chorus", "messages": ASKED, "max_tokens": 20_000}
+        told = http.post("/v1/chat/completions", json=body)
+        assert (told.status_code, told.json()["error"]["code"]) == (400, "context_length_exceeded")
+        assert "lower --max-tokens" in told.json()["error"]["message"]
+
     @pytest.mark.parametrize("form", [None, {"type": "json_object"}])
     def test_a_request_whose_time_is_over_is_told_so(self, tmp_path, form):
         """Ten seconds a turn; with a format the debate leaves a third of the time for the answer, which is too little."""

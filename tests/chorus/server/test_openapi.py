@@ -25,7 +25,6 @@ def test_every_request_is_answered_as_the_document_says(tmp_path):
     as_json = {"turn": "*.spokesperson", "text": "{}"}  # who is asked for when an answer must have a format
     quick = {
         "real_time": True,
-        "context_window": 1_000_000,
         "turns": [as_json],
         "default": {"text": "Answer: 56", "confidence": 0.8},
     }
