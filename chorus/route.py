@@ -186,9 +186,9 @@ def _decision(settings: Settings, kind: AnswerKind) -> str:
 
 
 def _check(settings: Settings, rule: str) -> None:
-    needs = decide.rule(rule).needs
-    if settings.mode == "inner" and needs in ("ballot", "check"):
-        lacks = "casts no ballots" if needs == "ballot" else "checks no answers"
+    chosen = decide.rule(rule)
+    if settings.mode == "inner" and chosen.asks_every_voice:
+        lacks = "casts no ballots" if chosen.needs == "ballot" else "checks no answers"
         raise ConfigError(f"an inner chorus {lacks}, so {rule} can't decide it")
     if settings.mode == "inner" and settings.positions == "json":
         raise ConfigError("an inner chorus is one text of many voices: leave --positions json out")
