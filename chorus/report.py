@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import shlex
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def write(
 
 
 def hardware() -> str:
-    """Return the processor, the cores this process may use, and the memory."""
+    """Return the processor, the cores this process may use, the memory, and the GPUs that NVIDIA's driver tells of."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -84,7 +85,17 @@ def hardware() -> str:
         model = names[0] if names else model
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {cores} cores, {memory:.0f} GiB"
+    return ", ".join([f"{model}, {cores} cores, {memory:.0f} GiB", *_gpus()])
+
+
+def _gpus() -> list[str]:
+    """Return name and memory of each GPU; none where the driver's own program isn't there, or tells of none."""
+    asked = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [" ".join(line.replace(",", "").split()) for line in told.splitlines() if line.strip()]
 
 
 def _as_given(command: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from chorus.distill import files
 from chorus.distill.recipe import Sft
-from chorus.distill.rows import Row, shuffled
+from chorus.distill.rows import STYLE_OF, Form, Row, shuffled
+from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
 from chorus.types import Message
 
@@ -53,6 +54,13 @@ def everyday() -> list[tuple[Message, ...]]:
     """Return the package's everyday prompts, none of which is like a task."""
     text = (importlib.resources.files("chorus.distill") / "everyday.txt").read_text("utf-8")
     return [(Message(role="user", content=line),) for line in text.splitlines() if line.strip()]
+
+
+def in_styles(chat: Sequence[Example], forms: Iterable[Form]) -> list[Example]:
+    """Return ordinary chat asked in turns as it stands and by the prompt of each style of these forms."""
+    styles = sorted({STYLE_OF[form] for form in forms})
+    systems = [(), *((Message(role="system", content=PROMPTS[style]),) for style in styles)]
+    return [((*systems[at % len(systems)], *prompt), text) for at, (prompt, text) in enumerate(chat)]
 
 
 def chats(path: Path) -> Iterator[Example]:

@@ -72,6 +72,9 @@ class Replay(Frozen):
     """Length of the replies that the model itself gives to the package's everyday prompts, before it is trained."""
     file: str | None = None
     """JSONL with `prompt` and `completion` to use instead."""
+    styled: bool = False
+    """Whether the same chat is asked by the prompts of the styles in the mix too, in turns: where those are only ever
+    seen with the tasks, they come to stand for the tasks."""
 
 
 _MIX: Mapping[Form, int] = {"plain": 1, "compressed": 1}

@@ -72,7 +72,8 @@ def _ordinary(recipe: Recipe, count: int, model: Any, tokenizer: Any, report: Re
         chat = [(prompt, reply.text) for prompt, reply in zip(prompts, spoken, strict=True) if reply.ended]
         if not chat:
             report(f"sft: no reply ended within {replay.max_tokens} tokens, so there is no ordinary chat in the mix")
-    return [chat[index % len(chat)] for index in range(wanted)] if chat else []
+    chosen = [chat[index % len(chat)] for index in range(wanted)] if chat else []
+    return mix.in_styles(chosen, recipe.sft.mix) if replay.styled else chosen
 
 
 def _length(example: mix.Example, tokenizer: Any) -> int:

@@ -7,7 +7,9 @@ from workshop import debated, question
 
 from chorus.distill import cast, mix, rows
 from chorus.distill.recipe import Sft
+from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
+from chorus.types import Message
 from personas import Library
 
 
@@ -48,6 +50,15 @@ def test_ordinary_chat_makes_up_its_share():
     assert mix.replayed(80, 0.2) == 20
     assert mix.replayed(80, 0.0) == 0
     assert mix.replayed(80, 1.0) == 80, "in the place of all others"
+
+
+def test_the_same_chat_is_asked_plainly_and_in_every_style_in_turns():
+    chat = [((Message(role="user", content=f"Hello {at}"),), f"Hi {at}") for at in range(6)]
+    asked = mix.in_styles(chat, {"plain": 1, "compressed": 1, "dialogue": 1})
+    systems = [next((line.content for line in prompt if line.role == "system"), None) for prompt, _ in asked]
+    assert systems == [None, PROMPTS["answer"], PROMPTS["chorus"]] * 2
+    assert [(prompt[-1:], text) for prompt, text in asked] == chat, "questions and replies stay as they were"
+    assert len({prompt[0].content for prompt, _ in mix.in_styles(chat, {"plain": 1}) if len(prompt) == 2}) == 1
 
 
 def test_everyday_prompts_come_with_the_package():

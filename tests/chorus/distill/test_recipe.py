@@ -60,6 +60,14 @@ def test_settings_that_came_later_leave_what_was_made_before_them_as_it_is():
     assert half.part("rl")["hidden"] == 0.5
 
 
+def test_the_recipe_for_a_gpu_runs_on_the_embedded_model_with_the_same_trainers():
+    whole, embedded = recipe.load("h100"), recipe.load("h100", "embedded")
+    assert embedded.model == "smollm2-135m"
+    assert embedded.steps == whole.steps
+    assert embedded.rl.trainer == whole.rl.trainer | {"vllm_max_model_length": 1024}
+    assert embedded.collect.chorus["engine"] == "vllm:smollm2-135m"
+
+
 def test_an_arm_changes_what_it_is_like(tmp_path):
     changes = "[arms.a]\nseed = 1\nrl.steps = 7\n[arms.b]\nlike = 'a'\nrl.batch = 4\n"
     loaded = recipe.load(str(set_up(tmp_path, changes=changes)), "b")
