@@ -6,6 +6,7 @@ Imports are made inside the commands, so that every `--help` works without the e
 from __future__ import annotations
 
 import functools
+import json
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -173,6 +174,20 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
     return _show(engine, lambda advance: study.study(questions, engine, **ways, folder=out, advance=advance))
 
 
+def _named(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    """Return what NAME=VALUE says, by name; a value that is no JSON is text. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"{one!r} is not NAME=VALUE", context, option)
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
+
+
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option(
@@ -188,11 +203,21 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
 @click.option("--split", type=click.Choice(["dev", "test"]), default="test", show_default=True)
 @click.option("--max-samples", type=click.IntRange(1), default=8, show_default=True, help="Questions at once.")
 @click.option(
+    "--engine-option", "options", metavar="NAME=VALUE", multiple=True, callback=_named, help="Repeatable; JSON or text."
+)
+@click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder of the comparison.  [./eval-baked]"
 )
 @needs_extra
 def baked(
-    checkpoint: Path, named: tuple[Path, ...], kind: str, base: str | None, alone: int, out: Path | None, **asked: Any
+    checkpoint: Path,
+    named: tuple[Path, ...],
+    kind: str,
+    base: str | None,
+    alone: int,
+    options: dict[str, Any],
+    out: Path | None,
+    **asked: Any,
 ) -> int:
     """Is CHECKPOINT, which `chorus distill export` wrote, worth having been baked?
 
@@ -204,7 +229,7 @@ def baked(
     from evals.baked import study
     from evals.baked.systems import ELSEWHERE, Asking
 
-    asking = Asking(**{**asked, "elsewhere": asked["elsewhere"] or ELSEWHERE})
+    asking = Asking(**{**asked, "elsewhere": asked["elsewhere"] or ELSEWHERE}, engine_options=options)
     folder = out or Path("eval-baked")
     work = study.planned(checkpoint, named, asking, kind=kind, base=base, folder=folder, alone=alone)
     with progress(sys.stderr) as advance:

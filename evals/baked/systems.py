@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class Asking:
     split: Split = "test"
     max_samples: int = 8
     """Questions at once."""
+    engine_options: Mapping[str, Any] = field(default_factory=dict)
+    """Passed to each engine as it is opened."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _suite(engine: str, systems: Iterable[System], asking: Asking) -> Suite:
         tasks=(*asking.tasks, *asking.elsewhere),
         questions=asking.questions,
         max_samples=asking.max_samples,
+        settings={"engine_options": dict(asking.engine_options)} if asking.engine_options else {},
         system=tuple(systems),
     )
 

@@ -351,12 +351,22 @@ def test_without_further_wishes_it_is_asked_what_it_was_trained_on_and_three_oth
         f"vllm:{house}/out/plain/export",
     ]
     assert {suite.split for suite in suites} == {"test"}
+    told = planned(engine_options={"enforce_eager": True})
+    for suite in systems.suites(told.checkpoint, told.others, told.asking, told.base, told.spec):
+        assert all(suite.settings_of(one, 0)["engine_options"] == {"enforce_eager": True} for one in suite.system)
 
 
 def test_a_checkpoint_whose_tasks_are_not_known_has_to_be_told_them(tmp_path):
     folder = export(tmp_path / "export", None, BAKED, tasks=[])
     with pytest.raises(ConfigError, match="say which, with --task"):
         study.planned(folder, (), Asking(tasks=()), kind="hf", base=None, folder=tmp_path, alone=0)
+
+
+def test_an_engine_option_without_a_value_is_refused(house, monkeypatch, capsys):
+    checkpoint = str(house / "out" / "answer" / "export")
+    ran = Command(house, monkeypatch, capsys)("eval", "baked", checkpoint, "--engine-option", "enforce_eager")
+    assert ran.code == 2
+    assert "'enforce_eager' is not NAME=VALUE" in ran.err
 
 
 def test_the_command_refuses_what_is_no_export(tmp_path, monkeypatch, capsys):
