@@ -57,6 +57,9 @@ class Training(Frozen):
     weights: Literal["lora", "full"] = "lora"
     """What is trained: adapters of low rank on every linear layer, or all weights."""
     rank: int = Field(default=16, ge=1)
+    precision: Literal["float32", "bfloat16"] | None = None
+    """What is computed in; `None` is bfloat16 on a GPU and float32 elsewhere. All weights are kept in float32 where all are
+    trained."""
     save_every: int = Field(default=10, ge=1)
     """Steps between checkpoints; what a killed run loses at most."""
     trainer: dict[str, Any] = Field(default_factory=dict)

@@ -56,8 +56,7 @@ def open_model(start: Start, part: Training) -> tuple[Any, Any, Any]:
     Raises:
         CheckpointError: the weights can't be loaded.
     """
-    gpu = torch.cuda.is_available()
-    dtype = torch.bfloat16 if gpu and part.weights == "lora" else torch.float32
+    dtype = torch.bfloat16 if part.weights == "lora" and _halved(part) else torch.float32
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(start.base, dtype=dtype)
         tokenizer: Any = AutoTokenizer.from_pretrained(start.base)
@@ -71,6 +70,11 @@ def open_model(start: Start, part: Training) -> tuple[Any, Any, Any]:
         r=part.rank, lora_alpha=2 * part.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
     )
     return model, tokenizer, None if start.adapter else lora
+
+
+def _halved(part: Training) -> bool:
+    """Say whether a step computes in bfloat16."""
+    return torch.cuda.is_available() if part.precision is None else part.precision == "bfloat16"
 
 
 def arguments(config: Any, recipe: Recipe, part: Training, folder: Path, **own: Any) -> Any:
@@ -100,7 +104,7 @@ def arguments(config: Any, recipe: Recipe, part: Training, folder: Path, **own: 
         "save_total_limit": 2,
         "seed": recipe.seed,
         "use_cpu": not gpu,
-        "bf16": gpu,
+        "bf16": _halved(part),
         "gradient_checkpointing": gpu,
         "report_to": ["tensorboard"],
         "disable_tqdm": True,
