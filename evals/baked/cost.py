@@ -1,7 +1,7 @@
 """What training cost, by its run cards, and after how many questions it has paid for itself.
 
-Both sides are seconds of the machine that ran them: the training's, debates included, against what a question saves. The
-number says nothing where training and questions ran on different hardware, and there is none where nothing is saved.
+Both sides are seconds of the machine that ran them: the training's, debates included, against what a question saves. There
+is no such number where training and questions ran on different hardware, or where nothing is saved.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chorus import report
 from evals.baked.arms import Arm
 from evals.outcomes import Outcome
 
@@ -30,6 +31,11 @@ class Spent:
     """Tokens written while reinforcing."""
     hardware: tuple[str, ...]
     """What it was made on."""
+
+    @property
+    def here(self) -> bool:
+        """Whether all of it was made on a machine like this one."""
+        return all(made_on.startswith(report.hardware()) for made_on in self.hardware)
 
 
 def spent(arm: Arm) -> Spent:

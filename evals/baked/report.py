@@ -27,7 +27,8 @@ NOTES = (
     "question, exact, and adjusted by Holm. Computed tokens are those read and not cached, plus those written.",
     "Seconds are the median of questions asked one at a time. Training seconds are those of the run cards, debates "
     "included; the number of questions after which it pays is theirs over the seconds that a question saves against the "
-    "chorus, and means something only if both were measured on one machine that did nothing else.",
+    "chorus. It is left out where training and questions ran on different machines, and means something only if the one "
+    "machine did nothing else.",
     "pass@k: the share of questions that one of k drawn answers is right on; of the base, one of the samples that vote. "
     "The chorus and the inner dialogue of the base are not drawn from. Voices: different seats that speak in an answer; "
     "whether they can be told apart by more than their names is a question for the laboratory.",
@@ -58,6 +59,7 @@ def write(found: Measured, folder: Path, *, command: str, checkpoint: Arm, notes
             *(line for one in compared for line in findings.compared(one, _known(one, found))),
             *(f"{name} is not compared: {why}." for name, why in refused.items()),
             *rollouts(checkpoint, others),
+            *machines([checkpoint, *others]),
             *notes,
             *NOTES,
         ],
@@ -131,6 +133,17 @@ def rollouts(checkpoint: Arm, others: Sequence[Arm]) -> Iterator[str]:
             ratio = arm.rollout_tokens / own
             if abs(ratio - 1) > EQUAL:
                 yield f"Not at equal rollout tokens: {arm.name} wrote {ratio:.2g} times as many as {checkpoint.name}."
+
+
+def machines(arms: Sequence[Arm]) -> Iterator[str]:
+    """Say on which machines the arms were made, where that was not here: their seconds are not this machine's."""
+    made: dict[str, list[str]] = {}
+    for arm in arms:
+        spent = cost.spent(arm)
+        if not spent.here:
+            made.setdefault("; ".join(spent.hardware), []).append(arm.name)
+    for hardware, names in made.items():
+        yield f"Made elsewhere: {', '.join(names)}, on {hardware}."
 
 
 def _known(one: Comparison, found: Measured) -> Mapping[str, Point]:

@@ -150,7 +150,7 @@ def _made(arm: Arm | None, chorus: float | None, own: float | None) -> list[str]
     if arm is None:
         return ["–", "–", "–", "–"]
     spent = cost.spent(arm)
-    pays = cost.pays_after(spent.seconds, chorus, own)
+    pays = cost.pays_after(spent.seconds, chorus, own) if spent.here else None
     return [f"{spent.seconds:.0f}", f"{arm.updates}", f"{spent.rollout_tokens or '–'}", f"{pays:,}" if pays else "–"]
 
 

@@ -14,6 +14,7 @@ from inspect_alone import without_other_plugins
 
 from chorus import checkpoints
 from chorus.errors import ConfigError, QuestionError
+from chorus.report import hardware
 from evals import plots, run, samples
 from evals.baked import arms, cost, reading, report, study, systems, table
 from evals.baked.reading import Loss
@@ -159,6 +160,7 @@ def test_what_the_table_lacks_and_what_was_aimed_at_is_said_below_it(held):
     assert "No perplexity, as the weights are not at hand: base" in told
     assert "Aim, reaches the chorus's accuracy: reached by the bare figures (+50.0 points)" in told
     assert "Aim, loses no more than 2 points elsewhere: reached by the bare figures (+0.0 points)" in told
+    assert "Made elsewhere: answer, plain, on a machine." in told
     assert (held / "eval" / "cost.svg").is_file()
 
 
@@ -273,6 +275,17 @@ def test_when_training_has_paid_for_itself():
     assert cost.pays_after(100.0, chorus=3.0, arm=2.97) == 3334
     assert cost.pays_after(100.0, chorus=1.0, arm=1.0) is None, "nothing is saved"
     assert cost.pays_after(100.0, chorus=None, arm=1.0) is None
+
+
+def test_where_training_ran_on_another_machine_nothing_is_said_of_when_it_pays(house):
+    checkpoint = arms.opened(house / "out" / "answer" / "export")
+    assert not cost.spent(checkpoint).here
+    assert table._made(checkpoint, 3.0, 1.0)[-1] == "–"
+    steps = [step | {"hardware": f"{hardware()}, Python 3.11"} for step in checkpoint.card["made_by"].values()]
+    here = arms.Arm(
+        checkpoint.folder, checkpoint.card | {"made_by": dict(zip(checkpoint.card["made_by"], steps, strict=True))}
+    )
+    assert table._made(here, 3.0, 1.0)[-1] == "150"
 
 
 def test_debates_are_charged_to_what_was_trained_on_them(house):
