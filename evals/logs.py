@@ -6,6 +6,7 @@ a question comes twice, one that did not fail goes before one that did, and the 
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 import zipfile
@@ -41,17 +42,21 @@ def read(folder: Path) -> Iterator[Outcome]:
     Raises:
         RecordError: a log is damaged.
     """
+    for path in sorted(folder.glob("*.eval")):
+        state = path.stat()
+        yield from _as_it_stands(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _as_it_stands(path: Path, changed_ns: int, size: int) -> tuple[Outcome, ...]:
+    """Return what a log says; one that has not changed is not read again, as often as a run looks at what it has."""
     # A log is replaced as a whole with each sample: what is read bit by bit must be one state of it.
     with tempfile.TemporaryDirectory() as place:
-        for path in sorted(folder.glob("*.eval")):
-            snapshot = shutil.copyfile(path, Path(place) / path.name)
-            try:
-                yield from _of_log(snapshot)
-            except (ValueError, LookupError, zipfile.BadZipFile) as error:
-                raise RecordError(
-                    f"can't read the log {path}: {error}; remove it to ask its questions again"
-                ) from error
-            snapshot.unlink()
+        snapshot = shutil.copyfile(path, Path(place) / path.name)
+        try:
+            return tuple(_of_log(snapshot))
+        except (ValueError, LookupError, zipfile.BadZipFile) as error:
+            raise RecordError(f"can't read the log {path}: {error}; remove it to ask its questions again") from error
 
 
 def _of_log(path: Path) -> list[Outcome]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,26 @@ def test_what_is_answered_is_not_asked_again_and_results_stay_the_same(small, tm
         log.unlink()
     again = run.run(suite.load(small), out)
     assert again.found == again.total, "results are enough to go on from, without logs"
+
+
+def test_a_log_is_read_once_and_again_when_it_has_grown(small, tmp_path, monkeypatch):
+    read, opened = logs._of_log, []
+
+    def counted(path):
+        opened.append(path.name)
+        return read(path)
+
+    out = tmp_path / "out"
+    run.run(suite.load(small).narrowed(systems=["single"]), out)
+    monkeypatch.setattr(logs, "_of_log", counted)
+    logs._as_it_stands.cache_clear()
+    (first,) = (out / run.LOGS).iterdir()
+    assert list(logs.read(out / run.LOGS)) == list(logs.read(out / run.LOGS))
+    assert opened == [first.name]
+    run.run(suite.load(small), out)
+    shutil.copyfile(next(path for path in (out / run.LOGS).iterdir() if path != first), first)
+    assert all(seen == 2 for seen in sampled(out).values()), "the other system's, twice"
+    assert opened.count(first.name) == 2
 
 
 def test_shards_fill_one_folder(small, tmp_path):
