@@ -149,7 +149,7 @@ def beside(checkpoint: Arm, named: Sequence[Path] = ()) -> list[Arm]:
     found = {own: checkpoint}
     for folder in sorted([house / "export", *house.glob("*/export")]):
         if (_card(folder) or {}).get("status") == "done":
-            found.setdefault(folder, opened(folder))
+            found.setdefault(folder, opened(_short(folder)))
     for folder in named:
         found.setdefault(folder.resolve(), opened(folder))
     others = [arm for folder, arm in found.items() if folder != own]
@@ -157,6 +157,12 @@ def beside(checkpoint: Arm, named: Sequence[Path] = ()) -> list[Arm]:
         if arm.card["model"] != checkpoint.card["model"]:
             raise ConfigError(f"{arm.folder} comes from {arm.card['model']}, not from {checkpoint.card['model']}")
     return others
+
+
+def _short(folder: Path) -> Path:
+    """Return a folder as seen from here, where it lies below: results name it, and are read on other machines."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def missing(arms: Sequence[Arm]) -> list[Role]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -233,6 +234,12 @@ def test_arms_beside_it_are_found_if_they_are_done(house):
     elsewhere = export(house / "elsewhere", "sft-only", {"sft": {"config": SFT}})
     assert [arm.name for arm in arms.beside(own, [elsewhere])] == ["plain", "sft-only"]
     assert arms.missing([own, *arms.beside(own, [elsewhere])]) == ["shuffled personas"]
+
+
+def test_arms_are_named_as_seen_from_here(house, monkeypatch):
+    monkeypatch.chdir(house)
+    (plain,) = arms.beside(arms.opened(Path("out/answer/export")))
+    assert plain.folder == Path("out/plain/export"), "no path of this machine gets into results"
 
 
 def test_an_arm_of_another_model_is_refused(house):
