@@ -173,7 +173,7 @@ class Export(Frozen):
     """Steps of the last training whose adapters are kept too, as far as they are there: to see what came when."""
 
 
-_LATER = ("hidden", "checkpoints")
+_LATER = ("hidden", "checkpoints", "precision", "styled")
 """Settings that recipes did not always have: unset they change nothing, so that what was made before them stands."""
 
 
@@ -209,10 +209,15 @@ class Recipe(Frozen):
 
     def part(self, step: Step) -> dict[str, Any]:
         """Return what the recipe says of one step, as JSON values: what decides whether its result still stands."""
-        every: dict[str, Any] = getattr(self, step).model_dump(mode="json")
-        said = {name: value for name, value in every.items() if value or name not in _LATER}
+        said = _set(getattr(self, step).model_dump(mode="json"))
         # Debates have a seed of their own among the settings of their chorus: arms of several seeds share them.
         return {"model": self.model, **({} if step == "collect" else {"seed": self.seed}), **said}
+
+
+def _set(every: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without those that recipes did not always have, where they are unset."""
+    kept = {name: value for name, value in every.items() if value or name not in _LATER}
+    return {name: _set(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def load(name: str, arm: str | None = None) -> Recipe:

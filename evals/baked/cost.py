@@ -35,7 +35,8 @@ class Spent:
     @property
     def here(self) -> bool:
         """Whether all of it was made on a machine like this one."""
-        return all(made_on.startswith(report.hardware()) for made_on in self.hardware)
+        here = report.hardware()
+        return all(made_on.rpartition(", Python ")[0] == here for made_on in self.hardware)
 
 
 def spent(arm: Arm) -> Spent:

@@ -293,6 +293,8 @@ def test_where_training_ran_on_another_machine_nothing_is_said_of_when_it_pays(h
         checkpoint.folder, checkpoint.card | {"made_by": dict(zip(checkpoint.card["made_by"], steps, strict=True))}
     )
     assert table._made(here, 3.0, 1.0)[-1] == "150"
+    with_gpu = cost.Spent(1.0, 0.0, 0, 0, (f"{hardware()}, NVIDIA H100 80GB HBM3 81559 MiB, Python 3.11",))
+    assert not with_gpu.here, "what it has in common with this one is not all"
 
 
 def test_debates_are_charged_to_what_was_trained_on_them(house):

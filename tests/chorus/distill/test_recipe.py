@@ -60,6 +60,13 @@ def test_settings_that_came_later_leave_what_was_made_before_them_as_it_is():
     assert half.part("rl")["hidden"] == 0.5
 
 
+def test_settings_that_came_later_change_nothing_where_they_are_unset():
+    plain, kept = recipe.load("smoke").part("sft"), recipe.load("small", "kept").part("sft")
+    assert "precision" not in plain
+    assert "styled" not in plain["replay"]
+    assert (kept["precision"], kept["replay"]["styled"]) == ("float32", True)
+
+
 def test_the_recipe_for_a_gpu_runs_on_the_embedded_model_with_the_same_trainers():
     whole, embedded = recipe.load("h100"), recipe.load("h100", "embedded")
     assert embedded.model == "smollm2-135m"
