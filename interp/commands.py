@@ -162,8 +162,9 @@ def voices(
 
     answer = _debate(record, chosen)
     library = Library.builtin().with_folder(folder)
-    cards = {name: library.get(name) for name in (*answer.personas, listen.PLAIN)}
     subject = Checkpoint(checkpoint, say, device=device)
+    cards = {card.id: card for card in _cast(subject.folder)} if answer.plan.trained_prompt else {}
+    cards |= {name: library.get(name) for name in (*answer.personas, listen.PLAIN) if name not in cards}
     hear = listen.ear(work or subject.home / WORK, by, subject)
     heard = listen.listen(answer, subject, hear, cards, turns, say)
     try:

@@ -15,7 +15,7 @@ from chorus.types import Answer
 from interp import graph, voices
 from interp.errors import LensError
 from interp.plan import PLAN
-from interp.said import Said, of_record
+from interp.said import Said, audible, of_record
 from interp.subject import Subject
 from interp.vectors import Vector
 from interp.voices import Voices
@@ -67,15 +67,14 @@ def listen(
         subject: the model.
         hear: see `ear`.
         cards: of the debate's personas, and that of `PLAIN`.
-        turns: ids of turns; empty means all in which something was said.
+        turns: ids of turns; empty means all in which something was said, and an inner dialogue's answer.
         report: is told of each turn.
 
     Raises:
         LensError: the record can't be put under the lens; see `said.of_record`.
     """
-    spoken = turns or [turn.id for turn in record.turns if turn.kind == "speech" and turn.text.strip()]
     heard = {}
-    for turn in spoken:
+    for turn in turns or audible(record):
         report(f"listening to {turn}")
         heard[turn] = hear(of_record(record, turn, cards, subject.tokenizer, cards[PLAIN], subject.weights))
     return heard

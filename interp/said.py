@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 
 from chorus.debate.floor import Floor
-from chorus.debate.prompts import Prompter
+from chorus.debate.prompts import Prompt, Prompter
 from chorus.distill.styles import PROMPTS
 from chorus.engines.templating import ChatTemplate
-from chorus.types import Answer, Message, Turn
+from chorus.types import Answer, Turn
 from interp.errors import LensError
 from personas import Persona
 
@@ -65,29 +66,50 @@ def check_speaker(record: Answer, weights: str) -> None:
         )
 
 
+def audible(record: Answer) -> list[str]:
+    """Return the ids of the turns in which something was said that can be put under the lens.
+
+    Of an inner dialogue also that of the ruling, which stands for the answer behind the voices.
+    """
+    if record.plan.mode == "inner":
+        return list(_pieces(record))
+    return [turn.id for turn in record.turns if turn.kind == "speech" and turn.text.strip()]
+
+
 def of_record(
     record: Answer, turn: str, personas: Mapping[str, Persona], tokenizer: Any, plain: Persona, weights: str
 ) -> Said:
-    """Return a turn of a saved debate.
+    """Return a turn of a saved debate, or of an inner dialogue.
+
+    In a debate the plain prompt is the one that the plain voice would have got in the speaker's seat. The voices of an
+    inner dialogue were written in one call and have no prompts of their own; what stands before a turn is the dialogue
+    so far, and the plain prompt is the same with the plain voice in every seat: its name, and its card if there are cards.
 
     Args:
         record: the debate.
-        turn: the turn's id, such as `2.skeptic`.
+        turn: the turn's id, such as `2.skeptic`. An inner dialogue's ruling stands for its closing answer.
         personas: the cards of the cast by id.
         tokenizer: of the model that spoke, with a chat template.
         plain: the voice without a method, which takes the seat for the plain prompt.
         weights: fingerprint of the checkpoint under the lens.
 
     Raises:
-        LensError: the record is another model's, or an inner dialogue; there is no such turn, it said nothing, or its
-            prompt can't be written again as it was.
+        LensError: the record is another model's; there is no such turn, it said nothing, or its prompt can't be written
+            again as it was.
     """
-    if record.plan.mode == "inner":
-        raise LensError(
-            f"the record {record.id} is an inner dialogue: its voices were written in one call, and none of them has a "
-            "prompt of its own that a plain voice's could be held against"
-        )
     check_speaker(record, weights)
+    find = _of_dialogue if record.plan.mode == "inner" else _of_debate
+    before, without, text = find(record, turn, personas, plain, ChatTemplate(tokenizer), tokenizer)
+    return said(tokenizer, before, without, text)
+
+
+Found = tuple[list[int], list[int], str]
+"""What stands before a text in token ids, what would stand there for a plain voice, and the text."""
+
+
+def _of_debate(
+    record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona, template: ChatTemplate, _: Any
+) -> Found:
     floor = Floor(record.plan, record.question)
     for each in record.turns:
         floor.add(each)
@@ -96,16 +118,67 @@ def of_record(
         lack = "turn in which something was said" if told is None else "card at hand for the turn"
         raise LensError(f"the record {record.id} has no {lack}: {turn!r}")
 
-    def messages(card: Persona) -> tuple[tuple[Message, ...], str]:
+    def asked(card: Persona) -> Prompt:
         prompter = Prompter(record.plan, record.question, {**personas, told.persona: card})
-        prompt = prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
-        return prompt.messages, prompt.sha256
+        return prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
 
-    asked, sha256 = messages(personas[told.persona])
-    if told.prompt_sha256 and told.prompt_sha256 != sha256:
+    own, without = asked(personas[told.persona]), asked(plain)
+    _check_prompt(turn, told.prompt_sha256, own)
+    return template.encode(own.messages), template.encode(without.messages), told.text
+
+
+def _of_dialogue(
+    record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona, template: ChatTemplate, tokenizer: Any
+) -> Found:
+    pieces, cast = _pieces(record), {seat.persona for seat in record.plan.seats}
+    if turn not in pieces or not cast <= personas.keys():
+        lack = "turn in which something was said" if turn not in pieces else "card at hand for each of its voices"
+        raise LensError(f"the record {record.id} has no {lack}: {turn!r}")
+    start, end = pieces[turn]
+    ruling = _ruling(record)
+    own, without = (
+        Prompter(record.plan, record.question, {name: card or personas[name] for name in cast}).inner()
+        for card in (None, plain)
+    )
+    _check_prompt(ruling.id, ruling.prompt_sha256, own)
+    names = {name for seat in record.plan.seats for name in (personas[seat.persona].name, seat.persona, seat.seat)}
+    anyone = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    # A space before a word belongs to the word's token.
+    before = ruling.text[:start].rstrip(" ")
+    unnamed = re.sub(rf"\b(?:{anyone})\b", plain.name, before, flags=re.IGNORECASE)
+    asked, told = (
+        [*template.encode(prompt.messages), *tokenizer(text, add_special_tokens=False)["input_ids"]]
+        for prompt, text in ((own, before), (without, unnamed))
+    )
+    return asked, told, ruling.text[len(before) : end]
+
+
+def _ruling(record: Answer) -> Turn:
+    """Return the turn that keeps an inner dialogue as it was written. Raises LensError when it was not."""
+    found = next((turn for turn in record.turns if turn.kind == "ruling" and turn.text), None)
+    if found is None:
+        raise LensError(f"the record {record.id} is an inner dialogue of which nothing was written")
+    return found
+
+
+def _pieces(record: Answer) -> dict[str, tuple[int, int]]:
+    """Return where in an inner dialogue's text each turn begins and ends; the ruling is what comes behind them all.
+
+    Turns that were put together from several, which a voice has that speaks more often than the plan has rounds, stand
+    nowhere as they are, and are left out.
+    """
+    ruling, found, end = _ruling(record), {}, 0
+    for turn in spoken(record):
+        start = ruling.text.find(turn.text, end)
+        if start >= 0:
+            end = start + len(turn.text)
+            found[turn.id] = start, end
+    return found | ({ruling.id: (end, len(ruling.text))} if ruling.text[end:].strip() else {})
+
+
+def _check_prompt(turn: str, sha256: str | None, prompt: Prompt) -> None:
+    if sha256 and sha256 != prompt.sha256:
         raise LensError(f"the prompt of {turn} can't be written again as it was: the cards or the prompts have changed")
-    template = ChatTemplate(tokenizer)
-    return said(tokenizer, template.encode(asked), template.encode(messages(plain)[0]), told.text)
 
 
 def said(tokenizer: Any, prompt: list[int], plain: list[int], text: str) -> Said:

@@ -10,13 +10,15 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from chorus.debate.inner import voices
+from chorus.debate.prompts import Prompter
 from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
 from chorus.record import jsonl, transcript
 from interp import commands, planted, subject
 from interp.bridge import Lens
 from interp.errors import LensError
-from interp.said import check_dialogues, of_record
+from interp.said import audible, check_dialogues, of_record
 from interp.vectors import Vector, random_like
 from personas import Library
 
@@ -24,6 +26,7 @@ pytestmark = [pytest.mark.interp, pytest.mark.timeout(300)]
 
 RECORD = Path(__file__).parents[2] / "evals" / "results" / "first-debate.jsonl"
 TURN = "2.decomposer"
+CARDS = Library.builtin()
 
 
 class Letters:
@@ -80,11 +83,79 @@ def test_a_turn_is_asked_for_again_as_it_was(record, cards):
         of(hashed, altered)
 
 
-def test_another_models_record_and_an_inner_dialogue_are_refused(record, cards):
-    with pytest.raises(LensError, match=r"spoken by hf:smollm2-135m with the weights .* under the lens are 0000"):
-        of(record, cards, weights="0" * 64)
-    with pytest.raises(LensError, match="is an inner dialogue"):
+def test_another_models_record_is_refused(record, cards):
+    for saved in (record, dialogue(record)):
+        with pytest.raises(LensError, match=r"spoken by hf:smollm2-135m with the weights .* under the lens are 0000"):
+            of(saved, cards, weights="0" * 64)
+
+
+DIALOGUE = "The Decomposer: Tens first: 30.\nThe Formalist: Decomposer, and 13 more.\nAnswer: 43"
+
+
+def dialogue(record, *, trained=True, text=DIALOGUE):
+    """What one model wrote in one call, as a record keeps it."""
+    plan = inner(record).plan.model_copy(update={} if trained else {"trained_prompt": None})
+    cast = {seat.persona: seat for seat in plan.seats}
+    said = {voice.seat.persona: voice for voice in voices(text, plan, {name: CARDS.get(name) for name in cast})}
+    first, *_ = record.turns
+    turns = [
+        first.model_copy(
+            update={
+                "id": f"1.{name}",
+                "seat": cast[name].seat,
+                "persona": name,
+                "text": voice.text,
+                "heard": tuple(f"1.{other}" for other in list(said)[:place]),
+            }
+        )
+        for place, (name, voice) in enumerate(said.items())
+    ]
+    whole = Prompter(plan, record.question, {name: CARDS.get(name) for name in cast}).inner()
+    ruling = first.model_copy(
+        update={"id": "2.coordinator", "kind": "ruling", "text": text, "prompt_sha256": whole.sha256, "heard": ()}
+    )
+    return record.model_copy(update={"plan": plan, "turns": (*turns[::-1], ruling)})
+
+
+def ends(ids, text):
+    """Whether token ids end with a text."""
+    return ids.tolist()[-len(text) :] == Letters()(text)["input_ids"]
+
+
+def test_a_voice_of_an_inner_dialogue_is_held_against_one_without_names(record, cards):
+    saved = dialogue(record)
+    assert audible(saved) == ["1.decomposer", "1.formalist", "2.coordinator"]
+    told = of(saved, cards, turn="1.formalist")
+    said = " Decomposer, and 13 more."
+    assert len(told.tokens) == len(said)
+    assert ends(told.ids, f"The Decomposer: Tens first: 30.\nThe Formalist:{said}")
+    assert ends(told.plain, f"The Plain Voice: Tens first: 30.\nThe Plain Voice:{said}")
+    assert told.ids[:50].equal(told.plain[:50]), "the trained prompt names nobody"
+    answer = of(saved, cards, turn="2.coordinator")
+    assert len(answer.tokens) == len("\nAnswer: 43")
+    assert ends(answer.ids, "The Formalist: Decomposer, and 13 more.\nAnswer: 43")
+    assert ends(answer.plain, "The Plain Voice: The Plain Voice, and 13 more.\nAnswer: 43")
+
+
+def test_without_training_the_plain_voice_takes_the_cards_too(record, cards):
+    told = of(dialogue(record, trained=False), cards, turn="1.formalist")
+    cue = Letters().decode(Letters()(cards["formalist"].cue)["input_ids"])
+    assert cue in Letters().decode(told.ids.tolist())
+    assert cue not in Letters().decode(told.plain.tolist())
+
+
+def test_what_an_inner_dialogue_does_not_hold_is_told(record, cards):
+    with pytest.raises(LensError, match="no turn in which something was said"):
+        of(dialogue(record), cards, turn="1.nobody")
+    with pytest.raises(LensError, match="no card at hand for each of its voices"):
+        of(dialogue(record), {name: card for name, card in cards.items() if name != "formalist"}, turn="1.formalist")
+    with pytest.raises(LensError, match="nothing was written"):
         of(inner(record), cards)
+    altered = cards | {"formalist": cards["formalist"].model_copy(update={"cue": "Be another."})}
+    of(dialogue(record), altered, turn="1.formalist")  # The prompt that it was trained with tells nothing of the cards.
+    with pytest.raises(LensError, match="as it was"):
+        of(dialogue(record, trained=False), altered, turn="1.formalist")
+    assert audible(dialogue(record, text="The Decomposer: 43")) == ["1.decomposer"], "it closed with no answer"
 
 
 def test_only_a_models_own_dialogues_teach_its_rules(record):
