@@ -9,12 +9,12 @@ any engine opens that folder too (`checkpoints.adapters`).
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from chorus import checkpoints
@@ -70,6 +70,8 @@ def export(
     keep = Training(steps=1, batch=1, learning_rate=0.1, weights="lora")  # an adapter, where there is one, stays apart
     model, tokenizer, _ = open_model(start, keep)
     model = model.float().eval()
+    strength = recipe.export.strength
+    _weaken(dict(model.named_parameters()), strength)
     ids = torch.tensor([ChatTemplate(tokenizer).encode(PROBE)], device=model.device)
     apart = _logits(model, ids)
     merged = model.merge_and_unload() if start.adapter else model
@@ -97,7 +99,7 @@ def export(
     if start.adapter and start.base == checkpoints.local_path(recipe.model):  # not on weights that were trained before
         said = {adapters.BASE_SHA256: run.card["data"]["start/base"], adapters.DTYPE: recipe.export.dtype}
         with whole_folder(run.folder / "adapter") as staging:
-            _keep(start.adapter, staging, run.more | said)
+            _keep(start.adapter, staging, run.more | said, strength)
         run.weights["adapter"] = fingerprint(run.folder / "adapter")
         for step in recipe.export.checkpoints:
             kept = start.adapter.parent / f"checkpoint-{step}"
@@ -105,7 +107,7 @@ def export(
                 report(f"export: there is no checkpoint of step {step}, so its adapter is not kept")
                 continue
             with whole_folder(run.folder / "adapters" / str(step)) as staging:
-                _keep(kept, staging, run.more | said | {"steps_trained": step})
+                _keep(kept, staging, run.more | said | {"steps_trained": step}, strength)
     files.put(run.folder / "README.md", model_card(recipe, run, before))
 
 
@@ -119,11 +121,13 @@ def model_card(recipe: Recipe, run: Run, before: Mapping[str, Mapping[str, Any]]
     """Return what a reader should know of the model before using it, as Markdown."""
     arm = f", arm `{recipe.arm}`" if recipe.arm else ""
     names = ", ".join(card["name"] for card in run.more["cast"])
+    strength = recipe.export.strength
+    part = f" Of what they changed, {strength:.0%} was added to the weights that it came from." if strength else ""
     lines = [
         f"# {recipe.model}, with a chorus baked in",
         "",
         f"Made by `chorus distill` from `{recipe.model}`, recipe `{recipe.name}`{arm}, seed {recipe.seed}, in the steps "
-        f"{', '.join(before)}. Voices: {names}. `run.json` holds settings, hashes of data and weights, and figures.",
+        f"{', '.join(before)}.{part} Voices: {names}. `run.json` holds settings, hashes of data and weights, and figures.",
         "",
         "It answers in two ways, chosen by the system message. `chorus ask` sends it by itself:",
         "",
@@ -159,13 +163,23 @@ def _settle(folder: Path) -> None:
     merged.rmdir()
 
 
-def _keep(adapter: Path, target: Path, said: Mapping[str, Any]) -> None:
+def _keep(adapter: Path, target: Path, said: Mapping[str, Any], strength: float | None) -> None:
     """Copy an adapter, and have it say what it was made for by name and hash, and not by where that lay here."""
-    shutil.copyfile(adapter / WEIGHTS, target / WEIGHTS)
+    weights = load_file(adapter / WEIGHTS)
+    _weaken(weights, strength)
+    save_file(weights, target / WEIGHTS, metadata={"format": "pt"})
     config = json.loads((adapter / adapters.CONFIG).read_text("utf-8"))
     config |= {"base_model_name_or_path": said[adapters.BASE], "revision": None}
     files.put(target / adapters.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n")
     files.put(target / RUN_CARD, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
+
+
+def _weaken(weights: Mapping[str, torch.Tensor], strength: float | None) -> None:
+    """Scale in place what an adapter adds: one of the two matrices whose product that is."""
+    if strength:
+        for name, weight in weights.items():
+            if ".lora_B." in name:
+                weight.data.mul_(strength)
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveInt, ValidationError, ValidationInfo, field_validator
 
 from chorus.distill.rows import Form
 from chorus.distill.styles import Style
@@ -171,9 +171,12 @@ class Export(Frozen):
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     checkpoints: tuple[PositiveInt, ...] = ()
     """Steps of the last training whose adapters are kept too, as far as they are there: to see what came when."""
+    strength: float | None = Field(default=None, gt=0, lt=1)
+    """Share of what the adapter learnt that is kept of it, so that less is forgotten: weights between those before training
+    and after (WiSE-FT, Wortsman et al., arXiv 2109.01903). None keeps all."""
 
 
-_LATER = ("hidden", "checkpoints", "precision", "styled")
+_LATER = ("hidden", "checkpoints", "precision", "styled", "strength")
 """Settings that recipes did not always have: unset they change nothing, so that what was made before them stands."""
 
 
@@ -202,6 +205,15 @@ class Recipe(Frozen):
     @classmethod
     def _in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         return tuple(step for step in STEPS if step in steps)
+
+    @field_validator("export")
+    @classmethod
+    def _weakened(cls, export: Export, read: ValidationInfo) -> Export:
+        parts = {step: read.data[step] for step in read.data.get("steps", ()) if step in read.data}
+        full = [step for step, part in parts.items() if isinstance(part, Training) and part.weights == "full"]
+        if export.strength and full:
+            raise ValueError(f"strength weakens an adapter, and {full[0]} trains full weights")
+        return export
 
     def file(self, name: str) -> Path:
         """Return the path of a file that the recipe names."""

@@ -75,6 +75,19 @@ def test_the_recipe_for_a_gpu_runs_on_the_embedded_model_with_the_same_trainers(
     assert embedded.collect.chorus["engine"] == "vllm:smollm2-135m"
 
 
+def test_only_an_adapter_is_weakened(tmp_path):
+    kept, tempered = recipe.load("small", "kept"), recipe.load("small", "tempered")
+    assert "strength" not in kept.part("export")
+    assert tempered.part("export")["strength"] == 0.75
+    assert all(tempered.part(step) == kept.part(step) for step in ("collect", "sft", "rl")), (
+        "they share what is trained"
+    )
+    path = tmp_path / "own.toml"
+    path.write_text('[sft]\nsteps = 1\nbatch = 1\nlearning_rate = 0.1\nweights = "full"\n[export]\nstrength = 0.5\n')
+    with pytest.raises(ConfigError, match=r"own.toml: export: .*weakens an adapter, and sft trains full weights"):
+        recipe.load(str(path))
+
+
 def test_an_arm_changes_what_it_is_like(tmp_path):
     changes = "[arms.a]\nseed = 1\nrl.steps = 7\n[arms.b]\nlike = 'a'\nrl.batch = 4\n"
     loaded = recipe.load(str(set_up(tmp_path, changes=changes)), "b")

@@ -274,6 +274,35 @@ def test_adapters_of_the_checkpoints_that_are_there_are_kept_too(baked):
     assert json.loads((kept / "2" / "run.json").read_text())["steps_trained"] == 2
 
 
+def test_a_weakened_adapter_lies_between_its_base_and_what_it_learnt(baked, workshop_folder, tmp_path, monkeypatch):
+    import torch
+    from safetensors.torch import load_file
+
+    monkeypatch.setenv("CHORUS_CACHE", str(tmp_path / "cache"))
+    text = (workshop_folder / "tiny.toml").read_text()
+    file = workshop_folder / "weak.toml"
+    file.write_text(text + "strength = 0.25\n")
+    weak = place_of(file, tmp_path / "out")
+    for name in ("collect", *TRAINED):
+        shutil.copytree(baked.folder(name), weak.folder(name))
+    trained(weak, "export", silent)
+    assert "Of what they changed, 25% was added" in (weak.folder("export") / "README.md").read_text()
+    before, after, between, alone = (
+        load_file(folder / "model.safetensors")
+        for folder in (
+            workshop_folder / "model",
+            baked.folder("export"),
+            weak.folder("export"),
+            checkpoints.resolve(str(weak.folder("export") / "adapter"), silent),
+        )
+    )
+    for name, weight in before.items():
+        expected = torch.lerp(weight.float(), after[name].float(), 0.25)
+        assert torch.allclose(between[name].float(), expected, atol=1e-5)
+        assert torch.allclose(alone[name].float(), expected, atol=1e-5)
+    assert any(not torch.equal(weight, after[name]) for name, weight in between.items())
+
+
 def test_transformer_lens_loads_it(baked):
     bridge = pytest.importorskip("transformer_lens.model_bridge")
     import torch
