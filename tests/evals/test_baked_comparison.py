@@ -395,3 +395,18 @@ def test_the_command_refuses_what_is_no_export(tmp_path, monkeypatch, capsys):
     ran = Command(tmp_path, monkeypatch, capsys)("eval", "baked", str(tmp_path))
     assert ran.code == 2
     assert "has no run.json of an export" in ran.err
+
+
+def test_its_table_tells_the_command_that_made_it_but_for_where_it_lies(house, monkeypatch, capsys):
+    told = []
+
+    class Work:
+        def hold(self, command, **_):
+            told.append(command)
+            return house / "sums.jsonl", []
+
+    monkeypatch.setattr(study, "planned", lambda *_, **__: Work())
+    line = "eval baked out/answer/export --split dev --samples 2 --task sums --task lcm --engine-option eager=true"
+    ran = Command(house, monkeypatch, capsys)(*line.split(), "--out", "elsewhere")
+    assert ran.code == 0, ran.err
+    assert sorted(told[0].split()) == sorted(f"chorus {line}".split())
