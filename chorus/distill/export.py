@@ -98,6 +98,7 @@ def export(
     }
     if start.adapter and start.base == checkpoints.local_path(recipe.model):  # not on weights that were trained before
         said = {adapters.BASE_SHA256: run.card["data"]["start/base"], adapters.DTYPE: recipe.export.dtype}
+        said |= {"strength": strength} if strength else {}
         with whole_folder(run.folder / "adapter") as staging:
             _keep(start.adapter, staging, run.more | said, strength)
         run.weights["adapter"] = fingerprint(run.folder / "adapter")

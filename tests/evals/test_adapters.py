@@ -25,6 +25,12 @@ def test_each_is_what_its_card_says(folder: Path):
     last = list(card["made_by"].values())[-1]
     if "steps_trained" in card:
         assert card["steps_trained"] < last["metrics"]["steps"]
+    elif "strength" in card:
+        (whole,) = (one for one in KEPT if last["weights"] == {"adapter": manifest.fingerprint(one)})
+        assert 0 < card["strength"] < 1
+        assert (whole / "adapter_model.safetensors").stat().st_size == (
+            folder / "adapter_model.safetensors"
+        ).stat().st_size
     else:
         assert last["weights"] == {"adapter": manifest.fingerprint(folder)}
     assert card["model"] == adapters.base_of(folder)

@@ -296,6 +296,7 @@ def test_a_weakened_adapter_lies_between_its_base_and_what_it_learnt(baked, work
             checkpoints.resolve(str(weak.folder("export") / "adapter"), silent),
         )
     )
+    assert json.loads((weak.folder("export") / "adapter" / "run.json").read_text())["strength"] == 0.25
     for name, weight in before.items():
         expected = torch.lerp(weight.float(), after[name].float(), 0.25)
         assert torch.allclose(between[name].float(), expected, atol=1e-5)
