@@ -240,6 +240,7 @@ def emergence(
     config = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     points = looking.emergence(before, [stage(words) for words in stages], known, config, out / "work", say)
     told = f"chorus emergence {' '.join(stages)} --base {base} --accuracy {accuracy} --depth {depth}"
+    told += "".join(f" --persona {name}" for name in personas)
     try:
         written = looking.write(points, before.name, config, told, out)
     except OSError as error:
