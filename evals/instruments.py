@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import functools
 import json
-import shlex
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from chorus.cli.exits import UNFINISHED
+from chorus.cli.given import as_given
 
 if TYPE_CHECKING:
     from chorus.batch import Advance
@@ -176,23 +175,6 @@ def liar(questions: Path, strategies: tuple[str, ...], **options: Any) -> int:
     return _show(engine, lambda advance: study.study(questions, engine, **ways, folder=out, advance=advance))
 
 
-def _as_given(context: click.Context) -> str:
-    """Return the command line that this is, so that what it writes can be made again: all that was given, but where to."""
-    words = context.command_path.split()
-    for each in context.command.params:
-        given = context.params[each.name or ""]
-        told = context.get_parameter_source(each.name or "") is ParameterSource.COMMANDLINE
-        if not told or each.name == "out":
-            continue
-        if isinstance(given, dict):
-            given = tuple(
-                f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items()
-            )
-        for value in given if isinstance(given, tuple) else (given,):
-            words += [*([each.opts[0]] if isinstance(each, click.Option) else []), str(value)]
-    return shlex.join(words)
-
-
 def _named(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
     """Return what NAME=VALUE says, by name; a value that is no JSON is text. Raises UsageError."""
     found: dict[str, Any] = {}
@@ -251,9 +233,8 @@ def baked(
     asking = Asking(**{**asked, "elsewhere": asked["elsewhere"] or ELSEWHERE}, engine_options=options)
     folder = out or Path("eval-baked")
     work = study.planned(checkpoint, named, asking, kind=kind, base=base, folder=folder, alone=alone)
-    command = _as_given(click.get_current_context())
     with progress(sys.stderr) as advance:
-        path, unfinished = work.hold(command=command, advance=advance, report_step=report)
+        path, unfinished = work.hold(command=as_given(), advance=advance, report_step=report)
     click.echo(path.read_text("utf-8"))
     for words in unfinished:
         click.echo(words, err=True)

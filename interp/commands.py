@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chorus import whole_file
+from chorus.cli.given import as_given
 from chorus.errors import CheckpointError, MissingExtra, RecordError
 
 if TYPE_CHECKING:
@@ -239,10 +240,8 @@ def emergence(
 
     config = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
     points = looking.emergence(before, [stage(words) for words in stages], known, config, out / "work", say)
-    told = f"chorus emergence {' '.join(stages)} --base {base} --accuracy {accuracy} --depth {depth}"
-    told += "".join(f" --persona {name}" for name in personas)
     try:
-        written = looking.write(points, before.name, config, told, out)
+        written = looking.write(points, before.name, config, as_given(), out)
     except OSError as error:
         raise CheckpointError(f"can't write into {out}: {error.strerror or error}") from error
     click.echo(written.read_text("utf-8"))

@@ -74,7 +74,7 @@ def listen(
         LensError: the record can't be put under the lens; see `said.of_record`.
     """
     heard = {}
-    for turn in turns or audible(record):
+    for turn in turns or audible(record, cards):
         report(f"listening to {turn}")
         heard[turn] = hear(of_record(record, turn, cards, subject.tokenizer, cards[PLAIN], subject.weights))
     return heard

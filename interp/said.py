@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from chorus.debate import inner
 from chorus.debate.floor import Floor
 from chorus.debate.prompts import Prompt, Prompter
 from chorus.distill.styles import PROMPTS
@@ -66,13 +67,26 @@ def check_speaker(record: Answer, weights: str) -> None:
         )
 
 
-def audible(record: Answer) -> list[str]:
+class Spoken(NamedTuple):
+    """A text with what stands before it: the prompt, and what of the text's own message was written before."""
+
+    prompt: Prompt
+    plain: Prompt
+    """The plain voice's."""
+    before: str
+    unnamed: str
+    """What would have been written before, had the plain voice had every seat."""
+    text: str
+
+
+def audible(record: Answer, personas: Mapping[str, Persona]) -> list[str]:
     """Return the ids of the turns in which something was said that can be put under the lens.
 
-    Of an inner dialogue also that of the ruling, which stands for the answer behind the voices.
+    Of an inner dialogue also that of the ruling, which stands for the answer behind the voices. Raises LensError where
+    it was not written, or a voice's card is not at hand.
     """
     if record.plan.mode == "inner":
-        return list(_pieces(record))
+        return list(_pieces(record, personas))
     return [turn.id for turn in record.turns if turn.kind == "speech" and turn.text.strip()]
 
 
@@ -99,17 +113,15 @@ def of_record(
     """
     check_speaker(record, weights)
     find = _of_dialogue if record.plan.mode == "inner" else _of_debate
-    before, without, text = find(record, turn, personas, plain, ChatTemplate(tokenizer), tokenizer)
-    return said(tokenizer, before, without, text)
+    found, template = find(record, turn, personas, plain), ChatTemplate(tokenizer)
+    own, without = (
+        [*template.encode(prompt.messages), *tokenizer(before, add_special_tokens=False)["input_ids"]]
+        for prompt, before in ((found.prompt, found.before), (found.plain, found.unnamed))
+    )
+    return said(tokenizer, own, without, found.text)
 
 
-Found = tuple[list[int], list[int], str]
-"""What stands before a text in token ids, what would stand there for a plain voice, and the text."""
-
-
-def _of_debate(
-    record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona, template: ChatTemplate, _: Any
-) -> Found:
+def _of_debate(record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona) -> Spoken:
     floor = Floor(record.plan, record.question)
     for each in record.turns:
         floor.add(each)
@@ -122,35 +134,27 @@ def _of_debate(
         prompter = Prompter(record.plan, record.question, {**personas, told.persona: card})
         return prompter.speech(told.seat, told.persona, floor.heard((told.round, told.seat)))
 
-    own, without = asked(personas[told.persona]), asked(plain)
-    _check_prompt(turn, told.prompt_sha256, own)
-    return template.encode(own.messages), template.encode(without.messages), told.text
+    own = asked(personas[told.persona])
+    _check_prompt(told, own)
+    return Spoken(own, asked(plain), "", "", told.text)
 
 
-def _of_dialogue(
-    record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona, template: ChatTemplate, tokenizer: Any
-) -> Found:
-    pieces, cast = _pieces(record), {seat.persona for seat in record.plan.seats}
-    if turn not in pieces or not cast <= personas.keys():
-        lack = "turn in which something was said" if turn not in pieces else "card at hand for each of its voices"
-        raise LensError(f"the record {record.id} has no {lack}: {turn!r}")
-    start, end = pieces[turn]
-    ruling = _ruling(record)
+def _of_dialogue(record: Answer, turn: str, personas: Mapping[str, Persona], plain: Persona) -> Spoken:
+    pieces, ruling = _pieces(record, personas), _ruling(record)
+    if turn not in pieces:
+        raise LensError(f"the record {record.id} has no turn in which something was said: {turn!r}")
+    seats = record.plan.seats
     own, without = (
-        Prompter(record.plan, record.question, {name: card or personas[name] for name in cast}).inner()
-        for card in (None, plain)
+        Prompter(record.plan, record.question, {seat.persona: cards[seat.persona] for seat in seats}).inner()
+        for cards in (personas, dict.fromkeys(personas, plain))
     )
-    _check_prompt(ruling.id, ruling.prompt_sha256, own)
-    names = {name for seat in record.plan.seats for name in (personas[seat.persona].name, seat.persona, seat.seat)}
+    _check_prompt(ruling, own)
+    names = {name for seat in seats for name in (personas[seat.persona].name, seat.persona, seat.seat)}
     anyone = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    # A space before a word belongs to the word's token.
-    before = ruling.text[:start].rstrip(" ")
+    start, end = pieces[turn]
+    before = ruling.text[:start].rstrip(" ")  # A space before a word belongs to the word's token.
     unnamed = re.sub(rf"\b(?:{anyone})\b", plain.name, before, flags=re.IGNORECASE)
-    asked, told = (
-        [*template.encode(prompt.messages), *tokenizer(text, add_special_tokens=False)["input_ids"]]
-        for prompt, text in ((own, before), (without, unnamed))
-    )
-    return asked, told, ruling.text[len(before) : end]
+    return Spoken(own, without, before, unnamed, ruling.text[len(before) : end])
 
 
 def _ruling(record: Answer) -> Turn:
@@ -161,24 +165,32 @@ def _ruling(record: Answer) -> Turn:
     return found
 
 
-def _pieces(record: Answer) -> dict[str, tuple[int, int]]:
+def _pieces(record: Answer, personas: Mapping[str, Persona]) -> dict[str, tuple[int, int]]:
     """Return where in an inner dialogue's text each turn begins and ends; the ruling is what comes behind them all.
 
     Turns that were put together from several, which a voice has that speaks more often than the plan has rounds, stand
     nowhere as they are, and are left out.
     """
-    ruling, found, end = _ruling(record), {}, 0
-    for turn in spoken(record):
-        start = ruling.text.find(turn.text, end)
-        if start >= 0:
-            end = start + len(turn.text)
-            found[turn.id] = start, end
-    return found | ({ruling.id: (end, len(ruling.text))} if ruling.text[end:].strip() else {})
+    if lacking := {seat.persona for seat in record.plan.seats} - personas.keys():
+        raise LensError(
+            f"the record {record.id} has no card at hand for each of its voices: {', '.join(sorted(lacking))}"
+        )
+    ruling = _ruling(record)
+    every = inner.voices(ruling.text, record.plan, personas)
+    last = max((voice.end for voice in every), default=0)
+    found = {
+        f"{voice.round}.{voice.seat.seat}": (voice.start, voice.end)
+        for voice in every
+        if ruling.text[voice.start : voice.end] == voice.text
+    }
+    return found | ({ruling.id: (last, len(ruling.text))} if ruling.text[last:].strip() else {})
 
 
-def _check_prompt(turn: str, sha256: str | None, prompt: Prompt) -> None:
-    if sha256 and sha256 != prompt.sha256:
-        raise LensError(f"the prompt of {turn} can't be written again as it was: the cards or the prompts have changed")
+def _check_prompt(turn: Turn, prompt: Prompt) -> None:
+    if turn.prompt_sha256 and turn.prompt_sha256 != prompt.sha256:
+        raise LensError(
+            f"the prompt of {turn.id} can't be written again as it was: the cards or the prompts have changed"
+        )
 
 
 def said(tokenizer: Any, prompt: list[int], plain: list[int], text: str) -> Said:

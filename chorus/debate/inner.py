@@ -29,6 +29,10 @@ class Voice:
     seat: SeatPlan
     round: int
     text: str
+    start: int
+    """Where in the dialogue it begins."""
+    end: int
+    """Where it ends. Where several of the voice's turns became one, others' words stand in between."""
 
 
 def voices(text: str, plan: Plan, personas: Mapping[str, Persona]) -> list[Voice]:
@@ -48,11 +52,14 @@ def voices(text: str, plan: Plan, personas: Mapping[str, Persona]) -> list[Voice
         said = text[match.end() : end]
         said = (_without_closing(said) if end == len(text) else said).strip()
         if said:
+            start = text.index(said, match.end())
+            until = start + len(said)
             seat = min(_seats(match["mark"] or match["name"], named), key=lambda seat: count[seat.seat])
             count[seat.seat] += 1
             place = min(count[seat.seat], plan.rounds), seat.seat
-            before = f"{spoken[place].text}\n" if place in spoken else ""
-            spoken[place] = Voice(seat, place[0], before + said)
+            if earlier := spoken.get(place):
+                said, start = f"{earlier.text}\n{said}", earlier.start
+            spoken[place] = Voice(seat, place[0], said, start, until)
     return list(spoken.values())
 
 

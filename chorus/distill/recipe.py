@@ -209,8 +209,8 @@ class Recipe(Frozen):
     @field_validator("export")
     @classmethod
     def _weakened(cls, export: Export, read: ValidationInfo) -> Export:
-        parts = {step: read.data[step] for step in read.data.get("steps", ()) if step in read.data}
-        full = [step for step, part in parts.items() if isinstance(part, Training) and part.weights == "full"]
+        steps = read.data.get("steps", ())
+        full = [step for step in steps if getattr(read.data.get(step), "weights", None) == "full"]
         if export.strength and full:
             raise ValueError(f"strength weakens an adapter, and {full[0]} trains full weights")
         return export

@@ -124,7 +124,7 @@ def ends(ids, text):
 
 def test_a_voice_of_an_inner_dialogue_is_held_against_one_without_names(record, cards):
     saved = dialogue(record)
-    assert audible(saved) == ["1.decomposer", "1.formalist", "2.coordinator"]
+    assert audible(saved, cards) == ["1.decomposer", "1.formalist", "2.coordinator"]
     told = of(saved, cards, turn="1.formalist")
     said = " Decomposer, and 13 more."
     assert len(told.tokens) == len(said)
@@ -155,7 +155,7 @@ def test_what_an_inner_dialogue_does_not_hold_is_told(record, cards):
     of(dialogue(record), altered, turn="1.formalist")  # The prompt that it was trained with tells nothing of the cards.
     with pytest.raises(LensError, match="as it was"):
         of(dialogue(record, trained=False), altered, turn="1.formalist")
-    assert audible(dialogue(record, text="The Decomposer: 43")) == ["1.decomposer"], "it closed with no answer"
+    assert audible(dialogue(record, text="The Decomposer: 43"), cards) == ["1.decomposer"], "it closed with no answer"
 
 
 def test_only_a_models_own_dialogues_teach_its_rules(record):

@@ -99,6 +99,14 @@ def test_what_is_said_after_the_last_round_belongs_to_the_last_turn():
     assert apart(text) == [("1.skeptic", "thought 0"), ("2.skeptic", "thought 1\nthought 2\nthought 3")]
 
 
+def test_a_turn_stands_where_it_says_unless_it_was_put_together():
+    text = "Intro.\nThe Skeptic: Hm.\nThe Formalist:  Nine. \nThe Skeptic: Hm.\nAnswer: 9"
+    one, two = plan(rounds=1), plan(rounds=2)
+    stands = {of.rounds: [text[v.start : v.end] == v.text for v in voices(text, of, cast(of))] for of in (one, two)}
+    assert stands == {1: [False, True], 2: [True, True, True]}
+    assert {max(v.end for v in voices(text, of, cast(of))) for of in (one, two)} == {text.index("\nAnswer")}
+
+
 def test_seats_of_one_persona_take_turns():
     of = plan("none", ("skeptic", "skeptic-2"), mode="inner", decision="judge")
     assert apart("Skeptic: a\nSkeptic: b\nSkeptic-2: c\nSkeptic: d", of) == [
