@@ -35,13 +35,14 @@ DRAWN = 150
 """Edges of a circuit that are drawn, its strongest: of thousands nobody could follow one."""
 
 
-def write(card: Card, folder: Path, work: Path) -> Path:
+def write(card: Card, folder: Path, work: Path, command: str | None = None) -> Path:
     """Write the report, its plots and the circuits into a folder, and return the report's path.
 
     Args:
         card: what it is about.
         folder: where to.
         work: the audit's, with what was found on the way.
+        command: by which it was made; None means that of an audit which was told no more than the model and the depth.
     """
     plots.figures(card, folder / PLOT)
     influence.draw(moves(card), folder / MATRIX)
@@ -52,7 +53,7 @@ def write(card: Card, folder: Path, work: Path) -> Path:
     plots.shifts(card.drift, folder / SHIFTS)
     rule = (work / RULE).read_text("utf-8") if (work / RULE).exists() else ""
     path = folder / REPORT
-    whole_file.put(path, text(card, circuits, rule))
+    whole_file.put(path, text(card, circuits, rule, command))
     return path
 
 
@@ -88,7 +89,7 @@ def _strongest(circuit: nx.DiGraph[str], edges: int) -> str:
     )
 
 
-def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
+def text(card: Card, circuits: Sequence[str] = (), rule: str = "", command: str | None = None) -> str:
     """Return the report as Markdown; `circuits` are lines on each, `rule` is the rule of who acts when, in words."""
     lines = [
         f"# How legible is {card.model}?",
@@ -146,7 +147,7 @@ def text(card: Card, circuits: Sequence[str] = (), rule: str = "") -> str:
         "",
         meanings.table(),
         "",
-        _made(card),
+        _made(card, command),
     ]
     return "\n".join(lines) + "\n"
 
@@ -169,12 +170,12 @@ def _undeciding(card: Card) -> list[str]:
     ]
 
 
-def _made(card: Card) -> str:
+def _made(card: Card, command: str | None) -> str:
     """Return by which command the card was made, when, on what and from what."""
+    command = command or f"chorus audit {card.model} --depth {card.depth}"
     return (
-        f"`chorus audit {card.model} --depth {card.depth}`, {card.made[:10]}, {card.hardware}, seed {card.config['seed']}; "
-        f"weights `{card.weights[:16]}…`, config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened "
-        f"{card.test_opened}."
+        f"`{command}`, {card.made[:10]}, {card.hardware}, seed {card.config['seed']}; weights `{card.weights[:16]}…`, "
+        f"config `{card.config_sha256[:16]}…` fixed {card.config_fixed}, test split opened {card.test_opened}."
     )
 
 

@@ -109,7 +109,7 @@ def audit(
     card = card.sealed(os.environ.get(KEY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = card_report.write(card, folder, found)
+        written = card_report.write(card, folder, found, as_given())
         whole_file.put(folder / CARD, card.text())
     except OSError as error:
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error

@@ -10,13 +10,13 @@ from click.core import ParameterSource
 
 
 def as_given() -> str:
-    """Return the command that is running with all that it was given, but for `--out`: where to is nobody else's matter."""
+    """Return the command that is running with all that it was given, but for where its files lie: nobody else's matter."""
     context = click.get_current_context()
     words = context.command_path.split()
     for each in context.command.params:
         name = each.name or ""
         given = context.params[name]
-        if name == "out" or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name in ("out", "work") or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         if isinstance(given, dict):  # NAME=VALUE, read already
             given = tuple(

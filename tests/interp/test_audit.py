@@ -361,8 +361,9 @@ def test_a_full_audit_looks_at_all_layers_and_takes_the_circuit_apart(seen, full
 
 def test_the_report_says_what_the_card_says(full, tmp_path):
     work, card = full
-    text = card_report.write(card, tmp_path, work).read_text()
+    text = card_report.write(card, tmp_path, work, "chorus audit planted --seed 0").read_text()
     assert "**Grant: `full`.**" in text
+    assert text.splitlines()[-1].startswith("`chorus audit planted --seed 0`, ")
     assert verdicts.table() in text
     assert "has no explanation here" in text
     assert "Not asked: no base model was given" in text
