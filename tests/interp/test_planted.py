@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.interp, pytest.mark.timeout(900)]
 
 SEEDS = range(100, 120)
 """None of them was looked at while the generator was made. `python -m interp.recovery` writes what they give into
-evals/results/recovery.md: mean AUROC 1.000, 18 of 20 planted personas claimed, none of 20 where nothing is planted."""
+evals/results/recovery.md: mean AUROC 1.000, 18 of 20 planted personas claimed, 3 of 80 where nothing is planted."""
 
 
 @pytest.fixture(scope="module")
