@@ -6,6 +6,7 @@ for themselves, run a script again that has no `__main__` guard, and live on whe
 - what they print goes to a log, which outlives them only when they failed, for its last words say why;
 - they don't hear Ctrl-C: whoever opened the engine decides when it ends;
 - they don't import the caller's script;
+- they are killed when they said that they failed to start and don't end: then the one who waits for them is told;
 - they are told to end when the thread that started them does, which waits until the engine is closed. So they end with
   this process however it ends (on Linux, where util-linux's `setpriv` is installed).
 
@@ -50,6 +51,12 @@ NAMES = ("EngineCore", "VLLM_")
 
 GRACE_S = 10.0
 """How long processes may take to end before they are killed."""
+
+LOOK_S = 1.0
+"""How often the log is looked at while processes start."""
+
+FAILED = "EngineCore failed to start"
+"""The engine's last words in the log when it fails. On its way out it frees its sockets, and may wait for them for ever."""
 
 _STARTING = threading.Lock()
 """One engine starts at a time, as what is set meanwhile belongs to the whole process."""
@@ -122,7 +129,12 @@ class Processes:
             try:
                 if self._abandoned:
                     raise Abandoned
-                with self._by_way_of_script(variables), _deaf_to_ctrl_c(), _script_left_out():
+                with (
+                    self._by_way_of_script(variables),
+                    _deaf_to_ctrl_c(),
+                    _script_left_out(),
+                    self._failed_ones_ended(),
+                ):
                     yield
             finally:
                 self._children, self._starting = self._started(), False
@@ -148,6 +160,31 @@ class Processes:
         self._released.set()
         if not keep_log or not self._has_log():
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _failed_ones_ended(self) -> Iterator[None]:
+        """Kill processes that failed to start and don't end by themselves: whoever starts them waits for that."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(LOOK_S):
+                if self._has_failed():
+                    if not over.wait(GRACE_S):
+                        for process in self._started():
+                            _kill(process)
+                    return
+
+        threading.Thread(target=watch, name="vllm-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _has_failed(self) -> bool:
+        try:
+            return FAILED in self.log.read_text("utf-8", "replace")
+        except OSError:  # it is not there yet, or no longer
+            return False
 
     def _has_log(self) -> bool:
         return self.log.is_file() and self.log.stat().st_size > 0

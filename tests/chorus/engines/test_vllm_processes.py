@@ -27,6 +27,12 @@ def compute(ready, seconds: float = 60.0) -> None:
     time.sleep(seconds)
 
 
+def fail_and_stay(seconds: float) -> None:
+    """Stand in for an engine that fails, and on its way out waits for something that never comes."""
+    print("ValueError: no memory\nEngineCore failed to start.", flush=True)
+    time.sleep(seconds)
+
+
 class Started:
     """An engine whose one process has been started."""
 
@@ -47,6 +53,23 @@ def processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Processes:
         monkeypatch.delenv(name)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return Processes()
+
+
+async def test_an_engine_that_failed_and_does_not_end_is_ended(processes, monkeypatch):
+    monkeypatch.setattr("chorus.engines.vllm_processes.GRACE_S", 0.1)
+
+    def start() -> int | None:
+        with processes.starting({}):
+            failed = multiprocessing.get_context("spawn").Process(
+                target=fail_and_stay, args=(60.0,), name="EngineCore", daemon=True
+            )
+            failed.start()
+            failed.join(50)
+            return failed.exitcode
+
+    assert await processes.keep(start) == -signal.SIGKILL
+    assert processes.last_words() == "ValueError: no memory"
+    processes.end()
 
 
 async def test_what_processes_print_goes_to_the_log(processes, capfd):
