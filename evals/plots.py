@@ -109,7 +109,8 @@ def learning(path: Path, title: str, curves: Mapping[str, Sequence[tuple[float, 
     """
     with canvas(path, title) as (figure, axes):
         for number, (name, measured) in enumerate(curves.items()):
-            axes.plot(*zip(*measured, strict=True), "o-", ms=4, lw=1.4, color=_colour(number), label=name)
+            line = ("o-", "s--", "^:")[number // len(COLOURS) % 3]  # Where colours come again, lines tell them apart.
+            axes.plot(*zip(*measured, strict=True), line, ms=4, lw=1.4, color=_colour(number), label=name)
         axes.set_xlabel("tokens written while reinforced")
         axes.set_ylabel("accuracy, greedy, on held-out questions")
         axes.set_ylim(-0.02, 1.02)
