@@ -163,7 +163,7 @@ class Processes:
 
     @contextlib.contextmanager
     def _failed_ones_ended(self) -> Iterator[None]:
-        """Kill processes that failed to start and don't end by themselves: whoever starts them waits for that."""
+        """Kill processes that failed to start and don't end by themselves, as far as there is a log to tell it."""
         over = threading.Event()
 
         def watch() -> None:
