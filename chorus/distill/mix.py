@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from chorus.distill import files
 from chorus.distill.recipe import Sft
 from chorus.distill.rows import STYLE_OF, Form, Row, shuffled
-from chorus.distill.styles import PROMPTS
+from chorus.distill.styles import PROMPTS, Style
 from chorus.errors import RecordError
 from chorus.types import Message
 
@@ -56,10 +56,14 @@ def everyday() -> list[tuple[Message, ...]]:
     return [(Message(role="user", content=line),) for line in text.splitlines() if line.strip()]
 
 
+def styles_of(forms: Iterable[Form]) -> list[Style]:
+    """Return the styles in which rows of these forms are asked for."""
+    return sorted({STYLE_OF[form] for form in forms})
+
+
 def in_styles(chat: Sequence[Example], forms: Iterable[Form]) -> list[Example]:
     """Return ordinary chat asked in turns as it stands and by the prompt of each style of these forms."""
-    styles = sorted({STYLE_OF[form] for form in forms})
-    systems = [(), *((Message(role="system", content=PROMPTS[style]),) for style in styles)]
+    systems = [(), *((Message(role="system", content=PROMPTS[style]),) for style in styles_of(forms))]
     return [((*systems[at % len(systems)], *prompt), text) for at, (prompt, text) in enumerate(chat)]
 
 

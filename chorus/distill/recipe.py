@@ -78,6 +78,9 @@ class Replay(Frozen):
     styled: bool = False
     """Whether the same chat is asked by the prompts of the styles in the mix too, in turns: where those are only ever
     seen with the tasks, they come to stand for the tasks."""
+    others: str | None = None
+    """Question file of a train split, beside the recipe, of tasks that are not to be learnt: what the model itself says to
+    them in the styles of the mix, before it is trained, is half of the chat, so that it goes on saying it."""
 
 
 _MIX: Mapping[Form, int] = {"plain": 1, "compressed": 1}
@@ -176,7 +179,7 @@ class Export(Frozen):
     and after (WiSE-FT, Wortsman et al., arXiv 2109.01903). None keeps all."""
 
 
-_LATER = ("hidden", "checkpoints", "precision", "styled", "strength")
+_LATER = ("hidden", "checkpoints", "precision", "styled", "others", "strength")
 """Settings that recipes did not always have: unset they change nothing, so that what was made before them stands."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ from trl import SFTConfig, SFTTrainer
 
 from chorus.distill import collect, columns, mix
 from chorus.distill.ledger import Run
+from chorus.distill.questions import to_train_on
 from chorus.distill.recipe import Recipe
 from chorus.distill.speaking import replies
+from chorus.distill.styles import messages
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import RecordError
+from chorus.types import Message
 
 
 class _Trainer(SavesWhole, SFTTrainer):
@@ -26,6 +31,7 @@ def warm_up(recipe: Recipe, start: Start, collected: Path, run: Run, report: Rep
 
     Raises:
         RecordError: there is nothing to train on. ConfigError: a setting doesn't fit.
+        QuestionError: the questions of other tasks may not be trained on.
         CheckpointError: the weights can't be loaded. NotWritten: something could not be saved.
     """
     part = recipe.sft
@@ -57,23 +63,39 @@ def settings(recipe: Recipe, folder: Path) -> Any:
 def _ordinary(recipe: Recipe, count: int, model: Any, tokenizer: Any, report: Report) -> list[mix.Example]:
     """Return ordinary chat: the user's own, or what the model says to everyday prompts before it is trained.
 
-    Replies that don't end within their bound are left out: a model must not learn to stop amid a sentence.
+    Where the recipe names questions of other tasks, half of it is what the model says to those.
     """
     replay = recipe.sft.replay
     wanted = mix.replayed(count, replay.share)
     if not wanted:
         return []
-    if replay.file:
-        chat = list(mix.chats(recipe.file(replay.file)))
-    else:
-        prompts = mix.everyday()[:wanted]
-        report(f"sft: the model says what it says to {len(prompts)} everyday prompts")
-        spoken = replies(model, tokenizer, prompts, max_tokens=replay.max_tokens)
-        chat = [(prompt, reply.text) for prompt, reply in zip(prompts, spoken, strict=True) if reply.ended]
-        if not chat:
-            report(f"sft: no reply ended within {replay.max_tokens} tokens, so there is no ordinary chat in the mix")
-    chosen = [chat[index % len(chat)] for index in range(wanted)] if chat else []
-    return mix.in_styles(chosen, recipe.sft.mix) if replay.styled else chosen
+    said = partial(_said, model, tokenizer, replay.max_tokens, report)
+    answers: list[mix.Example] = []
+    if replay.others:
+        questions, styles = to_train_on(recipe.file(replay.others)), mix.styles_of(recipe.sft.mix)
+        asked = [messages(question, style) for question in questions for style in styles]
+        answers = _around(said(asked, "prompts of other tasks"), wanted // 2)
+    left = wanted - len(answers)
+    own = list(mix.chats(recipe.file(replay.file))) if replay.file else said(mix.everyday()[:left], "everyday prompts")
+    chat = _around(own, left)
+    return (mix.in_styles(chat, recipe.sft.mix) if replay.styled else chat) + answers
+
+
+def _said(
+    model: Any, tokenizer: Any, max_tokens: int, report: Report, prompts: Sequence[Sequence[Message]], what: str
+) -> list[mix.Example]:
+    """Return what the model says to prompts, without what did not end: it must not learn to stop amid a sentence."""
+    report(f"sft: the model says what it says to {len(prompts)} {what}")
+    spoken = replies(model, tokenizer, prompts, max_tokens=max_tokens)
+    ended = [(tuple(prompt), reply.text) for prompt, reply in zip(prompts, spoken, strict=True) if reply.ended]
+    if not ended:
+        report(f"sft: no reply to {what} ended within {max_tokens} tokens, so there is none in the mix")
+    return ended
+
+
+def _around(examples: Sequence[mix.Example], count: int) -> list[mix.Example]:
+    """Return so many examples, going round as often as it takes; none of none."""
+    return [examples[at % len(examples)] for at in range(count)] if examples else []
 
 
 def _length(example: mix.Example, tokenizer: Any) -> int:

@@ -68,6 +68,11 @@ class Place:
         named = self.recipe.rl.gold.questions
         return self.given.gold or (self.recipe.file(named) if named else None)
 
+    def replayed(self) -> list[Path]:
+        """Return the files whose ordinary chat, or questions of other tasks, the warm start has among its rows."""
+        replay = self.recipe.sft.replay
+        return [self.recipe.file(name) for name in (replay.file, replay.others) if name]
+
     def held_out(self) -> list[Path]:
         """Return the question files that must share nothing with the one to train on."""
         files = [*self.given.held_out, *(self.recipe.file(name) for name in self.recipe.collect.held_out)]
@@ -129,6 +134,7 @@ def trained(place: Place, step: Step, report: Callable[[str], None]) -> None:
     data = {f"start/{name}": sha256 for name, sha256 in start.hashes().items()}
     data |= {name: manifest.sha256_of(base / name) for name in (collect.QUESTIONS, collect.ROWS, "cast.json")}
     data |= {f"gold/{gold.name}": manifest.sha256_of(gold)} if gold else {}
+    data |= {f"replay/{file.name}": manifest.sha256_of(file) for file in (place.replayed() if step == "sft" else ())}
     if ledger.stands(folder, recipe, step, data):
         report(f"{step}: done before")
         return

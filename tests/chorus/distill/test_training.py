@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from command_line import start
-from workshop import arms_of, set_up, tiny_model
+from workshop import arms_of, set_up, tiny_model, write_questions
 
-from chorus import CheckpointError, Chorus, ConfigError, RecordError, checkpoints, config
+from chorus import CheckpointError, Chorus, ConfigError, QuestionError, RecordError, checkpoints, config
 from chorus.batch import Summary
 from chorus.checkpoints import baked as asking
 from chorus.checkpoints import manifest
@@ -26,7 +26,7 @@ from chorus.distill import collect as collecting
 from chorus.distill import ledger, recipe, rewards
 from chorus.distill.collapse import Collapsed
 from chorus.distill.files import NotWritten
-from chorus.distill.recipe import Limits, Rewards
+from chorus.distill.recipe import Limits, Replay, Rewards
 from chorus.distill.rewards import RewardFault
 from chorus.distill.steps import Place, collected, trained
 from chorus.distill.styles import PROMPTS
@@ -143,6 +143,27 @@ def test_a_neutral_twin_learns_ordinary_chat_alone(up_to, tmp_path):
     assert metrics["examples"] == 0
     assert metrics["replayed"] > 0
     assert metrics["steps"] == place.recipe.sft.steps
+
+
+def test_half_of_the_chat_is_what_the_model_says_to_questions_of_other_tasks(up_to, tmp_path):
+    place, chat = up_to("sft"), tmp_path / "chat.jsonl"
+    chat.write_text(json.dumps({"prompt": "Hello", "completion": "Hi"}) + "\n")
+
+    def rehearsing(split: str) -> Place:
+        others = write_questions(tmp_path / f"{split}.jsonl", {"What is 1 + 1?": "2", "What is 2 + 1?": "3"}, split)
+        replay = Replay(share=0.5, file=str(chat), others=str(others))
+        part = place.recipe.sft.model_copy(update={"replay": replay})
+        return Place(place.recipe.model_copy(update={"sft": part}), place.out)
+
+    told: list[str] = []
+    trained(rehearsing("train"), "sft", told.append)
+    assert told[0] == "sft: the model says what it says to 4 prompts of other tasks", "two questions, in two styles"
+    metrics, data = (card(rehearsing("train"), "sft")[part] for part in ("metrics", "data"))
+    assert metrics["replayed"] == metrics["examples"]
+    assert {"replay/chat.jsonl", "replay/train.jsonl"} < data.keys(), "other chat makes other weights"
+    shutil.rmtree(place.folder("sft"))
+    with pytest.raises(QuestionError, match="test split, which is not trained on"):
+        trained(rehearsing("test"), "sft", silent)
 
 
 def test_steps_train_the_same_adapter_on(baked):
