@@ -14,12 +14,14 @@ from command_line import Command
 from inspect_alone import without_other_plugins
 
 from chorus import checkpoints
+from chorus.distill import recipe
+from chorus.distill.questions import tasks_of, to_train_on
 from chorus.errors import ConfigError, QuestionError
 from chorus.report import hardware
 from evals import plots, run, samples
 from evals.baked import arms, cost, reading, report, study, systems, table
 from evals.baked.reading import Loss
-from evals.baked.systems import BASE, CHORUS, DRAWN, INNER, Asking
+from evals.baked.systems import BASE, CHORUS, DRAWN, ELSEWHERE, INNER, Asking
 from personas import Library
 
 pytestmark = [
@@ -410,3 +412,12 @@ def test_its_table_tells_the_command_that_made_it_but_for_where_it_lies(house, m
     ran = Command(house, monkeypatch, capsys)(*line.split(), "--out", "elsewhere")
     assert ran.code == 0, ran.err
     assert sorted(told[0].split()) == sorted(f"chorus {line}".split())
+
+
+def test_what_is_rehearsed_is_of_other_tasks_than_those_that_forgetting_is_measured_on():
+    rehearsed, kept = recipe.load("small", "rehearsed"), recipe.load("small", "kept")
+    replay = kept.sft.replay.model_copy(update={"others": rehearsed.sft.replay.others})
+    assert rehearsed.sft == kept.sft.model_copy(update={"replay": replay})
+    others = to_train_on(rehearsed.file(rehearsed.sft.replay.others))
+    assert len(tasks_of(others)) == 12
+    assert not set(tasks_of(others)) & {"largest-of-three", "sort-numbers", *ELSEWHERE}

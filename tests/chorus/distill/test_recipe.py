@@ -5,9 +5,8 @@ from workshop import arms_of, set_up
 
 from chorus import ConfigError
 from chorus.distill import recipe
-from chorus.distill.questions import tasks_of, to_measure_on, to_train_on, with_hidden_truth
+from chorus.distill.questions import to_measure_on, to_train_on, with_hidden_truth
 from chorus.types import Question
-from evals.baked.systems import ELSEWHERE
 
 
 @pytest.mark.parametrize("name", recipe.BUILT_IN)
@@ -66,15 +65,6 @@ def test_settings_that_came_later_change_nothing_where_they_are_unset():
     assert "precision" not in plain
     assert not {"styled", "others"} & plain["replay"].keys()
     assert (kept["precision"], kept["replay"]["styled"]) == ("float32", True)
-
-
-def test_what_is_rehearsed_is_of_other_tasks_than_those_that_forgetting_is_measured_on():
-    rehearsed, kept = recipe.load("small", "rehearsed"), recipe.load("small", "kept")
-    replay = kept.sft.replay.model_copy(update={"others": rehearsed.sft.replay.others})
-    assert rehearsed.sft == kept.sft.model_copy(update={"replay": replay})
-    others = to_train_on(rehearsed.file(rehearsed.sft.replay.others))
-    assert len(tasks_of(others)) == 12
-    assert not set(tasks_of(others)) & {"largest-of-three", "sort-numbers", *ELSEWHERE}
 
 
 def test_the_recipe_for_a_gpu_runs_on_the_embedded_model_with_the_same_trainers():
