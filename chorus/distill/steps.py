@@ -108,11 +108,18 @@ def collected(place: Place, chorus: Chorus, hold: Hold, report: Callable[[str], 
 
 
 def _hashes(files: Sequence[Path]) -> dict[str, str]:
-    """Return the sha256 of each file by its name, and by its place among them too where an earlier one has that name."""
+    """Return the sha256 of each file by its name, and by its place among them too where an earlier one has that name.
+
+    Raises:
+        ConfigError: one can't be read.
+    """
     hashes: dict[str, str] = {}
     for place, file in enumerate(files):
         name = file.name if file.name not in hashes else f"{place}/{file.name}"
-        hashes[name] = manifest.sha256_of(file)
+        try:
+            hashes[name] = manifest.sha256_of(file)
+        except OSError as error:
+            raise ConfigError(f"can't read {file}, which the recipe names: {error.strerror}") from error
     return hashes
 
 
@@ -133,8 +140,9 @@ def trained(place: Place, step: Step, report: Callable[[str], None]) -> None:
     gold = place.gold() if step == "rl" else None
     data = {f"start/{name}": sha256 for name, sha256 in start.hashes().items()}
     data |= {name: manifest.sha256_of(base / name) for name in (collect.QUESTIONS, collect.ROWS, "cast.json")}
-    data |= {f"gold/{gold.name}": manifest.sha256_of(gold)} if gold else {}
-    data |= {f"replay/{file.name}": manifest.sha256_of(file) for file in (place.replayed() if step == "sft" else ())}
+    data |= {f"gold/{name}": sha256 for name, sha256 in _hashes([gold] if gold else []).items()}
+    replayed = place.replayed() if step == "sft" else []
+    data |= {f"replay/{name}": sha256 for name, sha256 in _hashes(replayed).items()}
     if ledger.stands(folder, recipe, step, data):
         report(f"{step}: done before")
         return

@@ -164,6 +164,9 @@ def test_half_of_the_chat_is_what_the_model_says_to_questions_of_other_tasks(up_
     shutil.rmtree(place.folder("sft"))
     with pytest.raises(QuestionError, match="test split, which is not trained on"):
         trained(rehearsing("test"), "sft", silent)
+    chat.unlink()
+    with pytest.raises(ConfigError, match=r"can't read .*chat.jsonl, which the recipe names"):
+        trained(rehearsing("train"), "sft", silent)
 
 
 def test_steps_train_the_same_adapter_on(baked):
