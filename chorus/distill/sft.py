@@ -12,13 +12,13 @@ from trl import SFTConfig, SFTTrainer
 
 from chorus.distill import collect, columns, mix
 from chorus.distill.ledger import Run
-from chorus.distill.questions import to_train_on
 from chorus.distill.recipe import Recipe
 from chorus.distill.speaking import replies
 from chorus.distill.styles import messages
 from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import RecordError
+from chorus.question_file import read_questions
 from chorus.types import Message
 
 
@@ -31,7 +31,7 @@ def warm_up(recipe: Recipe, start: Start, collected: Path, run: Run, report: Rep
 
     Raises:
         RecordError: there is nothing to train on. ConfigError: a setting doesn't fit.
-        QuestionError: the questions of other tasks may not be trained on.
+        QuestionError: the questions of other tasks can't be read.
         CheckpointError: the weights can't be loaded. NotWritten: something could not be saved.
     """
     part = recipe.sft
@@ -72,7 +72,7 @@ def _ordinary(recipe: Recipe, count: int, model: Any, tokenizer: Any, report: Re
     said = partial(_said, model, tokenizer, replay.max_tokens, report)
     answers: list[mix.Example] = []
     if replay.others:
-        questions, styles = to_train_on(recipe.file(replay.others)), mix.styles_of(recipe.sft.mix)
+        questions, styles = list(read_questions(recipe.file(replay.others))), mix.styles_of(recipe.sft.mix)
         asked = [messages(question, style) for question in questions for style in styles]
         answers = _around(said(asked, "prompts of other tasks"), wanted // 2)
     left = wanted - len(answers)

@@ -129,6 +129,7 @@ def trained(place: Place, step: Step, report: Callable[[str], None]) -> None:
     Raises:
         MissingExtra: the trainers are not installed.
         RecordError: a step that it builds on is not done.
+        QuestionError: the questions of other tasks may not be trained on.
         ChorusError: it can't be run, or was stopped; `run.json` says why.
     """
     recipe, folder, base = place.recipe, place.folder(step), place.folder("collect")
@@ -143,6 +144,8 @@ def trained(place: Place, step: Step, report: Callable[[str], None]) -> None:
     data |= {f"gold/{name}": sha256 for name, sha256 in _hashes([gold] if gold else []).items()}
     replayed = place.replayed() if step == "sft" else []
     data |= {f"replay/{name}": sha256 for name, sha256 in _hashes(replayed).items()}
+    if step == "sft" and (others := recipe.sft.replay.others):
+        to_train_on(recipe.file(others), held_out=place.held_out())
     if ledger.stands(folder, recipe, step, data):
         report(f"{step}: done before")
         return

@@ -28,7 +28,7 @@ from chorus.distill.collapse import Collapsed
 from chorus.distill.files import NotWritten
 from chorus.distill.recipe import Limits, Replay, Rewards
 from chorus.distill.rewards import RewardFault
-from chorus.distill.steps import Place, collected, trained
+from chorus.distill.steps import Given, Place, collected, trained
 from chorus.distill.styles import PROMPTS
 from chorus.engines.registry import event_loop
 
@@ -164,6 +164,9 @@ def test_half_of_the_chat_is_what_the_model_says_to_questions_of_other_tasks(up_
     shutil.rmtree(place.folder("sft"))
     with pytest.raises(QuestionError, match="test split, which is not trained on"):
         trained(rehearsing("test"), "sft", silent)
+    held_out = write_questions(tmp_path / "held-out.jsonl", {"what is 1 + 1?": "2"}, "test")
+    with pytest.raises(QuestionError, match="1 of the questions to train on are in"):
+        trained(Place(rehearsing("train").recipe, place.out, Given(held_out=(held_out,))), "sft", silent)
     chat.unlink()
     with pytest.raises(ConfigError, match=r"can't read .*chat.jsonl, which the recipe names"):
         trained(rehearsing("train"), "sft", silent)
