@@ -25,7 +25,7 @@ from chorus.distill.ledger import Run
 from chorus.distill.questions import tasks_of
 from chorus.distill.recipe import Recipe, Training
 from chorus.distill.styles import PROMPTS
-from chorus.distill.training import Report, Start, open_model, whole_folder
+from chorus.distill.training import Report, Start, open_model, weaken, whole_folder
 from chorus.engines.templating import ChatTemplate
 from chorus.errors import CheckpointError
 from chorus.question_file import read_questions
@@ -71,7 +71,7 @@ def export(
     model, tokenizer, _ = open_model(start, keep)
     model = model.float().eval()
     strength = recipe.export.strength
-    _weaken(dict(model.named_parameters()), strength)
+    weaken(dict(model.named_parameters()), strength)
     ids = torch.tensor([ChatTemplate(tokenizer).encode(PROBE)], device=model.device)
     apart = _logits(model, ids)
     merged = model.merge_and_unload() if start.adapter else model
@@ -167,20 +167,12 @@ def _settle(folder: Path) -> None:
 def _keep(adapter: Path, target: Path, said: Mapping[str, Any], strength: float | None) -> None:
     """Copy an adapter, and have it say what it was made for by name and hash, and not by where that lay here."""
     weights = load_file(adapter / WEIGHTS)
-    _weaken(weights, strength)
+    weaken(weights, strength)
     save_file(weights, target / WEIGHTS, metadata={"format": "pt"})
     config = json.loads((adapter / adapters.CONFIG).read_text("utf-8"))
     config |= {"base_model_name_or_path": said[adapters.BASE], "revision": None}
     files.put(target / adapters.CONFIG, json.dumps(config, indent=1, sort_keys=True) + "\n")
     files.put(target / RUN_CARD, json.dumps(said, indent=1, ensure_ascii=False) + "\n")
-
-
-def _weaken(weights: Mapping[str, torch.Tensor], strength: float | None) -> None:
-    """Scale in place what an adapter adds: one of the two matrices whose product that is."""
-    if strength:
-        for name, weight in weights.items():
-            if ".lora_B." in name:
-                weight.data.mul_(strength)
 
 
 def _logits(model: Any, ids: torch.Tensor) -> torch.Tensor:

@@ -159,6 +159,9 @@ class Rl(Training):
     temperature: float = Field(default=0.8, gt=0.0)
     beta: float = Field(default=0.0, ge=0.0)
     """Weight of the KL to the start of the run."""
+    strength: float | None = Field(default=None, gt=0, lt=1)
+    """Share of what the adapter learnt before that the run begins with: nearer to the model as it was, with more left to
+    draw from. None begins with all."""
     rewards: Rewards = Rewards()
     length_budget: int = Field(default=64, ge=1)
     """Tokens beyond which `brief` pays nothing."""
@@ -209,14 +212,17 @@ class Recipe(Frozen):
     def _in_order(cls, steps: tuple[Step, ...]) -> tuple[Step, ...]:
         return tuple(step for step in STEPS if step in steps)
 
-    @field_validator("export")
+    @field_validator("rl", "export")
     @classmethod
-    def _weakened(cls, export: Export, read: ValidationInfo) -> Export:
-        steps = read.data.get("steps", ())
-        full = [step for step in steps if getattr(read.data.get(step), "weights", None) == "full"]
-        if export.strength and full:
-            raise ValueError(f"strength weakens an adapter, and {full[0]} trains full weights")
-        return export
+    def _weakened(cls, part: Rl | Export, read: ValidationInfo) -> Rl | Export:
+        if part.strength:
+            trained = [step for step in read.data.get("steps", ()) if isinstance(read.data.get(step), Training)]
+            if not trained:
+                raise ValueError("strength weakens what was trained before, and no step before it trains")
+            weights = {step: read.data[step].weights for step in trained} | {"rl": getattr(part, "weights", "lora")}
+            if full := [step for step, kind in weights.items() if kind == "full"]:
+                raise ValueError(f"strength weakens an adapter, and {full[0]} trains full weights")
+        return part
 
     def file(self, name: str) -> Path:
         """Return the path of a file that the recipe names."""

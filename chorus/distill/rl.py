@@ -25,7 +25,7 @@ from chorus.distill.recipe import Recipe, Rl
 from chorus.distill.rewards import History, Reward
 from chorus.distill.scores import scores
 from chorus.distill.styles import messages
-from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train
+from chorus.distill.training import Report, SavesWhole, Start, arguments, open_model, train, weaken
 from chorus.distill.watch import Ender, Goldsmith
 from chorus.errors import ConfigError
 from chorus.question_file import read_questions
@@ -71,6 +71,7 @@ def reinforce(
             "the consensus reward is scaled by what it is worth on held-out questions: name some (--gold)"
         )
     model, tokenizer, lora = open_model(start, part)
+    weaken(dict(model.named_parameters()), part.strength)  # A checkpoint, where there is one, is loaded over it.
     data = Dataset.from_list(
         [
             {

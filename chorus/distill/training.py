@@ -72,6 +72,14 @@ def open_model(start: Start, part: Training) -> tuple[Any, Any, Any]:
     return model, tokenizer, None if start.adapter else lora
 
 
+def weaken(weights: Mapping[str, torch.Tensor], strength: float | None) -> None:
+    """Scale in place what an adapter adds: one of the two matrices whose product that is. None leaves it whole."""
+    if strength:
+        for name, weight in weights.items():
+            if ".lora_B." in name:
+                weight.data.mul_(strength)
+
+
 def _halved(part: Training) -> bool:
     """Say whether a step computes in bfloat16."""
     return torch.cuda.is_available() if part.precision is None else part.precision == "bfloat16"

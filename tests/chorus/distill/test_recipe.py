@@ -88,6 +88,19 @@ def test_only_an_adapter_is_weakened(tmp_path):
         recipe.load(str(path))
 
 
+def test_only_what_was_trained_before_is_weakened_for_reinforcement(tmp_path):
+    rehearsed, eased = recipe.load("small", "rehearsed"), recipe.load("small", "eased")
+    assert "strength" not in rehearsed.part("rl")
+    assert eased.rl == rehearsed.rl.model_copy(update={"strength": 0.5})
+    path, half = tmp_path / "own.toml", "steps = 1\nbatch = 1\nlearning_rate = 0.1\nstrength = 0.5\n"
+    path.write_text(f"steps = ['collect', 'rl', 'export']\n[rl]\n{half}")
+    with pytest.raises(ConfigError, match=r"rl: .*weakens what was trained before, and no step before it trains"):
+        recipe.load(str(path))
+    path.write_text(f"steps = ['collect', 'sft', 'rl', 'export']\n[rl]\nweights = 'full'\n{half}")
+    with pytest.raises(ConfigError, match=r"rl: .*weakens an adapter, and rl trains full weights"):
+        recipe.load(str(path))
+
+
 def test_an_arm_changes_what_it_is_like(tmp_path):
     changes = "[arms.a]\nseed = 1\nrl.steps = 7\n[arms.b]\nlike = 'a'\nrl.batch = 4\n"
     loaded = recipe.load(str(set_up(tmp_path, changes=changes)), "b")

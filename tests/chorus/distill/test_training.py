@@ -331,6 +331,29 @@ def test_a_weakened_adapter_lies_between_its_base_and_what_it_learnt(baked, work
     assert any(not torch.equal(weight, after[name]) for name, weight in between.items())
 
 
+def test_reinforcement_may_begin_with_a_part_of_what_was_learnt_and_goes_on_from_all_of_its_own(
+    baked, workshop_folder, tmp_path, monkeypatch
+):
+    import torch
+
+    text = (workshop_folder / "tiny.toml").read_text()
+    file = workshop_folder / "eased.toml"  # Its steps are too small to see, so what it ends with is what it began with.
+    file.write_text(text.replace("learning_rate = 1e-2", "learning_rate = 1e-12\nstrength = 0.25"))
+    place = place_of(file, tmp_path / "out")
+    for name in ("collect", "sft", "bake"):
+        shutil.copytree(baked.folder(name), place.folder(name))
+    with monkeypatch.context() as patch:
+        stop_at(patch, 3)
+        with pytest.raises(Killed):
+            trained(place, "rl", silent)
+    trained(place, "rl", silent)
+    learnt = weights(baked, "bake")
+    for name, weight in weights(place, "rl").items():
+        expected = learnt[name] * (0.25 if ".lora_B." in name else 1)
+        assert torch.allclose(weight, expected, atol=1e-6), f"{name}: gone on from, it is not weakened again"
+    assert any(weight.abs().max() > 1e-4 for name, weight in learnt.items() if ".lora_B." in name)
+
+
 def test_transformer_lens_loads_it(baked):
     bridge = pytest.importorskip("transformer_lens.model_bridge")
     import torch
