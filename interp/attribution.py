@@ -17,12 +17,17 @@ point of the way, and summed over the points; one matrix product a layer gives a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from interp.activations import in_batches
 from interp.bridge import Hook, Lens, finite
 from interp.pairs import Pairs
+
+_Tape = dict[str, tuple[Tensor, Tensor | None]]
+"""By place: the activation, and the behaviour's gradient there."""
 
 
 def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4) -> Tensor:
@@ -37,10 +42,16 @@ def eap_ig(lens: Lens, pairs: Pairs, *, steps: int = 5, batch: int = 4) -> Tenso
 
     def work(rows: slice) -> Tensor:
         clean, corrupt, weights = pairs.rows(rows)
-        there, here = (lens.read(ids, at=slice(1)).writers for ids in (corrupt, clean))
-        points = [step / steps for step in range(1, steps + 1)]
-        gradients = reader_gradients(lens, clean, weights, here[:, :, 0], there[:, :, 0], points)
-        return edge_scores(lens, there - here, gradients).cpu()
+        there = lens.read(corrupt, at=slice(1)).writers
+        parts: list[Tensor] = []
+        # The way ends with the clean run itself, so what its writers write is read there.
+        total = _at_inputs(lens, _taped_run(lens, clean, weights, take=lambda written: parts.append(written.detach())))
+        here = torch.cat(parts, dim=2)
+        start, end = there[:, :, 0], here[:, :, 0]
+        for step in range(1, steps):
+            found = _at_inputs(lens, _taped_run(lens, clean, weights, start + step / steps * (end - start)))
+            total = [old + new for old, new in zip(total, found, strict=True)]
+        return edge_scores(lens, there - here, [gradient / steps for gradient in total]).cpu()
 
     rows = in_batches(len(pairs.clean), batch, work)
     return finite(pairs.by_item(rows), "the scores of edges")
@@ -63,30 +74,22 @@ def edge_scores(lens: Lens, change: Tensor, gradients: list[Tensor]) -> Tensor:
     return scores
 
 
-def reader_gradients(
-    lens: Lens, ids: Tensor, weights: Tensor, clean: Tensor, corrupt: Tensor, points: list[float]
-) -> list[Tensor]:
-    """Return the behaviour's mean gradient at the readers' inputs, in the order that `edge_scores` takes.
+def _taped_run(
+    lens: Lens,
+    ids: Tensor,
+    weights: Tensor,
+    embedded: Tensor | None = None,
+    take: Callable[[Tensor], None] | None = None,
+) -> _Tape:
+    """Run the model, and return each place's activation and the behaviour's gradient there, if it has one.
 
     Args:
         lens: the model.
         ids: (B, T), whose tokens the behaviour is about.
         weights: (B, T) of the behaviour.
-        clean: (B, T, D), embeddings of the clean prompt.
-        corrupt: (B, T, D), of the corrupt one.
-        points: shares of the way from corrupt to clean at which gradients are taken.
+        embedded: (B, T, D), what the run begins with; None means with the ids' own embeddings.
+        take: is given what each writer writes, as by `Lens.writing`.
     """
-    total: list[Tensor] = []
-    for point in points:
-        seen = _taped_run(lens, ids, weights, corrupt + point * (clean - corrupt))
-        here = _at_inputs(lens, seen)
-        total = [old + new for old, new in zip(total, here, strict=True)] if total else here
-        del seen, here
-    return [gradient / len(points) for gradient in total]
-
-
-def _taped_run(lens: Lens, ids: Tensor, weights: Tensor, embedded: Tensor) -> dict[str, tuple[Tensor, Tensor | None]]:
-    """Run from given embeddings; return each place's activation and the behaviour's gradient there, if it has one."""
     tape: dict[str, Tensor] = {}
 
     def keep(name: str) -> tuple[str, Hook]:
@@ -101,17 +104,17 @@ def _taped_run(lens: Lens, ids: Tensor, weights: Tensor, embedded: Tensor) -> di
     differentiated += [f"blocks.{layer}.attn.hook_{kind}" for layer in layers for kind in "qkv"]
     differentiated += [f"blocks.{layer}.ln2.hook_out" for layer in layers]
     streams = [f"blocks.{layer}.{norm}.hook_in" for layer in layers for norm in ("ln1", "ln2")]
-    start = embedded.detach().requires_grad_()
     with torch.enable_grad():
-        hooks = [("hook_embed", lambda _: start), *map(keep, [*differentiated, *streams])]
+        hooks = [("hook_embed", lambda own: (own if embedded is None else embedded).detach().requires_grad_())]
+        hooks += [*map(keep, [*differentiated, *streams]), *(lens.writing(take) if take else ())]
         target = lens.behaviour(ids, weights, hooks).sum()  # Rows don't touch each other: this is every row's gradient.
         gradients = torch.autograd.grad(target, [tape[name] for name in differentiated])
     found = dict(zip(differentiated, gradients, strict=True))
     return {name: (value.detach(), found.get(name)) for name, value in tape.items()}
 
 
-def _at_inputs(lens: Lens, seen: dict[str, tuple[Tensor, Tensor | None]]) -> list[Tensor]:
-    """Pull gradients at projections back to the residual stream, reader by reader."""
+def _at_inputs(lens: Lens, seen: _Tape) -> list[Tensor]:
+    """Pull gradients at projections back to the residual stream, in the order that `edge_scores` takes."""
     out = []
     for layer in range(lens.wiring.layers):
         block, projections = f"blocks.{layer}", lens.projections[layer]
@@ -128,7 +131,7 @@ def _at_inputs(lens: Lens, seen: dict[str, tuple[Tensor, Tensor | None]]) -> lis
     return out
 
 
-def _gradient(seen: dict[str, tuple[Tensor, Tensor | None]], name: str) -> Tensor:
+def _gradient(seen: _Tape, name: str) -> Tensor:
     gradient = seen[name][1]
     assert gradient is not None
     return gradient

@@ -152,7 +152,7 @@ def main() -> None:
                 "-",
             )
         )
-    for layers, tokens in ((2, 12), (4, 24)):
+    for layers, tokens in ((2, 12), (4, 24), (8, 24)):
         found = data[f"{layers} layers, {tokens} tokens"] = against_library(layers, tokens, options.runs)
         agreement.append(f"{found['spearman']:.3f} with {layers} layers")
         ratios = [theirs / ours for theirs, ours in zip(found["library"], found["ours"], strict=True)]

@@ -190,12 +190,13 @@ def _decided(card: Card) -> str:
 
 def _before(card: Card) -> list[str]:
     """Return what a reader has to know before acting on the grant."""
-    config, randoms = card.config, int(card.config["randoms"])
-    least = 1 / (1 + randoms)
+    config, randoms, circuits = card.config, int(card.config["randoms"]), _rivals(card.config)
+    least = 1 / (1 + min(randoms, circuits))
+    besides = f" ({circuits} random circuits)" if circuits != randoms else ""
     lines = [f"- Granted no more than `{caps.CAP}`, whatever the figures say: {reason}." for reason in card.capped]
     lines += [
         f"- Asked about: {', '.join(card.personas)}. Whatever else the model does was not looked at.",
-        f"- Asked with {config['test']} questions and {randoms} random draws: p can't be below {least:.2g}"
+        f"- Asked with {config['test']} questions and {randoms} random draws{besides}: p can't be below {least:.2g}"
         + (
             ", which is the level itself, so that a single draw as great fails a bar: a look, no ground to give power on. "
             "`--depth full` draws more."
@@ -225,14 +226,25 @@ def _reading(config: Mapping[str, Any]) -> str:
         "there is none. They don't cover other templates or other wordings of the prompt, nor that the vector or the "
         "circuit might have come out otherwise; one that is a single point says that all questions agreed, not that there "
         "is no doubt. "
-        f"*By chance* is the middle 95 % of {config['randoms']} draws, unless the table "
+        f"*By chance* is the middle 95 % of {config['randoms']} draws, of circuits {_rivals(config)}, unless the table "
         f"below says *a few*, which are {RIVALS}, or of what is swapped or shuffled: names {DRAWS} times, voices "
-        f"{SHUFFLINGS} times. *Needed* is of {EDGES} edges. Where nothing stands, none was drawn. p is the share of draws "
-        "at least as far out, counting the figure itself. The probes' is of the wordings that were tried, too few to be "
-        "swapped themselves, and says nothing of others; it is corrected for all layers and personas by Holm's method, "
-        "that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for the number of "
-        "personas: all bars have to be cleared together."
+        f"{SHUFFLINGS} times. *Needed* is of {EDGES} edges. {_apart(config)}Where nothing stands, none was drawn. "
+        "p is the share of draws at least as far out, counting the figure itself. The probes' is of the wordings that were "
+        "tried, too few to be swapped themselves, and says nothing of others; it is corrected for all layers and personas "
+        "by Holm's method, that of *moves* for the whole matrix by its largest cell. Other p-values are not corrected for "
+        "the number of personas: all bars have to be cleared together."
     )
+
+
+def _apart(config: Mapping[str, Any]) -> str:
+    """Return on how many questions the circuit was taken apart, where it was."""
+    few = config.get("apart")
+    return f"*Needed*, *lack* and the circuit at every size are of {few} of the questions. " if few else ""
+
+
+def _rivals(config: Mapping[str, Any]) -> int:
+    """Return how many random circuits there were: cards of earlier versions tell of one number of draws."""
+    return int(config.get("rivals") or config["randoms"])
 
 
 def moves(card: Card) -> nx.DiGraph[str]:

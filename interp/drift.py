@@ -134,7 +134,7 @@ def cross_transfer(
         models: by name.
         circuits: (W, R) each, by the name of the model that it was found in.
         pairs: the behaviour; intervals are over its questions.
-        batch: runs at once.
+        batch: circuits at once.
 
     Raises:
         NothingToExplain: one of the models behaves the same with and without the persona.
@@ -191,7 +191,7 @@ def residual(
     circuits = torch.cat([torch.zeros_like(kept)[None], kept[None], rivals])
 
     def work(rows: slice) -> Tensor:
-        ids, weights = pairs.clean[rows], pairs.weights[rows]
+        ids, _, weights = pairs.rows(rows)
         before = base.read(ids, at=counted(weights))
         found = [behaviour(before.logits, ids, weights), baked.behaviour(ids, weights)]
         for circuit in circuits:

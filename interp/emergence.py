@@ -114,7 +114,7 @@ def _looked(base: Subject, stage: Stage, config: Config) -> dict[str, Any]:
         pairs = model.pairs(name, "test", config.test)
         try:
             left = drift.residual(
-                base.lens, model.lens, pairs, named, randoms=config.randoms, batch=config.batch, seed=config.seed
+                base.lens, model.lens, pairs, named, randoms=config.circuits, batch=config.batch, seed=config.seed
             )
         except NoShift as unmoved:
             found["shift"][name] = {"value": unmoved.value, "interval": unmoved.interval}

@@ -44,30 +44,21 @@ def behaviours(
         pairs: what is measured on.
         circuits: (circuits, W, R), True at the edges that are kept.
         ablation: what the other edges carry.
-        batch: runs at once; every circuit runs on every row.
+        batch: circuits at once; every circuit runs on every row.
     """
-    count, means = len(pairs.clean), _means(lens, pairs, batch) if ablation == "mean" else None
-    written: dict[int, Tensor] = {}
+    means = _means(lens, pairs, batch) if ablation == "mean" else None
+    found = []
+    for row in range(len(pairs.clean)):
+        ids, corrupt, weights = pairs.rows(slice(row, row + 1))
+        there = lens.read(corrupt, at=slice(1)).writers if means is None else means.expand(-1, ids.shape[1], -1, -1)
 
-    def other(rows: list[int]) -> Tensor:
-        """Return what the corrupt prompts wrote, (1 or rows, T, W, D); each is run once, since its circuits follow."""
-        for row in written.keys() - set(rows):
-            del written[row]
-        for row in set(rows) - written.keys():
-            written[row] = lens.read(pairs.corrupt[row : row + 1], at=slice(1)).writers
-        return written[rows[0]] if len(written) == 1 else torch.cat([written[row] for row in rows])
+        def work(few: slice, ids: Tensor = ids, weights: Tensor = weights, there: Tensor = there) -> Tensor:
+            cut = ~circuits[few]
+            many, own = (each.expand(len(cut), -1) for each in (ids, weights))
+            return behaviour(run_cut(lens, many, there, cut.to(lens.device), at=counted(own)), many, own).cpu()
 
-    def work(chosen: slice) -> Tensor:
-        index = torch.arange(chosen.start, chosen.stop)
-        rows = index // len(circuits)
-        clean, _, weights = pairs.rows(rows)
-        there = other(rows.tolist()) if means is None else means.expand(-1, clean.shape[1], -1, -1)
-        cut = ~circuits[index % len(circuits)]
-        logits = run_cut(lens, clean, there, cut.to(lens.device), at=counted(weights))
-        return behaviour(logits, clean, weights).cpu()
-
-    flat = in_batches(count * len(circuits), batch, work)
-    return torch.stack([pairs.by_item(rows) for rows in flat.reshape(count, len(circuits)).T])
+        found.append(in_batches(len(circuits), batch, work))
+    return pairs.by_item(torch.stack(found)).T
 
 
 def carried(

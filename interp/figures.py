@@ -79,7 +79,7 @@ class Opened:
         """
         names = [self.persona, *(name for name in self.circuits if name != self.persona)]
         masks = torch.stack([self.circuits[name] for name in names])
-        count, randoms, seed = len(names), self.config.randoms, self.config.seed
+        count, randoms, seed = len(names), self.config.circuits, self.config.seed
         rivals = random_circuits(self.lens.wiring, int(masks[0].sum()), randoms, seed)
         about: dict[str, Any] = {"batch": self.config.batch}
         try:
@@ -113,6 +113,11 @@ class Opened:
         share, *chances = (float(each.mean() / whole.mean()) for each in (own, *others))
         return figures | {"mean faithfulness": Measured(value=share, interval=ratio(own, whole), null=ends(chances))}
 
+    @cached_property
+    def few(self) -> Pairs:
+        """Those of the items on which what takes long is measured."""
+        return self.given or self.subject.pairs(self.persona, "test", self.config.apart)
+
     def curves(self, scores: Tensor) -> dict[str, Any]:
         """Return, for a file, the curve of faithfulness over circuit sizes under either ablation; takes long.
 
@@ -130,7 +135,7 @@ class Opened:
         for ablation, name in ablations:
             try:
                 line, *lines = (
-                    soundness.curve(self.lens, self.pairs, each, ablation=ablation, batch=self.config.batch)
+                    soundness.curve(self.lens, self.few, each, ablation=ablation, batch=self.config.batch)
                     for each in (scores, *noise)
                 )
             except NothingToExplain:
@@ -156,10 +161,10 @@ class Opened:
         kept, wiring = self.circuits[self.persona], self.lens.wiring
         rivals = random_circuits(wiring, int(kept.sum()), RIVALS, self.config.seed)
         try:
-            lack, *lacks = (soundness.completeness(self.lens, self.pairs, each, **about) for each in (kept, *rivals))
+            lack, *lacks = (soundness.completeness(self.lens, self.few, each, **about) for each in (kept, *rivals))
         except NothingToExplain:
             return {}
-        least = soundness.minimality(self.lens, self.pairs, kept, tried=EDGES, draws=EDGES, **about)
+        least = soundness.minimality(self.lens, self.few, kept, tried=EDGES, draws=EDGES, **about)
         return {"needed": Measured(value=least.needed, interval=least.interval), "lack": _area(lack, lacks)}
 
     def residual(self, base: Subject) -> Figures:
@@ -171,14 +176,14 @@ class Opened:
         try:
             found = drift.residual(
                 base.lens, self.lens, self.pairs, named,
-                randoms=self.config.randoms, batch=self.config.batch, seed=self.config.seed,
+                randoms=self.config.circuits, batch=self.config.batch, seed=self.config.seed,
             )  # fmt: skip
         except NoShift as unmoved:
             self.report(f"{self.persona}: {unmoved}")
             return {verdicts.UNMOVED: Measured(value=unmoved.value, interval=unmoved.interval)}
         # To bring back more than there was is no better than to bring back less.
         nearer = sum(abs(each) <= abs(found.share) for each in found.null)
-        p = (1 + nearer) / (1 + self.config.randoms)
+        p = (1 + nearer) / (1 + self.config.circuits)
         return {
             "shift": Measured(value=found.shift.value, interval=found.shift.interval),
             "residual": Measured(value=found.share, interval=found.interval, null=ends(found.null), p=p),

@@ -117,8 +117,9 @@ class Pairs:
         return replace(self, clean=self.corrupt, corrupt=self.clean)
 
     def rows(self, chosen: slice | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return clean ids, corrupt ids and weights of some rows."""
-        return self.clean[chosen], self.corrupt[chosen], self.weights[chosen]
+        """Return clean ids, corrupt ids and weights of some rows, without what is padding in all of them."""
+        end = counted(self.weights[chosen]).stop + 1
+        return self.clean[chosen, :end], self.corrupt[chosen, :end], self.weights[chosen, :end]
 
     def by_item(self, rows: Tensor) -> Tensor:
         """Sum values of rows (N, ...) within items (I, ...)."""

@@ -14,6 +14,9 @@ from interp.activations import in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
 
+AT_ONCE = 5
+"""Layers whose readers are told together what came before them: one wide product reads it once, not layer by layer."""
+
 
 @torch.no_grad()
 def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | None = None) -> Tensor:
@@ -27,11 +30,13 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
         at: of which tokens logits are wanted; None means all.
     """
     wiring = lens.wiring
-    cut = cut.to(other) * wiring.possible.to(other)
     batch, (tokens, writers, width) = len(ids), other.shape[1:]
+    cut = (cut.to(other) * wiring.possible.to(other)).transpose(1, 2).expand(batch, -1, -1)
     changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: then nothing is copied below.
     written = 0
     waiting: dict[str, Tensor] = {}
+    # From which reader on, and of how many writers, it is known what they change: early, (B, readers, T * D).
+    first, known, early = 0, 0, changes[:, :0].flatten(2)
 
     def take(value: Tensor) -> None:
         nonlocal written
@@ -39,20 +44,31 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
         torch.sub(other[:, :, place].transpose(1, 2), value.transpose(1, 2), out=changes[:, place])
         written = place.stop
 
+    def tell(layer: int) -> None:
+        nonlocal first, known, early
+        after = layer + AT_ONCE
+        stop = wiring.attention_readers(after)["q"].start if after < wiring.layers else len(wiring.readers)
+        first, known = wiring.attention_readers(layer)["q"].start, wiring.heard_by_attention(layer)
+        early = torch.bmm(cut[:, first:stop, :known], changes[:, :known].flatten(2))
+
     def rewired(stream: Tensor, readers: slice, heard: int) -> Tensor:
-        """Return the stream as each reader hears it, (B, T, readers, D)."""
-        mine = cut[:, :heard, readers].expand(batch, -1, -1).transpose(1, 2)
-        heard_anew = torch.bmm(mine, changes[:, :heard].flatten(2)).reshape(batch, -1, tokens, width)
-        return stream.unsqueeze(2) + heard_anew.transpose(1, 2)
+        """Return the stream as each reader hears it, (B, readers, T, D)."""
+        # It is asked for once, so it is changed in place.
+        anew = early[:, readers.start - first : readers.stop - first]
+        if heard > known:
+            anew.baddbmm_(cut[:, readers, known:heard], changes[:, known:heard].flatten(2))
+        return anew.view(batch, -1, tokens, width).add_(stream.unsqueeze(1))
 
     def before_attention(layer: int) -> Hook:
         def hook(stream: Tensor) -> None:
+            if layer % AT_ONCE == 0:
+                tell(layer)
             places, norm = wiring.attention_readers(layer), lens.norm(layer, "ln1")
             readers = slice(places["q"].start, places["v"].stop)
-            heard = norm(rewired(stream, readers, wiring.heard_by_attention(layer))) - norm(stream).unsqueeze(2)
+            heard = norm(rewired(stream, readers, wiring.heard_by_attention(layer))).sub_(norm(stream).unsqueeze(1))
             for kind, place in places.items():
-                own = heard[:, :, place.start - readers.start : place.stop - readers.start]
-                waiting[kind] = torch.einsum("bthd,hde->bthe", own, lens.projections[layer][kind])
+                own = heard[:, place.start - readers.start : place.stop - readers.start]
+                waiting[kind] = torch.einsum("bhtd,hde->bthe", own, lens.projections[layer][kind])
 
         return hook
 
@@ -63,13 +79,13 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
         def hook(stream: Tensor) -> None:
             place = wiring.mlp_reader(layer)
             heard = rewired(stream, slice(place, place + 1), wiring.heard_by_mlp(layer))
-            waiting["in"] = lens.norm(layer, "ln2")(heard.squeeze(2))
+            waiting["in"] = lens.norm(layer, "ln2")(heard.squeeze(1))
 
         return hook
 
     def before_logits(stream: Tensor) -> Tensor:
         last = len(wiring.readers) - 1
-        return rewired(stream, slice(last, last + 1), len(wiring.writers)).squeeze(2)
+        return rewired(stream, slice(last, last + 1), len(wiring.writers)).squeeze(1)
 
     hooks = lens.writing(take)
     for layer in range(wiring.layers):

@@ -26,7 +26,7 @@ from interp.wiring import Wiring
 PLAN = "plan.json"
 Step = tuple[str, Callable[[], dict[str, Any]]]
 """What is being done, in words; and what does it and returns what to keep."""
-METHODS = 3
+METHODS = 4
 """Raised when a figure comes to be computed otherwise: what was begun before is not gone on with."""
 BAR = 20
 """Characters of the progress bar."""
@@ -48,18 +48,26 @@ class Config:
     share: float
     """The circuit's size, as a share of all edges."""
     randoms: int
-    """Placebo prompts, random circuits and random directions, each."""
+    """Placebo prompts and random directions, each."""
     probes: int
     """Questions of the test split that probes read."""
     voices: int
     """Questions of the test split on which each persona's vector is tried on all others."""
-    thorough: bool = False
-    """The faithfulness curve, completeness and minimality too."""
+    rivals: int = 0
+    """Random circuits, each of which costs far more than a direction; 0 takes as many as of those."""
+    apart: int = 0
+    """Questions of the test split on which the circuit is looked at at every size and taken apart: completeness and
+    minimality. Takes long; 0 leaves it out."""
     elsewhere: int = 0
     """Random directions beside each persona's own at the other layers of the sweep, on `voices` questions; 0 looks at
     the chosen layer alone."""
     seed: int = 0
     batch: int = 8
+
+    @property
+    def circuits(self) -> int:
+        """How many random circuits there are."""
+        return self.rivals or self.randoms
 
     def hashed(self) -> dict[str, Any]:
         """Return it as it is hashed, with the bars that decide."""
@@ -94,7 +102,8 @@ DEPTHS: dict[str, dict[str, Any]] = {
         "randoms": 100,
         "probes": 30,
         "voices": 10,
-        "thorough": True,
+        "rivals": 39,
+        "apart": 10,
         "elsewhere": 20,
     },
 }

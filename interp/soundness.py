@@ -79,7 +79,7 @@ def curve(
         scores: (W, R), by whose magnitude edges are ranked.
         shares: of all edges, increasing, ending with 1.
         ablation: what the other edges carry.
-        batch: runs at once.
+        batch: circuits at once.
     """
     sizes = [max(1, round(share * lens.wiring.edges)) for share in shares]
     kept = torch.stack([strongest(lens.wiring, scores, size) for size in sizes])
@@ -141,7 +141,7 @@ def minimality(
         tried: how many of its edges, drawn evenly; None means all, in the order of `kept.nonzero()`.
         draws: edges outside.
         seed: of both draws.
-        batch: runs at once.
+        batch: circuits at once.
 
     Raises:
         LensError: the circuit is empty, or nothing lies outside it.

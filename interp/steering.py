@@ -121,7 +121,8 @@ def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int
     """
     sides = [list(_runs(lens, ids, pairs.weights, hook)) for ids in (pairs.clean, pairs.corrupt)]
     real = pairs.real[:, 1:, None].to(lens.device)
-    kept = [(run.stream[0, 1:] * own).sum(0) for side in sides for (run, _), own in zip(side, real, strict=True)]
+    each = [(run.stream[0, 1:], own) for side in sides for (run, _), own in zip(side, real, strict=True)]
+    kept = [(stream * own[: len(stream)]).sum(0) for stream, own in each]
     mean = torch.stack(kept).sum(0) / (2 * real.sum())
     units = _with_none(directions)
 
@@ -202,9 +203,11 @@ def _brought(lens: Lens, pairs: Pairs, hook: str, moved: _Moved, batch: int) -> 
 
 
 def _runs(lens: Lens, ids: Tensor, weights: Tensor, hook: str) -> Iterator[tuple[Steered, Tensor]]:
-    """Yield each row (1, T), ready to be changed, with its weights."""
+    """Yield each row (1, T), ready to be changed, with its weights; what comes behind the last that counts is cut off."""
     for row in range(len(ids)):
-        yield Steered(lens, ids[row : row + 1], hook), weights[row : row + 1]
+        own = weights[row : row + 1]
+        end = counted(own).stop + 1
+        yield Steered(lens, ids[row : row + 1, :end], hook), own[:, :end]
 
 
 def _with_each(run: Steered, weights: Tensor, added: Tensor, batch: int) -> Tensor:

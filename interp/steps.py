@@ -107,7 +107,10 @@ def testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
     steps: dict[str, Step] = {
         f"{persona}.effect": (f"{persona}: its effect beside {randoms} placebos", lambda: _data(one.effect())),
         f"{persona}.steering": (f"{persona}: steering beside {randoms} others", lambda: _data(causal.steering(one))),
-        f"{persona}.faithfulness": (f"{persona}: its circuit beside {randoms} others", lambda: _data(one.circuit())),
+        f"{persona}.faithfulness": (
+            f"{persona}: its circuit beside {one.config.circuits} others",
+            lambda: _data(one.circuit()),
+        ),
         f"{persona}.handles": (f"{persona}: its vector out and over", lambda: _data(causal.handles(one))),
         f"{persona}.probes": (
             f"{persona}: probes beside {relabelled} relabellings",
@@ -116,7 +119,7 @@ def testing(one: Opened, work: Work, other: Against) -> dict[str, Step]:
     }
     if one.config.elsewhere:
         steps[f"{persona}.layers"] = (f"{persona}: its vector at other layers", partial(_layers, one, work))
-    if one.config.thorough:
+    if one.config.apart:
         steps[f"{persona}.curves"] = (f"{persona}: its circuit at every size", curves)
         steps[f"{persona}.thorough"] = (f"{persona}: its circuit taken apart", lambda: _data(one.thorough()))
     if other.dialogues:

@@ -56,7 +56,7 @@ QUICK = {
     "batch": 64,
 }
 CONFIG = Config(("planted",), **QUICK)
-FULL = replace(CONFIG, thorough=True, elsewhere=2)
+FULL = replace(CONFIG, rivals=24, apart=16, elsewhere=2)
 
 
 class Planted(PlantedSubject):
@@ -393,6 +393,8 @@ def test_the_report_tells_a_reader_what_to_know_before_acting(seen, full, tmp_pa
     assert "p can't be below 0.05, which is the level itself" in quick
     assert card_report.ONE_SIZE in quick
     assert card_report.ONE_SIZE not in thorough
+    assert "16 questions and 19 random draws (24 random circuits): p can't be below 0.05" in thorough
+    assert "the circuit at every size are of 16 of the questions" in thorough
 
 
 def test_every_figure_of_a_card_is_explained(full):
