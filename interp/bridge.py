@@ -92,6 +92,11 @@ class Lens:
         return digest.hexdigest()
 
     @cached_property
+    def _known(self) -> frozenset[str]:
+        """The names of all hooks: gathering them takes as long as a layer of a tiny model."""
+        return frozenset(self.bridge.hook_dict)
+
+    @cached_property
     def projections(self) -> list[dict[str, Tensor]]:
         """Per layer: `q` (H, D, d), `k` and `v` (KV, D, d), `o` (H, d, D)."""
         return [
@@ -133,8 +138,7 @@ class Lens:
         hooks = list(hooks)
         if at is not None:
             hooks.append(("unembed.hook_in", lambda stream: stream[:, at]))
-        known = self.bridge.hook_dict
-        if unknown := [name for name, _ in hooks if name not in known]:
+        if unknown := [name for name, _ in hooks if name not in self._known]:
             layers = self.wiring.layers
             raise HookMissed(f"no hook {unknown[0]} in this model, whose {layers} layers count from 0 to {layers - 1}")
         fired = [0] * len(hooks)
