@@ -7,6 +7,7 @@ import torch
 from scipy.stats import spearmanr
 from tiny import random_pairs, tiny
 
+from interp import patching
 from interp.attribution import eap_ig
 from interp.bench import library_scores, repeated
 from interp.bridge import Lens
@@ -30,6 +31,20 @@ def test_cutting_all_edges_is_the_other_run_and_cutting_none_is_this_one(kv_head
     assert torch.allclose(run_cut(lens, pairs.clean, there, 0 * every), lens.run(pairs.clean), atol=1e-5)
     half = (torch.rand(every.shape, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     assert not torch.allclose(run_cut(lens, pairs.clean, there, half), lens.run(pairs.clean), atol=1e-3)
+
+
+def test_how_many_layers_are_told_at_once_changes_nothing(monkeypatch):
+    lens, pairs = Lens(tiny(7, layers=7, spread=0.1)), random_pairs(7, items=1)
+    ids, corrupt, _ = pairs.rows(slice(0, 1))
+    there = lens.read(corrupt).writers
+    cut = torch.rand(3, *lens.wiring.possible.shape, generator=torch.Generator().manual_seed(7)) < 0.5
+    found = []
+    for layers in (1, 3, 5, 7):
+        monkeypatch.setattr(patching, "AT_ONCE", layers)
+        found.append(run_cut(lens, ids.expand(3, -1), there, cut))
+    assert not torch.allclose(found[0][0], found[0][1], atol=1e-3), "each row has its own edges cut"
+    for other in found[1:]:
+        assert torch.allclose(other, found[0], atol=1e-5)
 
 
 def test_cutting_an_edge_into_a_shared_key_changes_its_group_alone():

@@ -9,12 +9,12 @@ import torch
 from tiny import random_pairs, tiny
 
 from interp import faithfulness as asked
-from interp import planted, soundness
+from interp import planted, soundness, steering
 from interp.attribution import eap_ig
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.graph import strongest
-from interp.pairs import behaviour
+from interp.pairs import Pair, Pairs, behaviour
 from interp.patching import exact_effects
 from interp.recovery import truth_of
 from interp.wiring import Wiring
@@ -46,6 +46,20 @@ def test_everything_is_the_clean_run_and_nothing_the_corrupt_one(lens, pairs):
     for row, ids in zip(found, (pairs.clean, pairs.corrupt), strict=True):
         assert torch.allclose(row, pairs.by_item(behaviour(lens.run(ids), ids, pairs.weights)), atol=1e-5)
     assert asked.faithfulness(lens, pairs, everything[None]).item() == pytest.approx(1)
+
+
+def test_answers_of_different_lengths_are_measured_as_rows_without_padding_are(lens):
+    prompts, words = ((1, 2, 3, 4), (1, 5, 3, 4)), (6, 7, 8, 9, 10)
+    each = [Pair(*prompts, words[:length], words[length:]) for length in (1, 3)]
+    together, alone = Pairs.of(each), [Pairs.of([pair]) for pair in each]
+    assert [together.rows(slice(row, row + 1))[0].shape[1] for row in range(4)] == [5, 8, 7, 6]
+    circuits = asked.random_circuits(lens.wiring, 20, 2)
+    expected = torch.cat([asked.behaviours(lens, one, circuits) for one in alone], dim=1)
+    assert torch.allclose(asked.behaviours(lens, together, circuits), expected, atol=1e-5)
+    directions = torch.randn(2, lens.width, generator=torch.Generator().manual_seed(0))
+    for doing in (steering.slopes, steering.interchange, steering.patching):
+        expected = torch.cat([doing(lens, one, "blocks.0.hook_resid_post", directions) for one in alone], dim=1)
+        assert torch.allclose(doing(lens, together, "blocks.0.hook_resid_post", directions), expected, atol=1e-5)
 
 
 def test_with_means_nothing_is_the_same_for_every_prompt(lens, pairs):
