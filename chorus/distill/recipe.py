@@ -219,7 +219,8 @@ class Recipe(Frozen):
             trained = [step for step in read.data.get("steps", ()) if isinstance(read.data.get(step), Training)]
             if not trained:
                 raise ValueError("strength weakens what was trained before, and no step before it trains")
-            weights = {step: read.data[step].weights for step in trained} | {"rl": getattr(part, "weights", "lora")}
+            weights = {step: read.data[step].weights for step in trained}
+            weights |= {"rl": part.weights} if isinstance(part, Rl) else {}
             if full := [step for step, kind in weights.items() if kind == "full"]:
                 raise ValueError(f"strength weakens an adapter, and {full[0]} trains full weights")
         return part

@@ -86,6 +86,9 @@ def test_only_an_adapter_is_weakened(tmp_path):
     path.write_text('[sft]\nsteps = 1\nbatch = 1\nlearning_rate = 0.1\nweights = "full"\n[export]\nstrength = 0.5\n')
     with pytest.raises(ConfigError, match=r"own.toml: export: .*weakens an adapter, and sft trains full weights"):
         recipe.load(str(path))
+    path.write_text(path.read_text().replace("[sft]", "[rl]"))
+    with pytest.raises(ConfigError, match=r"own.toml: export: .*weakens an adapter, and rl trains full weights"):
+        recipe.load(str(path))
 
 
 def test_only_what_was_trained_before_is_weakened_for_reinforcement(tmp_path):
