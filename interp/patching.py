@@ -13,6 +13,7 @@ from torch import Tensor
 from interp.activations import in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
+from interp.wiring import Wiring
 
 AT_ONCE = 5
 """Layers whose readers are told together what came before them: one wide product reads it once, not layer by layer."""
@@ -29,45 +30,17 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
         cut: (B, W, R) or (1, W, R), 1 where the edge carries `other`, 0 where it is left. Impossible edges don't count.
         at: of which tokens logits are wanted; None means all.
     """
-    wiring = lens.wiring
-    batch, (tokens, writers, width) = len(ids), other.shape[1:]
-    cut = (cut.to(other) * wiring.possible.to(other)).transpose(1, 2).expand(batch, -1, -1)
-    changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: then nothing is copied below.
-    written = 0
+    wiring, heard = lens.wiring, _Heard(lens.wiring, len(ids), other, cut)
     waiting: dict[str, Tensor] = {}
-    # From which reader on, and of how many writers, it is known what they change: early, (B, readers, T * D).
-    first, known, early = 0, 0, changes[:, :0].flatten(2)
-
-    def take(value: Tensor) -> None:
-        nonlocal written
-        place = slice(written, written + value.shape[2])
-        torch.sub(other[:, :, place].transpose(1, 2), value.transpose(1, 2), out=changes[:, place])
-        written = place.stop
-
-    def tell(layer: int) -> None:
-        nonlocal first, known, early
-        after = layer + AT_ONCE
-        stop = wiring.attention_readers(after)["q"].start if after < wiring.layers else len(wiring.readers)
-        first, known = wiring.attention_readers(layer)["q"].start, wiring.heard_by_attention(layer)
-        early = torch.bmm(cut[:, first:stop, :known], changes[:, :known].flatten(2))
-
-    def rewired(stream: Tensor, readers: slice, heard: int) -> Tensor:
-        """Return the stream as each reader hears it, (B, readers, T, D)."""
-        # It is asked for once, so it is changed in place.
-        anew = early[:, readers.start - first : readers.stop - first]
-        if heard > known:
-            anew.baddbmm_(cut[:, readers, known:heard], changes[:, known:heard].flatten(2))
-        return anew.view(batch, -1, tokens, width).add_(stream.unsqueeze(1))
 
     def before_attention(layer: int) -> Hook:
         def hook(stream: Tensor) -> None:
-            if layer % AT_ONCE == 0:
-                tell(layer)
+            heard.tell(layer)
             places, norm = wiring.attention_readers(layer), lens.norm(layer, "ln1")
             readers = slice(places["q"].start, places["v"].stop)
-            heard = norm(rewired(stream, readers, wiring.heard_by_attention(layer))).sub_(norm(stream).unsqueeze(1))
+            change = norm(heard.by(readers, wiring.heard_by_attention(layer), stream)).sub_(norm(stream).unsqueeze(1))
             for kind, place in places.items():
-                own = heard[:, place.start - readers.start : place.stop - readers.start]
+                own = change[:, place.start - readers.start : place.stop - readers.start]
                 waiting[kind] = torch.einsum("bhtd,hde->bthe", own, lens.projections[layer][kind])
 
         return hook
@@ -78,22 +51,59 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
     def before_mlp(layer: int) -> Hook:
         def hook(stream: Tensor) -> None:
             place = wiring.mlp_reader(layer)
-            heard = rewired(stream, slice(place, place + 1), wiring.heard_by_mlp(layer))
-            waiting["in"] = lens.norm(layer, "ln2")(heard.squeeze(1))
+            own = heard.by(slice(place, place + 1), wiring.heard_by_mlp(layer), stream)
+            waiting["in"] = lens.norm(layer, "ln2")(own.squeeze(1))
 
         return hook
 
     def before_logits(stream: Tensor) -> Tensor:
         last = len(wiring.readers) - 1
-        return rewired(stream, slice(last, last + 1), len(wiring.writers)).squeeze(1)
+        return heard.by(slice(last, last + 1), len(wiring.writers), stream).squeeze(1)
 
-    hooks = lens.writing(take)
+    hooks = lens.writing(heard.take)
     for layer in range(wiring.layers):
         block = f"blocks.{layer}"
         hooks += [(f"{block}.ln1.hook_in", before_attention(layer)), (f"{block}.ln2.hook_in", before_mlp(layer))]
         hooks += [(f"{block}.attn.hook_{kind}", with_change(kind)) for kind in "qkv"]
         hooks.append((f"{block}.ln2.hook_out", lambda _: waiting.pop("in")))
     return lens.run(ids, [*hooks, ("ln_final.hook_in", before_logits)], at=at)
+
+
+class _Heard:
+    """What each reader hears where edges are cut, in a run that goes on: writers are taken as they write."""
+
+    def __init__(self, wiring: Wiring, batch: int, other: Tensor, cut: Tensor) -> None:
+        """Take what the other run wrote and which edges carry it, as `run_cut` does."""
+        tokens, writers, width = other.shape[1:]
+        self.wiring, self.other, self.written = wiring, other, 0
+        self.cut = (cut.to(other) * wiring.possible.to(other)).transpose(1, 2).expand(batch, -1, -1)  # (B, R, W)
+        self.changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: nothing is copied below.
+        # From which reader on, and of how many writers, it is known what they change: early, (B, readers, T * D).
+        self.first, self.known, self.early = 0, 0, self.changes[:, :0].flatten(2)
+
+    def take(self, value: Tensor) -> None:
+        """Keep how the other run differs from what is written now, (B, T, writers, D), in the wiring's order."""
+        place = slice(self.written, self.written + value.shape[2])
+        torch.sub(self.other[:, :, place].transpose(1, 2), value.transpose(1, 2), out=self.changes[:, place])
+        self.written = place.stop
+
+    def tell(self, layer: int) -> None:
+        """Tell readers from this layer on what came before it, some layers at once; where they know it, do nothing."""
+        if layer % AT_ONCE:
+            return
+        wiring, after = self.wiring, layer + AT_ONCE
+        stop = wiring.attention_readers(after)["q"].start if after < wiring.layers else len(wiring.readers)
+        self.first, self.known = wiring.attention_readers(layer)["q"].start, wiring.heard_by_attention(layer)
+        self.early = torch.bmm(self.cut[:, self.first : stop, : self.known], self.changes[:, : self.known].flatten(2))
+
+    def by(self, readers: slice, heard: int, stream: Tensor) -> Tensor:
+        """Return the stream (B, T, D) as each reader hears it behind so many writers, (B, readers, T, D)."""
+        # It is asked for once, so it is changed in place.
+        anew = self.early[:, readers.start - self.first : readers.stop - self.first]
+        if heard > self.known:
+            since = slice(self.known, heard)
+            anew.baddbmm_(self.cut[:, readers, since], self.changes[:, since].flatten(2))
+        return anew.view(len(anew), -1, *stream.shape[1:]).add_(stream.unsqueeze(1))
 
 
 def exact_effects(
