@@ -20,12 +20,13 @@ from chorus.chorus import versions
 from interp import caps, figures, graph, verdicts
 from interp.discover import Discovery
 from interp.figures import Figures, Opened
-from interp.plan import Config, Step, Work, now
+from interp.plan import Config
 from interp.probes import holm
 from interp.said import check_dialogues
-from interp.steps import Against, discovering, testing, together
+from interp.steps import Against, discovering, testing, together, vector
 from interp.subject import Subject
 from interp.vectors import Vector
+from interp.work import Step, Work, now
 
 PERSONAL = (
     "effect", "faithfulness", "thorough", "reliability", "cosines", "steering", "handles", "named", "residual",
@@ -104,10 +105,12 @@ def audit(
 def _found(subject: Subject, config: Config, work: Work, other: Against) -> Kept:
     """Look for each persona's vector and circuit, where things may be chosen."""
     sought = {name: Discovery(subject, name, config) for name in config.personas}
+    first: dict[str, Step] = {}
     steps: dict[str, Step] = {}
     for persona in config.personas:
+        first |= vector(persona, sought)
         steps |= discovering(persona, sought, work, other.base)
-    return work.do(steps)
+    return work.do(first) | work.do(steps)
 
 
 def _tested(subject: Subject, config: Config, work: Work, other: Against) -> tuple[dict[str, Opened], Kept]:

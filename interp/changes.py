@@ -9,8 +9,8 @@ from interp import drift, figures, graph
 from interp.discover import Discovery, neutral
 from interp.errors import NothingToExplain
 from interp.figures import Figures, Opened
-from interp.plan import Work
 from interp.subject import Subject
+from interp.work import Work
 
 SHIFT = "shift along"
 """Before a persona's name: how far the stream moved along its vector."""

@@ -22,12 +22,9 @@ from chorus.errors import CheckpointError, MissingExtra, RecordError
 if TYPE_CHECKING:
     from chorus.types import Answer
     from interp.listen import By
-    from personas import Persona
 
 REFUSED = 4
 """Exit code of an audit whose grant is `none`."""
-WORK = "audit"
-"""Folder beside the weights, of what an audit finds on its way."""
 
 on_device = click.option(
     "--device", default="auto", show_default=True, help="Where to compute: auto (a GPU if there is one), cpu or cuda."
@@ -56,6 +53,13 @@ on_device = click.option(
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of card and report.  [the checkpoint's own]")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder of what is found on the way.  [OUT/audit]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes at it side by side, each with the models in its own memory.",
+)
 @on_device
 def audit(
     checkpoint: str,
@@ -67,6 +71,7 @@ def audit(
     out: Path | None,
     work: Path | None,
     seed: int,
+    workers: int,
     device: str,
 ) -> int:
     """Examine CHECKPOINT's personas and write legibility.json with a report. Goes on where it was interrupted.
@@ -77,39 +82,20 @@ def audit(
     if twin and not base:
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
-        from interp import audit as laboratory
-        from interp import caps, card_report, plan, steps
-        from interp.subject import Checkpoint
+        from interp import caps, card_report
+        from interp.examine import Request, examine
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
-    from chorus.checkpoints.baked import RUN_CARD
     from chorus.checkpoints.legibility import CARD, KEY
-    from chorus.record import transcript
-    from personas import Library
 
-    def say(words: str) -> None:
-        click.echo(words, err=True)
-
-    names = _personas(personas)  # An unknown one is told of before anything is loaded.
-    records = list(transcript.read(dialogues)) if dialogues else []
-    before = Checkpoint(base, say, device=device) if base else None
-    subject = Checkpoint(checkpoint, say, base=before.folder if before else None, device=device)
-    against = steps.Against(
-        before,
-        Checkpoint(twin, say, device=device) if twin else None,
-        records,
-        {persona.id: persona.name for persona in (*Library.builtin().personas, *_cast(subject.folder))},
-        baked=(subject.folder / RUN_CARD).is_file(),
-        owed={*_personas(()), *(persona.id for persona in _cast(subject.folder))},
-    )
-    folder = out or subject.home
-    chosen = plan.Config(names, seed=seed, **plan.DEPTHS[depth])
-    found = work or folder / WORK
-    card = laboratory.audit(subject, chosen, found, depth=depth, against=against, report=say)
+    names = _personas(personas)
+    request = Request(checkpoint, base, twin, dialogues, depth, names, out, work, seed, device)
+    done = examine(request, lambda words: click.echo(words, err=True), workers)
+    card, folder = done.card, done.folder
     card = card.sealed(os.environ.get(KEY))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        written = card_report.write(card, folder, found, as_given())
+        written = card_report.write(card, folder, done.work, as_given())
         whole_file.put(folder / CARD, card.text())
     except OSError as error:
         raise CheckpointError(f"can't write the card into {folder}: {error.strerror or error}") from error
@@ -153,6 +139,7 @@ def voices(
     """
     try:
         from interp import listen
+        from interp.examine import WORK, cast
         from interp.subject import Checkpoint
     except ImportError as error:
         raise MissingExtra("chorus voices", "interp") from error
@@ -164,7 +151,7 @@ def voices(
     answer = _debate(record, chosen)
     library = Library.builtin().with_folder(folder)
     subject = Checkpoint(checkpoint, say, device=device)
-    cards = {card.id: card for card in _cast(subject.folder)} if answer.plan.trained_prompt else {}
+    cards = {card.id: card for card in cast(subject.folder)} if answer.plan.trained_prompt else {}
     cards |= {name: library.get(name) for name in (*answer.personas, listen.PLAIN) if name not in cards}
     hear = listen.ear(work or subject.home / WORK, by, subject)
     heard = listen.listen(answer, subject, hear, cards, turns, say)
@@ -272,11 +259,3 @@ def _base_of(checkpoint: str) -> str | None:
 
     folder = Path(checkpoint).expanduser()
     return adapters.base_of(folder) if checkpoint not in CATALOGUE and adapters.kept(folder) else None
-
-
-def _cast(folder: Path) -> tuple[Persona, ...]:
-    """Return the voices that a model was trained with."""
-    from chorus.checkpoints import baked
-
-    trained = baked.read(folder)
-    return trained.cast if trained else ()

@@ -25,8 +25,9 @@ from interp.discover import Discovery
 from interp.errors import LensError, NoShift
 from interp.figures import ends
 from interp.graph import strongest
-from interp.plan import Config, Work
+from interp.plan import Config
 from interp.subject import Subject
+from interp.work import Work
 
 NAME = "emergence"
 

@@ -14,11 +14,11 @@ from chorus.checkpoints import Report
 from chorus.types import Answer
 from interp import graph, voices
 from interp.errors import LensError
-from interp.plan import PLAN
 from interp.said import Said, audible, of_record
 from interp.subject import Subject
 from interp.vectors import Vector
 from interp.voices import Voices
+from interp.work import PLAN
 from personas import Persona
 
 By = Literal["vector", "circuit"]

@@ -1,35 +1,18 @@
-"""What an audit is going to do, fixed before it looks; and the folder of what it has found so far, step by step.
-
-A step is kept as a whole or not at all, so an audit that was interrupted goes on from there; one with another plan, or
-on other weights, is refused the folder.
-"""
+"""What an audit is going to do, all of it chosen before it looks."""
 
 from __future__ import annotations
 
-import datetime
 import json
-import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from chorus import whole_file
-from chorus.checkpoints import Report
-from chorus.checkpoints.beside import digest
 from interp import verdicts
-from interp.errors import LensError
 from interp.wiring import Wiring
 
-PLAN = "plan.json"
-Step = tuple[str, Callable[[], dict[str, Any]]]
-"""What is being done, in words; and what does it and returns what to keep."""
 METHODS = 4
 """Raised when a figure comes to be computed otherwise: what was begun before is not gone on with."""
-BAR = 20
-"""Characters of the progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,64 +90,3 @@ DEPTHS: dict[str, dict[str, Any]] = {
         "elsewhere": 20,
     },
 }
-
-
-class Work:
-    """The folder of one audit."""
-
-    def __init__(self, folder: Path, report: Report) -> None:
-        """Take a folder, there or not."""
-        self.folder, self.report = folder, report
-
-    def fix(self, config: Config, **about: Any) -> str:
-        """Write the plan down before anything is looked at, and return when. Raises LensError for another's folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        about = {"config_sha256": digest(config.hashed()), **about}
-        path = self.folder / PLAN
-        if not path.exists():
-            _write(path, {**about, "config": config.hashed(), "at": now()})
-        plan = _read(path)
-        if any(plan.get(name) != value for name, value in about.items()):
-            raise LensError(
-                f"{self.folder} holds an audit with another plan or of other weights: name another --work, or remove it"
-            )
-        return str(plan["at"])
-
-    def do(self, steps: Mapping[str, Step]) -> dict[str, dict[str, Any]]:
-        """Go through steps by name, and return what each of them found, now or in an earlier run."""
-        found: dict[str, dict[str, Any]] = {}
-        began, fresh = time.monotonic(), 0
-        for done, (name, (words, make)) in enumerate(steps.items()):
-            path = self.folder / f"{name}.json"
-            if not path.exists():
-                spent = time.monotonic() - began
-                left = f", about {spent / fresh * (len(steps) - done) / 60:.1f} min to go" if fresh else ""
-                full = round(BAR * done / len(steps))
-                self.report(f"[{'#' * full}{'.' * (BAR - full)}] {done + 1} of {len(steps)}: {words}{left}")
-                _write(path, make())
-                fresh += 1
-            found[name] = _read(path)
-        return found
-
-    def found(self, step: str) -> dict[str, Any]:
-        """Return what a step found that was done."""
-        return _read(self.folder / f"{step}.json")
-
-
-def now() -> str:
-    """Return the time, UTC."""
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    whole_file.put(path, json.dumps(data, indent=1) + "\n")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise LensError(f"{path} is damaged: remove it, and its step is done again") from error
-    if not isinstance(data, dict):
-        raise LensError(f"{path} is damaged: remove it, and its step is done again")
-    return data

@@ -19,9 +19,9 @@ from interp.figures import Figures, Opened
 from interp.foretold import RULE, foretold
 from interp.influence import influence
 from interp.named import named
-from interp.plan import Step, Work
 from interp.subject import Subject
 from interp.vectors import Vector
+from interp.work import Step, Work
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,18 @@ class Against:
     """The personas that an audit of it has to look at."""
 
 
+def vector(persona: str, sought: Mapping[str, Discovery]) -> dict[str, Step]:
+    """Return what is to be found of one persona before anything else: its vector."""
+    return {f"{persona}.vector": (f"{persona}: the vector", lambda: sought[persona].vector().data())}
+
+
 def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base: Subject | None) -> dict[str, Step]:
-    """Return what is to be found of one persona before the test split is opened."""
+    """Return what is to be found of one persona once its vector is, before the test split is opened."""
     found = sought[persona]
     config, lens = found.config, found.subject.lens
 
-    def vector() -> Vector:
-        return Vector.load(work.folder / f"{persona}.vector.json")
+    def hook() -> str:
+        return Vector.load(work.folder / f"{persona}.vector.json").hook
 
     def circuit(name: str, of: Discovery) -> dict[str, Any]:
         scores = of.scores()
@@ -63,7 +68,6 @@ def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base:
             )
 
     steps: dict[str, Step] = {
-        f"{persona}.vector": (f"{persona}: the vector", lambda: found.vector().data()),
         f"{persona}.sweep": (
             f"{persona}: every layer of the sweep",
             lambda: {hook: _data(own) for hook, own in found.layers().items()},
@@ -71,18 +75,18 @@ def discovering(persona: str, sought: Mapping[str, Discovery], work: Work, base:
         f"{persona}.late": (f"{persona}: its end", lambda: found.at(late(lens)).data()),
         f"{persona}.reliability": (
             f"{persona}: the vector from halves",
-            lambda: _data({"reliability": found.reliability(vector().hook)}),
+            lambda: _data({"reliability": found.reliability(hook())}),
         ),
         f"{persona}.cosines": (
             f"{persona}: the vector beside others'",
-            lambda: _data(cosines(sought, persona, vector().hook)),
+            lambda: _data(cosines(sought, persona, hook())),
         ),
         f"{persona}.circuit": (f"{persona}: the circuit", partial(circuit, persona, found)),
     }
     if config.elsewhere:
         steps[f"{persona}.elsewhere"] = (
             f"{persona}: the vector at other layers",
-            lambda: {hook: found.at(hook).data() for hook in config.swept(lens.wiring) if hook != vector().hook},
+            lambda: {place: found.at(place).data() for place in config.swept(lens.wiring) if place != hook()},
         )
     if base is not None:
         there = Discovery(base, persona, config)

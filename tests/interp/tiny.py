@@ -10,17 +10,17 @@ from interp.pairs import Pair, Pairs
 VOCABULARY = 40
 
 
-def tiny(seed=0, *, layers=2, heads=6, kv_heads=2, spread=0.02):
+def tiny(seed=0, *, layers=2, heads=6, kv_heads=2, spread=0.02, vocabulary=VOCABULARY, positions=64):
     """A random model; `spread` is the standard deviation of its weights, 0.02 being transformers' default."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         hidden_size=8 * heads,
         intermediate_size=64,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=kv_heads,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         initializer_range=spread,
     )
     return LlamaForCausalLM(config).eval()
