@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,30 +20,38 @@ _log = logging.getLogger(__name__)
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
-def in_batches(rows: int, batch: int, work: Callable[[slice], Tensor]) -> Tensor:
+@dataclass(slots=True)
+class Batch:
+    """How many rows go at once, for calls that belong together: what one of them learnt of the memory holds for the next."""
+
+    size: int
+
+
+def in_batches(rows: int, batch: int | Batch, work: Callable[[slice], Tensor]) -> Tensor:
     """Call `work` on slices of `rows` and return the results, one after another along the first axis.
 
     Args:
         rows: how many there are.
-        batch: how many go at once, at first. Out of memory halves it, for the rest of the call.
+        batch: how many go at once, at first. Out of memory halves it, for the rest of the call; a `Batch` stays halved.
         work: gets a slice, returns a tensor with one row for each.
 
     Raises:
         LensError: not even one row fits into memory.
     """
+    fits = Batch(batch) if isinstance(batch, int) else batch
     done: list[Tensor] = []
     start = 0
     while start < rows:
-        chosen = slice(start, min(start + batch, rows))
+        chosen = slice(start, min(start + fits.size, rows))
         try:
             done.append(work(chosen))
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
-            if batch == 1:
+            if fits.size == 1:
                 raise LensError("out of memory with a single row: take shorter texts or a smaller model") from error
-            batch = max(1, min(batch, rows - start) // 2)
-            _log.warning("out of memory: going on with batches of %d", batch)
+            fits.size = max(1, min(fits.size, rows - start) // 2)
+            _log.warning("out of memory: going on with batches of %d", fits.size)
             continue
         start = chosen.stop
     return torch.cat(done)

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from interp.activations import in_batches
+from interp.activations import Batch, in_batches
 from interp.bridge import Lens
 from interp.errors import NothingToExplain
 from interp.graph import strongest
@@ -47,7 +47,7 @@ def behaviours(
         batch: circuits at once; every circuit runs on every row.
     """
     means = _means(lens, pairs, batch) if ablation == "mean" else None
-    found = []
+    found, fits = [], Batch(batch)
     for row in range(len(pairs.clean)):
         ids, corrupt, weights = pairs.rows(slice(row, row + 1))
         there = lens.read(corrupt, at=slice(1)).writers if means is None else means.expand(-1, ids.shape[1], -1, -1)
@@ -57,7 +57,7 @@ def behaviours(
             many, own = (each.expand(len(cut), -1) for each in (ids, weights))
             return behaviour(run_cut(lens, many, there, cut.to(lens.device), at=counted(own)), many, own).cpu()
 
-        found.append(in_batches(len(circuits), batch, work))
+        found.append(in_batches(len(circuits), fits, work))
     return pairs.by_item(torch.stack(found)).T
 
 

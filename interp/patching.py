@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from interp.activations import in_batches
+from interp.activations import Batch, in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
 from interp.wiring import Wiring
@@ -131,7 +131,7 @@ def exact_effects(
 
 @torch.no_grad()
 def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int) -> Tensor:
-    rows = []
+    rows, fits = [], Batch(batch)
     for row in range(len(pairs.clean)):
         ids, corrupt, weights = pairs.rows(slice(row, row + 1))
         there = lens.read(corrupt, at=slice(1)).writers
@@ -145,5 +145,5 @@ def _one_at_a_time(lens: Lens, pairs: Pairs, edges: Tensor, batch: int) -> Tenso
             logits = run_cut(lens, many, there, cut.to(lens.device), at=counted(weights))
             return behaviour(logits, many, weights.expand(len(few), -1)).cpu()
 
-        rows.append(in_batches(len(edges), batch, work) - base.cpu())
+        rows.append(in_batches(len(edges), fits, work) - base.cpu())
     return pairs.by_item(torch.stack(rows))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from interp.activations import in_batches
+from interp.activations import Batch, in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
 from interp.vectors import Vector, random_like
@@ -105,7 +105,8 @@ def slopes(
     """Return each item's slope of the behaviour, (directions, items), over multiples of directions (directions, D)."""
     doses = torch.tensor(strengths)
     added = (doses.to(directions)[None, :, None] * directions[:, None]).reshape(-1, 1, directions.shape[1])
-    rows = [_with_each(run, weights, added, batch) for run, weights in _runs(lens, pairs.corrupt, pairs.weights, hook)]
+    runs, fits = _runs(lens, pairs.corrupt, pairs.weights, hook), Batch(batch)
+    rows = [_with_each(run, weights, added, fits) for run, weights in runs]
     found = pairs.by_item(torch.stack(rows)).reshape(len(pairs), len(directions), len(doses))
     centred = doses - doses.mean()
     return ((centred * found).sum(2) / (centred**2).sum()).T
@@ -124,12 +125,12 @@ def ablation(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int
     each = [(run.stream[0, 1:], own) for side in sides for (run, _), own in zip(side, real, strict=True)]
     kept = [(stream * own[: len(stream)]).sum(0) for stream, own in each]
     mean = torch.stack(kept).sum(0) / (2 * real.sum())
-    units = _with_none(directions)
+    units, fits = _with_none(directions), Batch(batch)
 
     def left(run: Steered, weights: Tensor) -> Tensor:
         added = along(mean - run.stream, units[1], units)
         added[:, 0] = 0
-        return _with_each(run, weights, added, batch)
+        return _with_each(run, weights, added, fits)
 
     on, off = (pairs.by_item(torch.stack([left(*each) for each in side])).T for side in sides)
     return torch.cat([(on - off)[:1], (on - off)[:1] - (on - off)[1:]])
@@ -171,8 +172,8 @@ def damage(lens: Lens, pairs: Pairs, hook: str, directions: Tensor, batch: int =
     weights = torch.nn.functional.pad(pairs.real[rows, 1:].float(), (0, 1))
     weights = weights / weights.sum(1, keepdim=True)
     added = torch.cat([0 * directions[:1], directions])[:, None]
-    runs = _runs(lens, pairs.corrupt[rows], weights, hook)
-    found = torch.stack([_with_each(run, own, added, batch) for run, own in runs]).T
+    runs, fits = _runs(lens, pairs.corrupt[rows], weights, hook), Batch(batch)
+    found = torch.stack([_with_each(run, own, added, fits) for run, own in runs]).T
     return found[:1] - found[1:]
 
 
@@ -191,12 +192,12 @@ def along(change: Tensor, own: Tensor, units: Tensor) -> Tensor:
 
 def _brought(lens: Lens, pairs: Pairs, hook: str, moved: _Moved, batch: int) -> Tensor:
     """Return the whole effect, and what of it comes with each change but the first, which must be none."""
-    rows, whole = [], []
+    rows, whole, fits = [], [], Batch(batch)
     both = zip(
         _runs(lens, pairs.clean, pairs.weights, hook), _runs(lens, pairs.corrupt, pairs.weights, hook), strict=True
     )
     for (on, weights), (off, _) in both:
-        rows.append(_with_each(off, weights, moved(on.stream - off.stream, weights), batch))
+        rows.append(_with_each(off, weights, moved(on.stream - off.stream, weights), fits))
         whole.append(lens.behaviour(on.ids, weights).cpu())
     found, there = pairs.by_item(torch.stack(rows)).T, pairs.by_item(torch.stack(whole)).T
     return torch.cat([there, found[1:]]) - found[:1]
@@ -210,7 +211,7 @@ def _runs(lens: Lens, ids: Tensor, weights: Tensor, hook: str) -> Iterator[tuple
         yield Steered(lens, ids[row : row + 1, :end], hook), own[:, :end]
 
 
-def _with_each(run: Steered, weights: Tensor, added: Tensor, batch: int) -> Tensor:
+def _with_each(run: Steered, weights: Tensor, added: Tensor, batch: Batch) -> Tensor:
     """Return a row's behaviour (changes,) with each of these (changes, T or 1, D) added."""
     at = counted(weights)
 

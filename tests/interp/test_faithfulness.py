@@ -62,6 +62,26 @@ def test_answers_of_different_lengths_are_measured_as_rows_without_padding_are(l
         assert torch.allclose(doing(lens, together, "blocks.0.hook_resid_post", directions), expected, atol=1e-5)
 
 
+def test_what_fits_into_memory_is_found_out_once_and_not_for_each_row(lens, pairs, monkeypatch, caplog):
+    circuits, hook = asked.random_circuits(lens.wiring, 20, 6), "blocks.0.hook_resid_post"
+    directions = torch.randn(6, lens.width, generator=torch.Generator().manual_seed(0))
+    expected = asked.behaviours(lens, pairs, circuits), steering.slopes(lens, pairs, hook, directions)
+    run = Lens.run
+
+    def runs_short(self, ids, *hooks, start=None, **more):
+        if len(start[1] if start else ids) > 2:
+            raise RuntimeError("CUDA out of memory")
+        return run(self, ids, *hooks, start=start, **more)
+
+    monkeypatch.setattr(Lens, "run", runs_short)
+    for found, wanted in (
+        (asked.behaviours(lens, pairs, circuits, batch=4), expected[0]),
+        (steering.slopes(lens, pairs, hook, directions, batch=4), expected[1]),
+    ):
+        assert torch.allclose(found, wanted, atol=1e-5)
+    assert caplog.messages == ["out of memory: going on with batches of 2"] * 2
+
+
 def test_with_means_nothing_is_the_same_for_every_prompt(lens, pairs):
     nothing = (lens.wiring.possible & False)[None]
     found = asked.behaviours(lens, pairs, nothing, ablation="mean")
