@@ -82,14 +82,14 @@ def audit(
     if twin and not base:
         raise click.UsageError("--twin needs --base, which both were trained from")
     try:
-        from interp import caps, card_report
+        from interp import caps, card_report, plan
         from interp.examine import Request, examine
     except ImportError as error:
         raise MissingExtra("chorus audit", "interp") from error
     from chorus.checkpoints.legibility import CARD, KEY
 
-    names = _personas(personas)
-    request = Request(checkpoint, base, twin, dialogues, depth, names, out, work, seed, device)
+    config = plan.Config(_personas(personas), seed=seed, **plan.DEPTHS[depth])
+    request = Request(checkpoint, base, twin, dialogues, config, depth, out, work, device)
     done = examine(request, lambda words: click.echo(words, err=True), workers)
     card, folder = done.card, done.folder
     card = card.sealed(os.environ.get(KEY))

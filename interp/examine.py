@@ -19,8 +19,9 @@ from chorus.checkpoints import Report, baked
 from chorus.checkpoints.legibility import Card
 from chorus.errors import ChorusError
 from chorus.record import transcript
-from interp import plan, subject
+from interp import subject
 from interp.audit import audit
+from interp.plan import Config
 from interp.steps import Against
 from personas import Library, Persona
 from personas.contrast import contrasts
@@ -37,11 +38,11 @@ class Request:
     base: str | None
     twin: str | None
     dialogues: Path | None
+    config: Config
     depth: str
-    personas: tuple[str, ...]
+    """The config's name, for the card."""
     out: Path | None
     work: Path | None
-    seed: int
     device: str
 
 
@@ -85,8 +86,7 @@ def _carried_out(request: Request, report: Report) -> Examined:
     )
     folder = request.out or model.home
     work = request.work or folder / WORK
-    config = plan.Config(request.personas, seed=request.seed, **plan.DEPTHS[request.depth])
-    card = audit(model, config, work, depth=request.depth, against=against, report=report)
+    card = audit(model, request.config, work, depth=request.depth, against=against, report=report)
     return Examined(card, folder, work)
 
 
