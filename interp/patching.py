@@ -94,7 +94,9 @@ class _Heard:
         wiring, after = self.wiring, layer + AT_ONCE
         stop = wiring.attention_readers(after)["q"].start if after < wiring.layers else len(wiring.readers)
         self.first, self.known = wiring.attention_readers(layer)["q"].start, wiring.heard_by_attention(layer)
-        self.early = torch.bmm(self.cut[:, self.first : stop, : self.known], self.changes[:, : self.known].flatten(2))
+        cut, changes = self.cut[:, self.first : stop, : self.known], self.changes[:, : self.known].flatten(2)
+        self.early = changes.new_zeros(len(cut), cut.shape[1], changes.shape[2])
+        _add_products(self.early, cut, changes)
 
     def by(self, readers: slice, heard: int, stream: Tensor) -> Tensor:
         """Return the stream (B, T, D) as each reader hears it behind so many writers, (B, readers, T, D)."""
@@ -102,8 +104,20 @@ class _Heard:
         anew = self.early[:, readers.start - self.first : readers.stop - self.first]
         if heard > self.known:
             since = slice(self.known, heard)
-            anew.baddbmm_(self.cut[:, readers, since], self.changes[:, since].flatten(2))
+            _add_products(anew, self.cut[:, readers, since], self.changes[:, since].flatten(2))
         return anew.view(len(anew), -1, *stream.shape[1:]).add_(stream.unsqueeze(1))
+
+
+def _add_products(to: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add the products of (B, M, K) and (B, K, N) to (B, M, N), in place.
+
+    On a processor one by one: torch would first copy all of what it multiplies, where it is a part of something.
+    """
+    if to.is_cuda:
+        to.baddbmm_(left, right)
+        return
+    for own, one, other in zip(to, left, right, strict=True):
+        own.addmm_(one, other)
 
 
 def exact_effects(

@@ -18,7 +18,7 @@ from chorus import checkpoints
 from chorus.checkpoints import Report, adapters
 from chorus.checkpoints.beside import digests
 from chorus.errors import CheckpointError, ConfigError, MissingExtra
-from interp import dataset
+from interp import dataset, processor
 from interp.bridge import Lens
 from interp.dataset import Cells, Split
 from interp.errors import LensError
@@ -96,6 +96,8 @@ class Checkpoint:
                 model = _merged(self.folder, base) if adapter else load(self.folder, dtype="float32")
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"can't load the checkpoint in {self.folder}: {error}") from error
+        if where == "cpu":
+            processor.quicken()
         self.lens = Lens(model, device=where)
         del model
         gc.collect()
