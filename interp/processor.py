@@ -38,32 +38,29 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 @cache
 def quicken() -> None:
     """Set this process up for long work on the processor."""
-    _exact_by_onednn()
-    _keep_memory()
+    products_by_onednn(True)
+    keep_memory(True)
 
 
-def _exact_by_onednn() -> bool:
-    """Have products computed by oneDNN if it is as exact here. Return whether it is."""
+def products_by_onednn(wanted: bool) -> bool:
+    """Have products computed by oneDNN, if it is as exact here, or as torch has them by itself. Return whether it does."""
     onednn: Any = torch.backends.mkldnn  # Untyped in torch.
     if not onednn.is_available():
         return False
-    setting = onednn.matmul
-    before = setting.fp32_precision
-    setting.fp32_precision = "bf16"
-    if max(map(_error, SHAPES)) <= EXACT:
-        return True
-    setting.fp32_precision = before
-    return False
+    onednn.matmul.fp32_precision = "bf16" if wanted else "ieee"
+    if wanted and max(map(_error, SHAPES)) > EXACT:
+        onednn.matmul.fp32_precision = "ieee"
+    return bool(onednn.matmul.fp32_precision == "bf16")
 
 
-def _keep_memory() -> None:
-    """Let the C library hold on to memory of any size that was freed, where it is one that can be told (glibc)."""
+def keep_memory(wanted: bool) -> None:
+    """Let the C library hold on to memory of any size that was freed, if it can be told (glibc), or as it does by itself."""
     if sys.platform != "linux":
         return
     tell = getattr(ctypes.CDLL(None), "mallopt", None)
     if tell:
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1)):
-            tell(option, value)
+        for option, values in ((M_MMAP_MAX, (65536, 0)), (M_TRIM_THRESHOLD, (2**17, 2**31 - 1))):
+            tell(option, values[wanted])
 
 
 def _error(shape: tuple[int, int, int]) -> float:
