@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Lens:
         cfg = self.bridge.cfg
         heads = int(cfg.n_heads)
         self.wiring = Wiring(int(cfg.n_layers), heads, int(getattr(cfg, "n_key_value_heads", None) or heads))
+        self._scratch: dict[str, Tensor] = {}
         _check_parts(self, name)
 
     @property
@@ -103,6 +105,17 @@ class Lens:
             {name: getattr(block.attn, f"W_{name.upper()}").detach() for name in ("q", "k", "v", "o")}
             for block in self.bridge.blocks
         ]
+
+    def scratch(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Return memory of a name, as it was left, of this shape and of the kind of `like`.
+
+        What is needed for every row again is not asked of the system again, which would have to clear it each time.
+        """
+        size = math.prod(shape)
+        kept = self._scratch.get(name)
+        if kept is None or len(kept) < size or kept.dtype != like.dtype:
+            kept = self._scratch[name] = like.new_empty(size)
+        return kept[:size].view(shape)
 
     @property
     def embeddings(self) -> Tensor:

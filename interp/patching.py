@@ -13,7 +13,6 @@ from torch import Tensor
 from interp.activations import Batch, in_batches
 from interp.bridge import Hook, Lens
 from interp.pairs import Pairs, behaviour, counted
-from interp.wiring import Wiring
 
 AT_ONCE = 5
 """Layers whose readers are told together what came before them: one wide product reads it once, not layer by layer."""
@@ -30,7 +29,7 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
         cut: (B, W, R) or (1, W, R), 1 where the edge carries `other`, 0 where it is left. Impossible edges don't count.
         at: of which tokens logits are wanted; None means all.
     """
-    wiring, heard = lens.wiring, _Heard(lens.wiring, len(ids), other, cut)
+    wiring, heard = lens.wiring, _Heard(lens, len(ids), other, cut)
     waiting: dict[str, Tensor] = {}
 
     def before_attention(layer: int) -> Hook:
@@ -72,12 +71,13 @@ def run_cut(lens: Lens, ids: Tensor, other: Tensor, cut: Tensor, *, at: slice | 
 class _Heard:
     """What each reader hears where edges are cut, in a run that goes on: writers are taken as they write."""
 
-    def __init__(self, wiring: Wiring, batch: int, other: Tensor, cut: Tensor) -> None:
+    def __init__(self, lens: Lens, batch: int, other: Tensor, cut: Tensor) -> None:
         """Take what the other run wrote and which edges carry it, as `run_cut` does."""
         tokens, writers, width = other.shape[1:]
-        self.wiring, self.other, self.written = wiring, other, 0
-        self.cut = (cut.to(other) * wiring.possible.to(other)).transpose(1, 2).expand(batch, -1, -1)  # (B, R, W)
-        self.changes = other.new_empty(batch, writers, tokens, width)  # Writers before tokens: nothing is copied below.
+        self.lens, self.wiring, self.other, self.written = lens, lens.wiring, other, 0
+        self.cut = (cut.to(other) * self.wiring.possible.to(other)).transpose(1, 2).expand(batch, -1, -1)  # (B, R, W)
+        # Writers before tokens: nothing is copied below.
+        self.changes = lens.scratch("changes", other, batch, writers, tokens, width)
         # From which reader on, and of how many writers, it is known what they change: early, (B, readers, T * D).
         self.first, self.known, self.early = 0, 0, self.changes[:, :0].flatten(2)
 
@@ -95,7 +95,7 @@ class _Heard:
         stop = wiring.attention_readers(after)["q"].start if after < wiring.layers else len(wiring.readers)
         self.first, self.known = wiring.attention_readers(layer)["q"].start, wiring.heard_by_attention(layer)
         cut, changes = self.cut[:, self.first : stop, : self.known], self.changes[:, : self.known].flatten(2)
-        self.early = changes.new_zeros(len(cut), cut.shape[1], changes.shape[2])
+        self.early = self.lens.scratch("early", changes, *cut.shape[:2], changes.shape[2]).zero_()
         _add_products(self.early, cut, changes)
 
     def by(self, readers: slice, heard: int, stream: Tensor) -> Tensor:

@@ -1,19 +1,13 @@
-"""What makes a processor quick, and changes no figure: the quicker kind of matrix product, and memory that is kept.
+"""The quicker of torch's two libraries for matrix products on a processor, where it rounds no more than the other.
 
 torch leaves float32 products to MKL, which on processors that aren't Intel's uses half of their width. oneDNN uses all of
 it, and gets the products where it is allowed to round to bfloat16 inside of them. On a processor without a unit for such
 products it computes in float32 all the same; on one that has it results would be off by a thousandth. Which is the case
 is not told by the processor's name, so it is tried.
-
-Tensors of many megabytes come and go with every layer. The C library gives each back to the system at once, which has to
-clear it anew for the next.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
-from functools import cache
 from typing import Any
 
 import torch
@@ -31,19 +25,14 @@ SHAPES = (
     (64, 300, 4096),
 )
 """Of products that are tried, (rows, inner, columns)."""
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
 
 
-@cache
-def quicken() -> None:
-    """Set this process up for long work on the processor."""
-    products_by_onednn(True)
-    keep_memory(True)
+def quicken(wanted: bool = True) -> bool:
+    """Have products computed by oneDNN in this process, if it is as exact here; or as torch has them by itself.
 
-
-def products_by_onednn(wanted: bool) -> bool:
-    """Have products computed by oneDNN, if it is as exact here, or as torch has them by itself. Return whether it does."""
+    Returns:
+        Whether oneDNN does.
+    """
     onednn: Any = torch.backends.mkldnn  # Untyped in torch.
     if not onednn.is_available():
         return False
@@ -51,16 +40,6 @@ def products_by_onednn(wanted: bool) -> bool:
     if wanted and max(map(_error, SHAPES)) > EXACT:
         onednn.matmul.fp32_precision = "ieee"
     return bool(onednn.matmul.fp32_precision == "bf16")
-
-
-def keep_memory(wanted: bool) -> None:
-    """Let the C library hold on to memory of any size that was freed, if it can be told (glibc), or as it does by itself."""
-    if sys.platform != "linux":
-        return
-    tell = getattr(ctypes.CDLL(None), "mallopt", None)
-    if tell:
-        for option, values in ((M_MMAP_MAX, (65536, 0)), (M_TRIM_THRESHOLD, (2**17, 2**31 - 1))):
-            tell(option, values[wanted])
 
 
 def _error(shape: tuple[int, int, int]) -> float:

@@ -21,7 +21,7 @@ def setting():
 
 
 def test_products_are_as_exact_as_before_whatever_computes_them(setting):
-    taken = processor.products_by_onednn(True)
+    taken = processor.quicken()
     assert setting.fp32_precision == ("bf16" if taken else "ieee")
     for rows, inner, columns in processor.SHAPES:
         left, right = torch.randn(rows, inner), torch.randn(inner, columns)
@@ -30,16 +30,14 @@ def test_products_are_as_exact_as_before_whatever_computes_them(setting):
 
 def test_products_that_round_are_not_taken(setting, monkeypatch):
     monkeypatch.setattr(processor, "_error", lambda shape: 2e-3 if shape == processor.SHAPES[-1] else 1e-7)
-    assert not processor.products_by_onednn(True)
+    assert not processor.quicken()
     assert setting.fp32_precision == "ieee"
 
 
-def test_it_is_set_up_once_and_can_be_undone(setting):
-    taken = processor.products_by_onednn(True)
-    assert not processor.products_by_onednn(False)
-    processor.quicken.cache_clear()
+def test_it_can_be_undone(setting):
     processor.quicken()
-    assert (setting.fp32_precision == "bf16") == taken
+    assert not processor.quicken(False)
+    assert setting.fp32_precision == "ieee"
 
 
 def test_an_error_of_bfloat16_is_noticed(monkeypatch):
