@@ -15,7 +15,7 @@ from chorus.debate.prompts import Prompter
 from chorus.distill.styles import PROMPTS
 from chorus.errors import RecordError
 from chorus.record import jsonl, transcript
-from interp import commands, planted, subject
+from interp import commands, examine, planted, subject
 from interp.bridge import Lens
 from interp.errors import LensError
 from interp.said import audible, check_dialogues, of_record
@@ -183,7 +183,7 @@ def command(monkeypatch, tmp_path, record):
     )
     monkeypatch.setattr(subject, "Checkpoint", lambda name, report, device: made)
     (tmp_path / "debate.jsonl").write_text(jsonl.dumps(record) + "\n")
-    work = tmp_path / commands.WORK
+    work = tmp_path / examine.WORK
     work.mkdir()
     (work / "plan.json").write_text(json.dumps({"weights": weights}))
     (direction,) = random_like(torch.ones(planted.WIDTH), 1)
