@@ -109,12 +109,15 @@ class Lens:
     def scratch(self, name: str, like: Tensor, *shape: int) -> Tensor:
         """Return memory of a name, as it was left, of this shape and of the kind of `like`.
 
-        What is needed for every row again is not asked of the system again, which would have to clear it each time.
+        What is needed for every row again is not asked of the system again, which would have to clear it each time. Of
+        twice as much or more it lets go: where a batch was halved, its memory was wanted.
         """
         size = math.prod(shape)
-        kept = self._scratch.get(name)
-        if kept is None or len(kept) < size or kept.dtype != like.dtype:
-            kept = self._scratch[name] = like.new_empty(size)
+        kept = self._scratch.pop(name, None)
+        if kept is None or not size <= len(kept) < 2 * size or kept.dtype != like.dtype:
+            del kept
+            kept = like.new_empty(size)
+        self._scratch[name] = kept
         return kept[:size].view(shape)
 
     @property
@@ -224,9 +227,8 @@ class Lens:
 
 def finite(value: Tensor, what: str) -> Tensor:
     """Return the tensor, or raise NotFinite with its name when it holds NaN or infinity."""
-    if (
-        not torch.isfinite(value.sum()) and not torch.isfinite(value).all()
-    ):  # The sum is quickly made, and tells enough.
+    # A sum is quickly made, and mostly tells enough.
+    if not torch.isfinite(value.sum()) and not torch.isfinite(value).all():
         kind = "NaN" if torch.isnan(value).any() else "infinity"
         raise NotFinite(f"{what} hold {kind}: the weights are damaged, or the number format is too narrow for them")
     return value

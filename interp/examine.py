@@ -64,6 +64,10 @@ def examine(request: Request, report: Report, workers: int = 1) -> Examined:
         request: what was asked for.
         report: is told of progress.
         workers: processes at it, this one among them; cores are shared out evenly.
+
+    Raises:
+        ConfigError, CheckpointError, RecordError: a model, device or file of debates that isn't there or can't be read.
+        LensError: as `audit`; or the base is not the adapter's.
     """
     with _beside(request, workers):
         return _carried_out(request, report)

@@ -122,6 +122,17 @@ def test_out_of_memory_halves_the_batch_and_says_so(caplog):
         in_batches(2, 1, lambda rows: (_ for _ in ()).throw(RuntimeError("something else")))
 
 
+def test_memory_is_kept_for_what_is_as_large_and_let_go_where_half_will_do():
+    lens, like = Lens(tiny()), torch.zeros(1)
+    first = lens.scratch("a", like, 4, 6)
+    assert first.shape == (4, 6)
+    assert lens.scratch("a", like, 3, 6).data_ptr() == first.data_ptr()
+    assert lens.scratch("b", like, 4, 6).data_ptr() != first.data_ptr()
+    lens.scratch("a", like, 2, 6)
+    assert lens._scratch["a"].numel() == 12
+    assert lens.scratch("a", like.double(), 2, 6).dtype == torch.float64
+
+
 # Pairs
 
 
